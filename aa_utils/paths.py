@@ -1,0 +1,35 @@
+"""Where things lie: the repository, heavy artifacts (`AA_ARTIFACTS`) and benchmark data (`AA_DATA`)."""
+
+import os
+from pathlib import Path
+
+from aa_utils.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def resolve(path: str | Path) -> Path:
+    """The absolute path of `path`: relative ones start at the repository, so that Jupyter, nbval and papermill agree.
+
+    A path below `artifacts/` follows the environment variable `AA_ARTIFACTS`, which moves the heavy files to another disk.
+    """
+    path = Path(path).expanduser()
+    if path.is_absolute():
+        return path
+    if path.parts[:1] == ("artifacts",) and os.environ.get("AA_ARTIFACTS"):
+        return Path(os.environ["AA_ARTIFACTS"]).expanduser().absolute().joinpath(*path.parts[1:])
+    return ROOT / path
+
+
+def data_root() -> Path:
+    """The folder that holds benchmark datasets: `AA_DATA`, by default `data/` in the repository."""
+    return Path(os.environ.get("AA_DATA") or ROOT / "data").expanduser().absolute()
+
+
+def existing(path: str | Path, what: str, made_by: str = "") -> Path:
+    """`resolve(path)`, or an InputError that names `what` was expected there and which notebook makes it."""
+    found = resolve(path)
+    if not str(path) or not found.exists():
+        hint = f"; {made_by} makes it" if made_by else ""
+        raise InputError(f"no {what} at '{path}'{hint}")
+    return found
