@@ -1,0 +1,220 @@
+"""A notebook's parameters: the literals of its one cell tagged `parameters`, and the strict check of what a run wants to change in them.
+
+papermill itself only warns about an unknown name and exits 0; here every mistake is one sentence before a kernel starts.
+"""
+
+import ast
+import difflib
+import io
+import re
+import tokenize
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from aa_utils.errors import InputError
+from aa_utils.paths import resolve
+
+SECRET_NAME = re.compile(r"(api_?key|secret|password|passwd|credential|(^|_)key$|(^|_)token$)", re.IGNORECASE)
+SECRET_VALUE = re.compile(r"(?<![A-Za-z0-9])(sk-[A-Za-z0-9_-]{8,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,})")
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line `name = default  # comment` of a parameters cell."""
+
+    name: str
+    default: object
+    comment: str
+
+    @property
+    def is_input(self) -> bool:
+        """True if its comment starts with `input:`, `optional input:` or `input or hub id:`: it names files that a run reads."""
+        return re.match(r"(optional )?input( or hub id)?:", self.comment) is not None
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML as people expect it: 1e-4 is a number (YAML 1.1 says text)."""
+
+
+_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)|[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)")
+_Yaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
+
+
+def read_yaml(text: str, what: str) -> object:
+    """The value of a YAML text, with 1e-4 as a float. Errors: InputError naming `what` and the line."""
+    try:
+        return yaml.load(text, Loader=_Yaml)
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{what}{where} is not YAML: {getattr(error, 'problem', None) or error}") from error
+
+
+def of_notebook(cells: list[dict], name: str) -> list[Parameter]:
+    """The parameters of a notebook from its `cells`; `name` is for messages.
+
+    Errors: InputError unless exactly one cell has the tag `parameters` and it holds nothing but `name = literal` lines.
+    """
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise InputError(f"{name} has {len(tagged)} cells tagged 'parameters'; it needs exactly one")
+    if tagged[0]["cell_type"] != "code":
+        raise InputError(f"the cell of {name} tagged 'parameters' is not a code cell")
+    return parse(tagged[0]["source"], name)
+
+
+def parse(source: str, name: str) -> list[Parameter]:
+    """The parameters in the source of a parameters cell, in order. Errors: InputError for any line that is not `name = literal`."""
+    try:
+        statements = ast.parse(source).body
+        tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type == tokenize.COMMENT]
+    except (SyntaxError, tokenize.TokenError) as error:
+        raise InputError(f"the parameters cell of {name} is not Python: {error}") from error
+    comments = {token.start[0]: token.string.lstrip("# ").strip() for token in tokens}
+    found: dict[str, Parameter] = {}
+    for statement in statements:
+        line = f"line {statement.lineno} of the parameters cell of {name}"
+        if not (isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name)):
+            raise InputError(f"{line} is not 'name = literal'; other code belongs in a later cell")
+        target = statement.targets[0].id
+        try:
+            default = ast.literal_eval(statement.value)
+        except ValueError:
+            raise InputError(f"{line}: the value of '{target}' is computed; papermill cannot replace it, so write a literal") from None
+        if target in found:
+            raise InputError(f"{line} sets '{target}' a second time")
+        lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+        found[target] = Parameter(target, default, next((comments[number] for number in lines if number in comments), ""))
+    return list(found.values())
+
+
+def given(settings: list[str], file: str | None) -> dict[str, object]:
+    """The values a run asks for: those of the YAML `file`, then the `name=value` texts of the command line (kept as text)."""
+    values: dict[str, object] = {}
+    if file is not None:
+        path = Path(file).expanduser()
+        path = path if path.is_file() else resolve(file)
+        if not path.is_file():
+            raise InputError(f"no parameter file at '{file}'")
+        loaded = read_yaml(path.read_text(encoding="utf-8"), f"'{file}'")
+        if not isinstance(loaded, dict):
+            raise InputError(f"'{file}' must hold 'name: value' lines")
+        values.update({str(name): value for name, value in loaded.items()})
+    seen = set()
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"--set takes name=value; got '{_shown(setting)}'")
+        if name in seen:
+            raise InputError(f"'{name}' is set twice")
+        seen.add(name)
+        values[name] = CommandLine(value)
+    return values
+
+
+class CommandLine(str):
+    """A value as typed on the command line: its type is decided by the default it replaces, so `domain=yes` stays text."""
+
+
+def checked(parameters: list[Parameter], wanted: dict[str, object], name: str) -> dict[str, object]:
+    """All parameters of the notebook `name` with the `wanted` values put in, each in the type of its default.
+
+    Errors: InputError for an unknown name, a wrong type, a secret, or an input that is not there.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    for key, value in wanted.items():
+        if SECRET_NAME.search(key) or any(SECRET_VALUE.search(text) for text in _texts(value)):
+            raise InputError(f"'{key}' looks like a secret; secrets come from the environment (OPENAI_API_KEY), never from parameters")
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(known)}"
+            raise InputError(f"{name} has no parameter '{key}'{hint}")
+    values = {key: _cast(key, wanted[key], known[key].default) if key in wanted else known[key].default for key in known}
+    if "out" not in values:
+        raise InputError(f"{name} has no parameter 'out'; a run needs the folder it writes to")
+    if not isinstance(values["out"], str) or not values["out"].strip():
+        raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
+    for parameter in parameters:
+        if parameter.is_input:
+            _check_input(parameter, values[parameter.name], values["out"])
+    return values
+
+
+def inputs(parameters: list[Parameter], values: dict[str, object]) -> list[tuple[str, str]]:
+    """(parameter name, path) of every input of a run that lies on this disk; a list of paths gives one pair each."""
+    pairs = [(p.name, path) for p in parameters if p.is_input for path in _texts(values[p.name])]
+    return [(key, path) for key, path in pairs if path and resolve(path).exists()]
+
+
+def _check_input(parameter: Parameter, value: object, out: str) -> None:
+    for path in _texts(value):
+        if not path and parameter.comment.startswith("optional"):
+            continue
+        if path and resolve(path) == resolve(out):
+            raise InputError(f"'out' and the input '{parameter.name}' are both '{path}'; a run must not write over what it reads")
+        if path and resolve(path).exists():
+            continue
+        if "hub id" in parameter.comment.partition(":")[0] and HUB_ID.fullmatch(path) and not resolve(path.partition("/")[0]).exists():
+            continue
+        what = parameter.comment.partition(":")[2].strip()
+        raise InputError(f"input '{parameter.name}': nothing at '{path}'" + (f" ({what})" if what else ""))
+
+
+def _cast(name: str, value: object, default: object) -> object:
+    if isinstance(value, CommandLine):
+        parsed = read_yaml(value, f"the value of '{name}'")
+        # Where text is expected the typed text counts, whatever YAML would make of it.
+        value = str(value) if isinstance(default, str) and not isinstance(parsed, str) else parsed
+    return _typed(name, value, default)
+
+
+def _typed(name: str, value: object, default: object) -> object:
+    if default is None:
+        return value
+    if isinstance(default, float) and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, float) and isinstance(value, str) and _FLOAT.fullmatch(value):
+        return float(value)
+    if isinstance(default, (list, tuple)) and isinstance(value, (list, tuple)):
+        kinds = {type(item) for item in default}
+        if kinds <= {int, float} and kinds:
+            return [_typed(f"{name}[{i}]", item, 0.0 if float in kinds else 0) for i, item in enumerate(value)]
+        return [_typed(f"{name}[{i}]", item, default[0]) if len(kinds) == 1 else item for i, item in enumerate(value)]
+    if type(value) is type(default):
+        return value
+    hint = f"; write '{name}=[{_shown(value)}]'" if isinstance(default, list) and not isinstance(value, (dict, type(None))) else ""
+    raise InputError(f"'{name}' takes {_kind(default)}, such as {default!r}; got {_shown(value)!r} ({_kind(value)}){hint}")
+
+
+def _kind(value: object) -> str:
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        tuple: "a list",
+        dict: "a mapping",
+    }
+    return names.get(type(value), "nothing" if value is None else type(value).__name__)
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [str(value)]
+    if isinstance(value, (list, tuple)):
+        return [text for item in value for text in _texts(item)]
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _texts(item)]
+    return []
+
+
+def _shown(value: object) -> object:
+    return SECRET_VALUE.sub("***", value) if isinstance(value, str) else value

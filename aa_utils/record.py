@@ -1,0 +1,149 @@
+"""What a run leaves for the next ones: its numbers (`metrics.json`) and its record (`record.json`: from what, with what, on what)."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from aa_utils import files
+from aa_utils.errors import InputError
+from aa_utils.paths import ROOT, resolve
+
+SCHEMA = 1
+PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "timm", "numpy", "pandas", "papermill", "openai")
+# What the runner and the clock write into a run's folder: never part of the folder's identity as an input.
+BOOKKEEPING = {"record.json", "executed.ipynb", "progress.log", "metrics.json", "history.csv"}
+
+
+def write_metrics(out: str | Path, rows: list[dict]) -> None:
+    """Hand a run's numbers over, to `<out>/metrics.json`: `rows` are flat dicts, tidy (one row a seed, say), accuracies as fractions.
+
+    NumPy and torch scalars become plain numbers. Errors: InputError for a row that is not flat or a number that is not finite.
+    """
+    plain = []
+    for row in rows:
+        plain.append({str(name): _scalar(name, value) for name, value in row.items()})
+    files.write_json(resolve(out) / "metrics.json", plain)
+
+
+def read_metrics(out: str | Path) -> list[dict]:
+    """The rows a run handed over; none if its notebook wrote no metrics."""
+    path = resolve(out) / "metrics.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def read(out: str | Path) -> dict:
+    """The record of the run that wrote the folder `out`. Errors: InputError if there is none, or a newer schema."""
+    path = resolve(out) / "record.json"
+    if not path.exists():
+        raise InputError(f"no record at '{path}': that run did not finish, or was not started by python -m aa_utils.run")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found.get("schema") != SCHEMA:
+        raise InputError(f"'{path}' has record schema {found.get('schema')!r}; this code reads schema {SCHEMA}")
+    return found
+
+
+def environment() -> dict[str, str | None]:
+    """Versions of Python and of the packages that decide results; None for one that is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def hardware() -> dict:
+    """CPU model, cores this process may use, threads one run uses, and GPU names (by nvidia-smi: no CUDA context is made)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return {"cpu": _cpu_name(), "cores": cores, "threads": int(threads) if threads.isdigit() else cores, "gpu": _gpu_names()}
+
+
+def git_state() -> dict:
+    """{"commit", "dirty"} of the repository: dirty means that tracked files differ from the commit. Both None outside git."""
+    commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    if not commit:
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(_output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"))}
+
+
+def describe_input(name: str, value: str) -> dict:
+    """One row of a record's `inputs`: {"name", "path", "sha256", "parent"} for the file or folder at `value`.
+
+    An image folder is known by its `metadata.jsonl`, which holds every image's hash. A run's folder is known by what its notebook wrote.
+    `parent` is the run id of the run that wrote it, or None.
+    """
+    path = resolve(value)
+    if (path / "metadata.jsonl").is_file():
+        digest = files.sha256(path / "metadata.jsonl")
+    elif path.is_dir():
+        digest = _folder_hash(path)
+    else:
+        digest = files.sha256(path)
+    folder = path if path.is_dir() else path.parent
+    parent = None
+    if (folder / "record.json").is_file():
+        parent = json.loads((folder / "record.json").read_text(encoding="utf-8")).get("run_id")
+    return {"name": name, "path": str(value), "sha256": digest, "parent": parent}
+
+
+def run_id(code_sha256: str, parameters: dict, inputs: list[dict]) -> str:
+    """12 hex digits that say what a run computes: the same notebook code, parameters and input contents give the same, wherever it lies."""
+    what = {name: value for name, value in parameters.items() if name != "out"}
+    # An input counts by its content, not by where it lies.
+    by_name: dict[str, list[str]] = {}
+    for row in inputs:
+        by_name.setdefault(row["name"], []).append(row["sha256"])
+    what.update(by_name)
+    text = json.dumps([SCHEMA, code_sha256, what], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def write(out: str | Path, record: dict) -> None:
+    """Write `<out>/record.json` atomically. It comes last of all: its presence says that the run is whole."""
+    files.write_json(resolve(out) / "record.json", record)
+
+
+def _scalar(name: str, value: object) -> object:
+    if hasattr(value, "item"):  # NumPy and torch scalars
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float) and value == value and abs(value) != float("inf"):
+        return value
+    raise InputError(f"metric '{name}' is {value!r}; metrics are finite numbers, text, true/false or None, one per name")
+
+
+def _folder_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = file.relative_to(folder)
+        if file.name not in BOOKKEEPING and not any(part.startswith(".") for part in name.parts):
+            digest.update(f"{name.as_posix()}\0{files.sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _output(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _cpu_name() -> str:
+    if sys.platform.startswith("linux"):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_names() -> list[str]:
+    return _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
