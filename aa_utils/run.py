@@ -34,6 +34,9 @@ DISK_FULL = re.compile(r"\[Errno 28\]|No space left on device|os error 28|\[Errn
 # A unix socket's path holds 107 bytes; the kernel's are this folder plus "/kernel-ipc-5".
 LONGEST_SOCKET_FOLDER = 85
 
+# jsonschema would load this optional URI grammar for 1.3 s at every start; notebooks are valid or not without it.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 
 class RunError(Exception):
     """A run that started and failed; the message is for a person."""
@@ -168,7 +171,8 @@ def _run_kernel(notebook: Path, out: Path, values: dict[str, object]) -> None:
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.iorw import papermill_io
 
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what went wrong is said once, below
+    for noisy in ("papermill", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what went wrong is said once, below
     papermill_io.register("/", WholeFiles())
     executed, log = out / "executed.ipynb", out / "progress.log"
     log.unlink(missing_ok=True)
@@ -188,6 +192,7 @@ def _run_kernel(notebook: Path, out: Path, values: dict[str, object]) -> None:
                     progress_bar=sys.stderr.isatty(),
                     kernel_manager_class=_kernel_class(),
                     config=_config(sockets),
+                    shutdown_kernel="immediate",  # files are closed when their cell ends; a polite end of a busy kernel takes seconds
                     on_cell_execute=lambda cell, cell_index: begun.append(cell.id),
                 )
                 return
