@@ -1,0 +1,63 @@
+# make help lists what there is. Every target works in a path with spaces; nothing outside this folder is touched.
+
+# The Python that makes .venv: the first of these that is new enough. `make setup PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+# An environment of your own (conda, a cluster module) is used as it is, and nothing is installed: `make reproduce PY=python`.
+PY ?= .venv/bin/python
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+EXPERIMENT ?= experiments/pocket.yaml
+NAME = $(basename $(notdir $(EXPERIMENT)))
+# One thread a process: parallel jobs with default threads were measured 50 times slower than this.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM = false
+SNAKEMAKE = "$(PY)" -m snakemake --profile profiles/default --configfile "$(EXPERIMENT)" --cores $(CORES)
+
+.PHONY: help setup reproduce report test unit notebooks lint lab clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*  ## /make \1	/p' Makefile
+
+setup:  ## make .venv and install the package with its pinned dependencies (again only when pyproject.toml changed)
+ifeq ($(PY),.venv/bin/python)
+	@if [ -x .venv/bin/python ] && cmp -s pyproject.toml .venv/pyproject.installed; then exit 0; fi; \
+	set -e; \
+	if [ -z "$(PYTHON)" ]; then echo "no Python 3.11 to 3.13 found; name one: make setup PYTHON=/path/to/python" >&2; exit 1; fi; \
+	if [ ! -x .venv/bin/python ]; then echo "making .venv with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv .venv; fi; \
+	echo "installing adapt-anything and its pinned dependencies into .venv (torch is large: minutes on a first install)"; \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'; \
+	cp pyproject.toml .venv/pyproject.installed; \
+	echo "installed; for a shell of your own: source .venv/bin/activate"
+endif
+
+reproduce: setup  ## every run, table and figure of the experiment (EXPERIMENT=experiments/pocket.yaml, CORES=all)
+	$(SNAKEMAKE)
+	@cat "results/$(NAME)/tables/accuracy.md"
+
+report: setup  ## results/<experiment>/report.html: one page with tables, figures, run times and the graph
+	$(SNAKEMAKE)
+	$(SNAKEMAKE) --report "results/$(NAME)/report.html"
+	@echo "results/$(NAME)/report.html"
+
+test: setup lint  ## lint, unit and contract tests, the smoke pipeline, every notebook with its defaults
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory notebooks
+
+unit: setup  ## pytest alone
+	"$(PY)" -m pytest tests -q -n $(CORES) --dist loadfile
+
+notebooks: setup  ## nbval: each notebook top to bottom with its defaults, in order, in a temporary artifacts folder
+	@set -e; folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; \
+	AA_ARTIFACTS="$$folder/artifacts" AA_RESULTS="$$folder/results" "$(PY)" -m pytest notebooks -q -p no:xdist --nbval-lax --nbval-current-env
+
+lint: setup  ## ruff (code and notebooks) and the notebook normaliser
+	"$(PY)" -m ruff check .
+	"$(PY)" -m ruff format --check .
+	"$(PY)" -m aa_utils.notebooks --check
+
+lab: setup  ## JupyterLab on the notebooks
+	"$(PY)" -m jupyterlab notebooks
+
+clean:  ## remove caches and logs; artifacts/ and results/ stay
+	rm -rf .snakemake .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
