@@ -1,0 +1,71 @@
+"""Stage 1: category names become prompts. One writer is one module of this folder, found by its name.
+
+A writer module has a frozen dataclass `Config` (its options, each with a default) and
+`write(class_names, per_class, seed, config) -> list[tuple[int, str]]`: pairs of (label, text), label = position in `class_names`.
+"""
+
+from dataclasses import fields
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+
+from aa_utils.errors import InputError
+
+_NOT_WRITERS = {"article", "diversity"}  # modules of this folder that writers use
+
+
+def writers() -> list[str]:
+    """The names of the writers at hand, sorted."""
+    return sorted(module.name for module in iter_modules(__path__) if module.name not in _NOT_WRITERS)
+
+
+def write(class_names: list[str], writer: str, per_class: int, seed: int, **options) -> list[dict]:
+    """Prompts for every class: rows {id, label, class_name, text, writer}, grouped by class, ready for `prompts.jsonl`.
+
+    `per_class` is the number of prompts of each class. `options` go to the writer's `Config`; an option of another writer is left aside, so
+    that one notebook serves them all. The id (`offline-003-0017`: writer, label, number) stays the same when more prompts are asked for.
+    Errors: InputError for class names that are missing, blank or alike, `per_class` below 1, an unknown writer or option.
+    """
+    names = _checked_names(class_names)
+    if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1:
+        raise InputError(f"per_class is {per_class!r}; every class needs at least 1 prompt")
+    module = _writer(writer)
+    rows: list[dict] = []
+    numbers = [0] * len(names)
+    for label, text in module.write(names, per_class, seed, module.Config(**_own_options(writer, options))):
+        prompt_id = f"{writer}-{label:03d}-{numbers[label]:04d}"
+        numbers[label] += 1
+        rows.append({"id": prompt_id, "label": label, "class_name": names[label], "text": text, "writer": writer})
+    return sorted(rows, key=lambda row: row["label"])
+
+
+def _writer(name: str) -> ModuleType:
+    if name not in writers():
+        raise InputError(f"no prompt writer '{name}'; there are: {', '.join(writers())}")
+    return import_module(f"{__name__}.{name}")
+
+
+def _own_options(writer: str, options: dict) -> dict:
+    known = {name: {field.name for field in fields(_writer(name).Config)} for name in writers()}
+    unknown = sorted(set(options) - set().union(*known.values()))
+    if unknown:
+        raise InputError(f"no prompt writer has an option '{unknown[0]}'; '{writer}' has: {', '.join(sorted(known[writer])) or 'none'}")
+    return {name: value for name, value in options.items() if name in known[writer]}
+
+
+def _checked_names(class_names: list[str]) -> list[str]:
+    if not isinstance(class_names, (list, tuple)) or not all(isinstance(name, str) for name in class_names):
+        raise InputError(f"class_names is {class_names!r}; it is a list of names such as ['mug', 'bike']")
+    if not class_names:
+        raise InputError("class_names is empty; name at least one class")
+    names = [" ".join(name.split()) for name in class_names]
+    seen: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if not name:
+            raise InputError(f"class_names[{position}] is {class_names[position]!r}: a class needs a name, for it is what the prompt says")
+        # Names that differ in case or underscores alone would give the same prompts to two labels.
+        key = name.replace("_", " ").casefold()
+        if key in seen:
+            raise InputError(f"class_names[{seen[key]}] and class_names[{position}] are the same class: {name!r}")
+        seen[key] = position
+    return names
