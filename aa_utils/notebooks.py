@@ -78,7 +78,7 @@ def _output(output: dict, name: str, cell: str) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Normalise the notebooks given (all of `notebooks/` by default) in place; with --check only say which are not. Returns the exit code."""
+    """Normalise the notebooks given (by default all) in place; with --check only say which are not normal. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m aa_utils.notebooks", description="Bring notebooks into their committed form.")
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a notebook is not in its normal form")

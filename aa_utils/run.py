@@ -55,8 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="how long to wait for another run with the same 'out'")
     parser.add_argument("--check", action="store_true", help="check the call and stop before a kernel starts")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         notebook, known, values = check(options.notebook, parameters.given(options.set, options.params))
         if options.check:
@@ -69,13 +68,17 @@ def main(arguments: list[str] | None = None) -> int:
     except RunError as error:
         return _say(str(error), 1)
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return _say(f"cannot write {error.filename or 'the run'}: {error.strerror}; choose another 'out', or set AA_ARTIFACTS", 1)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         return _say(_disk_full(error.filename), 1)
     except Interrupted as error:
-        return _say(
-            f"stopped by {signal.Signals(error.args[0]).name}; the same call goes on from what is already written", 128 + error.args[0]
-        )
+        number = error.args[0]
+        return _say(f"stopped by {signal.Signals(number).name}; the same call goes on from what is already written", 128 + number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     print(f"{done['notebook']} -> {done['parameters']['out']}: {done['seconds']:.0f} s, {done['peak_memory_mb']} MB, run {done['run_id']}")
     return 0
 
@@ -200,12 +203,8 @@ def _run_kernel(notebook: Path, out: Path, values: dict[str, object]) -> None:
                 raise RunError(_cell_failed(error, begun, executed)) from error
             except (DeadKernelError, CellTimeoutError) as error:
                 if begun:
-                    why = (
-                        "the kernel died, most often because memory ran out"
-                        if isinstance(error, DeadKernelError)
-                        else "a cell took too long"
-                    )
-                    raise RunError(f"{why}, in cell {begun[-1]}; see {executed}") from error
+                    why = "the kernel died (often: out of memory)" if isinstance(error, DeadKernelError) else "a cell took too long"
+                    raise RunError(f"{why} in cell {begun[-1]}; see {executed}") from error
                 _start_failed(error, attempt)
             except RuntimeError as error:
                 if begun:

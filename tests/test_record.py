@@ -1,0 +1,97 @@
+"""Records: numbers in, identity out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from aa_utils import files, record
+from aa_utils.errors import InputError
+from aa_utils.progress import note, progress
+
+
+def test_metrics_are_plain_numbers(tmp_path):
+    record.write_metrics(tmp_path, [{"seed": np.int64(1), "accuracy": np.float32(0.5), "name": "a", "best": None, "ok": True}])
+    assert record.read_metrics(tmp_path) == [{"seed": 1, "accuracy": 0.5, "name": "a", "best": None, "ok": True}]
+    assert record.read_metrics(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1], {"a": 1}])
+def test_metrics_refuse_what_a_table_cannot_hold(tmp_path, value):
+    with pytest.raises(InputError, match="metric 'accuracy'"):
+        record.write_metrics(tmp_path, [{"accuracy": value}])
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_read_says_what_is_wrong(tmp_path):
+    with pytest.raises(InputError, match="no record at"):
+        record.read(tmp_path)
+    files.write_json(tmp_path / "record.json", {"schema": 99})
+    with pytest.raises(InputError, match="schema 99"):
+        record.read(tmp_path)
+
+
+def test_an_image_folder_is_known_by_its_metadata(tmp_path):
+    files.write_jsonl(tmp_path / "metadata.jsonl", [{"file_name": "a.png", "sha256": "0"}])
+    files.write_json(tmp_path / "record.json", {"schema": 1, "run_id": "abc"})
+    before = record.describe_input("source", str(tmp_path))
+    assert before["parent"] == "abc"
+    (tmp_path / "executed.ipynb").write_text("anything")
+    assert record.describe_input("source", str(tmp_path)) == before
+    files.write_jsonl(tmp_path / "metadata.jsonl", [{"file_name": "a.png", "sha256": "1"}])
+    assert record.describe_input("source", str(tmp_path))["sha256"] != before["sha256"]
+
+
+def test_a_run_folder_is_known_by_what_its_notebook_wrote(tmp_path):
+    (tmp_path / "seed0").mkdir()
+    (tmp_path / "seed0/model.safetensors").write_bytes(b"weights")
+    before = record.describe_input("classifier", str(tmp_path))["sha256"]
+    for name in ("executed.ipynb", "progress.log", "metrics.json", "seed0/history.csv", ".lock"):
+        (tmp_path / name).write_text("changes with every run")
+    assert record.describe_input("classifier", str(tmp_path))["sha256"] == before
+    (tmp_path / "seed0/model.safetensors").write_bytes(b"others")
+    assert record.describe_input("classifier", str(tmp_path))["sha256"] != before
+
+
+def test_a_file_names_the_run_that_wrote_it(tmp_path):
+    (tmp_path / "prompts.jsonl").write_text("{}\n")
+    files.write_json(tmp_path / "record.json", {"schema": 1, "run_id": "abc"})
+    row = record.describe_input("prompts", str(tmp_path / "prompts.jsonl"))
+    assert (row["parent"], row["sha256"]) == ("abc", files.sha256(tmp_path / "prompts.jsonl"))
+
+
+def test_run_id_says_what_is_computed_not_where():
+    inputs = [{"name": "source", "path": "a", "sha256": "1", "parent": None}]
+    first = record.run_id("code", {"lr": 0.1, "out": "x", "source": "a"}, inputs)
+    assert len(first) == 12
+    assert first == record.run_id("code", {"lr": 0.1, "out": "y", "source": "b"}, [inputs[0] | {"path": "b"}])
+    assert first != record.run_id("code", {"lr": 0.2, "out": "x", "source": "a"}, inputs)
+    assert first != record.run_id("code", {"lr": 0.1, "out": "x", "source": "a"}, [inputs[0] | {"sha256": "2"}])
+    assert first != record.run_id("other", {"lr": 0.1, "out": "x", "source": "a"}, inputs)
+
+
+def test_environment_hardware_and_git_are_json():
+    found = {"environment": record.environment(), "hardware": record.hardware(), "git": record.git_state()}
+    assert json.loads(json.dumps(found)) == found
+    assert found["environment"]["torch"]
+    assert found["hardware"]["cores"] >= 1
+
+
+def test_progress_writes_lines_and_yields_everything(tmp_path, monkeypatch):
+    monkeypatch.setenv("AA_PROGRESS", str(tmp_path / "log"))
+    monkeypatch.setattr("aa_utils.progress.SECONDS_BETWEEN_LINES", 0.0)
+    assert list(progress(iter(range(2)), what="train", total=2, unit="epoch")) == [0, 1]
+    note("loss 0.5")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert "train: 1/2 epochs" in lines[0]
+    assert "to go" in lines[0]
+    assert lines[-2].endswith(", done")
+    assert lines[-1].endswith("loss 0.5")
+
+
+def test_progress_survives_a_lost_log(tmp_path, monkeypatch):
+    monkeypatch.setenv("AA_PROGRESS", str(tmp_path / "none/log"))
+    assert list(progress([1, 2], what="train")) == [1, 2]
+    monkeypatch.delenv("AA_PROGRESS")
+    assert list(progress([1, 2], what="train")) == [1, 2]
+    note("nobody reads this")
