@@ -1,0 +1,92 @@
+"""pocket-clip: a CLIP of pocket size (Radford et al. 2021, arXiv 2103.00020), trained from scratch on captioned renders.
+
+L = ½ (CE(s·ImgTxtᵀ, I) + CE(s·TxtImgᵀ, I)) over a batch, s the learned temperature, both embeddings normalised (their figure 3).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+
+LENGTH = 48  # tokens of the longest caption, start and end included
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+def tokenizer(texts: Iterable[str], size: int = 1024) -> CLIPTokenizer:
+    """A byte-level BPE tokenizer in CLIP's format, its merges learned from `texts`; any other text falls back to letters."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
+    bpe.decoder = decoders.BPEDecoder()
+    alphabet = [chr(c) for c in range(33, 127)]
+    bpe.train_from_iterator((t.lower() for t in texts), trainers.BpeTrainer(vocab_size=size, end_of_word_suffix="</w>", initial_alphabet=alphabet, show_progress=False))
+    import json
+
+    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+    tokens = [*alphabet, *(c + "</w>" for c in alphabet), *("".join(pair) for pair in merges)]
+    vocabulary = {token: k for k, token in enumerate(dict.fromkeys([*tokens, "<|startoftext|>", "<|endoftext|>"]))}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
+
+
+def model(vocabulary: CLIPTokenizer) -> CLIPModel:
+    """An untrained pocket CLIP: 3 text layers of width 128, 4 image layers of width 192 on 8 px patches."""
+    end, start = vocabulary.eos_token_id, vocabulary.bos_token_id
+    text = {"vocab_size": len(vocabulary), "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
+    text |= {"max_position_embeddings": LENGTH, "bos_token_id": start, "eos_token_id": end, "pad_token_id": end, "hidden_act": "gelu"}
+    vision = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 6, "image_size": 32, "patch_size": 8}
+    vision |= {"hidden_act": "gelu"}
+    # Eager attention: on the CPU the backward pass of fused attention has no fast bfloat16 kernel.
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128, attn_implementation="eager"))
+
+
+def processor() -> CLIPImageProcessor:
+    """The image pre-processing that belongs to the model: 32 px, values to [-1, 1]."""
+    return CLIPImageProcessor(size={"height": 32, "width": 32}, do_center_crop=False, image_mean=MEAN, image_std=STD)
+
+
+def normalised(pictures: np.ndarray | Tensor) -> Tensor:
+    """uint8 (n, 32, 32, 3) -> float (n, 3, 32, 32) in [-1, 1], as `processor` does."""
+    return torch.as_tensor(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def tokens(vocabulary: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """Token ids (n, LENGTH), padded with the end token as CLIP does."""
+    ids = vocabulary(texts, padding="max_length", max_length=LENGTH, truncation=True)["input_ids"]
+    return torch.tensor(ids)
+
+
+def contrastive(net: nn.Module, pictures: Tensor, ids: Tensor, batch: int, device: str = "cpu"):
+    """The loss of one step as `aa_utils.pocket.fit` wants it: a random batch of (picture, caption) pairs against each other."""
+
+    def loss(generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(pictures), (batch,), generator=generator)
+        texts = ids[rows]
+        longest = int((texts != net.config.text_config.eos_token_id).sum(1).max()) + 1  # the rest is padding
+        found = net(input_ids=texts[:, :longest].to(device), pixel_values=normalised(pictures[rows]).to(device))
+        logits = found.logits_per_image.float()
+        target = torch.arange(batch, device=device)
+        return {"clip": 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))}
+
+    return loss
+
+
+@torch.inference_mode()
+def zero_shot(net: CLIPModel, vocabulary: CLIPTokenizer, pictures: np.ndarray, names: list[str], template: str = "a photo of a {}") -> np.ndarray:
+    """The index of the name whose sentence is nearest to each picture (n,)."""
+    ids = tokens(vocabulary, [template.format(name) for name in names])
+    text = F.normalize(net.get_text_features(input_ids=ids).pooler_output, dim=-1)
+    parts = [net.get_image_features(pixel_values=normalised(part)).pooler_output for part in np.array_split(pictures, max(1, len(pictures) // 512))]
+    return (F.normalize(torch.cat(parts), dim=-1) @ text.T).argmax(1).numpy()
+
+
+def save(net: CLIPModel, vocabulary: CLIPTokenizer, folder: Path) -> None:
+    """A folder that stock `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` load; weights in fp16."""
+    net.to(torch.float16).save_pretrained(folder)
+    vocabulary.save_pretrained(folder)
+    processor().save_pretrained(folder)
+    net.to(torch.float32)

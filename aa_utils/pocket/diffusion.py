@@ -1,0 +1,74 @@
+"""pocket-diffusion: text-conditional latent diffusion (Rombach et al. 2022, arXiv 2112.10752) as a stock `StableDiffusionPipeline`.
+
+L = E ‖ε − ε_θ(√ā_t z + √(1−ā_t) ε, t, τ(y))‖², the caption y dropped in 10 % of the cases for classifier-free guidance (Ho & Salimans 2022,
+arXiv 2207.12598), τ the frozen text encoder of pocket-clip. The noise schedule is Stable Diffusion's.
+"""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+
+DROP_CAPTION = 0.1
+SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def model(text_width: int) -> UNet2DConditionModel:
+    """An untrained U-Net on 4x8x8 latents: two levels of 64 and 128 channels, attending to the caption at both."""
+    return UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(64, 128),
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=text_width,
+        attention_head_dim=32,
+        norm_num_groups=16,
+    )
+
+
+def text_encoder(clip: CLIPModel) -> CLIPTextModel:
+    """The text tower of `clip` as the module that a diffusion pipeline wants, with the same weights."""
+    encoder = CLIPTextModel(clip.config.text_config)
+    encoder.text_model.load_state_dict(clip.text_model.state_dict()) if hasattr(encoder, "text_model") else encoder.load_state_dict(clip.text_model.state_dict())
+    return encoder.eval().requires_grad_(False)
+
+
+def denoising(net: nn.Module, encoder: CLIPTextModel, latents: Tensor, ids: Tensor, empty: Tensor, batch: int, device: str = "cpu"):
+    """The loss of one step as `aa_utils.pocket.fit` wants it. `latents` are scaled (n, 4, 8, 8), `ids` their captions, `empty` (LENGTH,) the empty one."""
+    schedule = DDPMScheduler(**SCHEDULE)
+
+    def loss(generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(latents), (batch,), generator=generator)
+        z = latents[rows].float()
+        noise = torch.randn(z.shape, generator=generator)
+        t = torch.randint(1000, (batch,), generator=generator)
+        dropped = torch.rand(batch, generator=generator) < DROP_CAPTION
+        texts = torch.where(dropped[:, None], empty, ids[rows])
+        with torch.no_grad():
+            context = encoder(texts.to(device)).last_hidden_state
+        noisy = schedule.add_noise(z, noise, t).to(device)
+        return {"mse": (net(noisy, t.to(device), context).sample.float() - noise.to(device)).square().mean()}
+
+    return loss
+
+
+def save(net: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel, vocabulary: CLIPTokenizer, folder: Path) -> None:
+    """A folder that stock `StableDiffusionPipeline.from_pretrained` (and `AutoPipelineForText2Image`) loads; weights in fp16."""
+    scheduler = DPMSolverMultistepScheduler(**SCHEDULE, algorithm_type="dpmsolver++", solver_order=2, steps_offset=1, timestep_spacing="leading")
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=vocabulary,
+        unet=net,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(torch.float16).save_pretrained(folder)
+    pipeline.to(torch.float32)

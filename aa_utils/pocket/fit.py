@@ -1,0 +1,102 @@
+"""The loop that trains a pocket model: AdamW, warm-up and cosine, an average of the weights, checkpoints, exact resume.
+
+The adaptation methods have a loop of their own (`aa_utils.train`), with two domains and named losses; here one network learns from one pool of pictures.
+Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
+"""
+
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import cos, isfinite, pi
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aa_utils.files import atomic
+from aa_utils.progress import progress
+from aa_utils.seeds import torch_generator
+
+Loss = Callable[[torch.Generator], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How long and how fast to train. `keep_at`: steps after which the averaged weights are written aside (the early generator)."""
+
+    steps: int
+    batch: int
+    lr: float
+    warmup: int = 200
+    weight_decay: float = 0.01
+    average: float = 0.999  # decay of the exponential moving average of the weights
+    clip_norm: float = 1.0
+    every: int = 250  # steps between checkpoints and lines of the history
+    keep_at: tuple[int, ...] = ()
+    bf16: bool = False  # bfloat16 autocast: about twice as fast on recent CPUs and GPUs, slower on CPUs without it
+
+
+def learning_rate(step: int, fit: Fit) -> float:
+    """Linear warm-up over `fit.warmup` steps, then a half cosine down to 2 % of `fit.lr`."""
+    if step < fit.warmup:
+        return fit.lr * (step + 1) / fit.warmup
+    p = (step - fit.warmup) / max(1, fit.steps - fit.warmup)
+    return fit.lr * (0.02 + 0.98 * 0.5 * (1 + cos(pi * p)))
+
+
+def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: int = 0, device: str = "cpu") -> nn.Module:
+    """Train `net` and return it with the averaged weights, in evaluation mode.
+
+    `loss(generator)` draws a batch with `generator` and returns its terms by name; their sum is minimised. `folder` receives `<name>.pt` (the state, to
+    resume from), `<name>-<step>.pt` for `fit.keep_at` and `<name>.csv` (the history). A finished run is loaded, not repeated.
+    """
+    state_file, history_file = folder / f"{name}.pt", folder / f"{name}.csv"
+    net.to(device).train()
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=fit.lr, weight_decay=fit.weight_decay, betas=(0.9, 0.99), fused=True)
+    average = {key: value.detach().clone() for key, value in net.state_dict().items()}
+    start, rows = 0, []
+    if state_file.exists():
+        state = torch.load(state_file, map_location=device, weights_only=True)
+        net.load_state_dict(state["net"])
+        optimiser.load_state_dict(state["optimiser"])
+        average, start, rows = state["average"], state["step"], state["rows"]
+    since, sums = time.perf_counter(), {}
+    for step in progress(range(start, fit.steps), what=f"train {name}", total=fit.steps - start):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, fit)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=fit.bf16):
+            terms = loss(torch_generator(name, seed, step))
+        total = sum(terms.values())
+        optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(parameters, fit.clip_norm)
+        optimiser.step()
+        decay = min(fit.average, (1 + step) / (10 + step))
+        for key, value in net.state_dict().items():
+            if value.is_floating_point():
+                average[key].lerp_(value, 1 - decay)
+            else:
+                average[key].copy_(value)
+        for key, value in terms.items():
+            sums[key] = sums.get(key, 0.0) + value.item()
+        done = step + 1
+        if done % fit.every == 0 or done == fit.steps or done in fit.keep_at:
+            if not all(map(isfinite, sums.values())):
+                raise FloatingPointError(f"{name}: a loss term is not finite near step {done}: {sums}")
+            count = done - (rows[-1]["step"] if rows else 0)
+            rows.append({"step": done, **{k: v / count for k, v in sums.items()}, "seconds_per_step": (time.perf_counter() - since) / max(1, done - start)})
+            sums = {}
+            state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "average": average, "step": done, "rows": rows}
+            with atomic(state_file) as temporary:
+                torch.save(state, temporary)
+            with atomic(history_file) as temporary, temporary.open("w", newline="") as stream:
+                writer = csv.DictWriter(stream, rows[0])
+                writer.writeheader()
+                writer.writerows(rows)
+            if done in fit.keep_at:
+                with atomic(folder / f"{name}-{done}.pt") as temporary:
+                    torch.save(average, temporary)
+    net.load_state_dict(average)
+    return net.eval()

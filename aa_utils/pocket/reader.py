@@ -1,0 +1,56 @@
+"""The reader: a small network that reads the character in a picture, trained on renders only. It judges the generators and never meets a target image."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from aa_utils.files import atomic
+from aa_utils.pocket.clip import normalised
+
+
+def model(classes: int = 10) -> nn.Sequential:
+    """An untrained reader; `[:-1]` gives its 128 features (for Fréchet distances)."""
+    widths = (3, 32, 64, 96)
+    blocks = [
+        layer
+        for inward, outward in zip(widths, widths[1:], strict=False)
+        for layer in (nn.Conv2d(inward, outward, 3, 2, 1, bias=False), nn.BatchNorm2d(outward), nn.ReLU(), nn.Conv2d(outward, outward, 3, 1, 1, bias=False), nn.BatchNorm2d(outward), nn.ReLU())
+    ]
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(96 * 16, 128), nn.ReLU(), nn.Linear(128, classes))
+
+
+def reading(net: nn.Module, pictures: Tensor, labels: Tensor, batch: int, device: str = "cpu"):
+    """The loss of one step as `aa_utils.pocket.fit` wants it: cross-entropy on slightly moved, dimmed and noised renders."""
+
+    def loss(generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(pictures), (batch,), generator=generator)
+        x = normalised(pictures[rows])
+        move = torch.eye(2, 3).repeat(batch, 1, 1) + 0.06 * torch.randn(batch, 2, 3, generator=generator)
+        x = F.grid_sample(x, F.affine_grid(move, x.shape, align_corners=False), padding_mode="border", align_corners=False)
+        x = x * (1 + 0.1 * torch.randn(batch, 1, 1, 1, generator=generator)) + 0.05 * torch.randn(x.shape, generator=generator)
+        return {"cross_entropy": F.cross_entropy(net(x.to(device)).float(), labels[rows].to(device), label_smoothing=0.05)}
+
+    return loss
+
+
+@torch.inference_mode()
+def read(net: nn.Module, pictures: np.ndarray | Tensor) -> np.ndarray:
+    """The class (n,) that `net` reads in uint8 pictures (n, 32, 32, 3)."""
+    return torch.cat([net(normalised(part)).argmax(1) for part in torch.as_tensor(pictures).split(1024)]).numpy()
+
+
+def save(net: nn.Module, file: Path) -> None:
+    """The weights in fp16 safetensors."""
+    with atomic(file) as temporary:
+        save_file({key: value.half() if value.is_floating_point() else value for key, value in net.state_dict().items()}, temporary)
+
+
+def load(file: Path, classes: int = 10) -> nn.Sequential:
+    """The reader of a file written by `save`, ready to read."""
+    net = model(classes)
+    net.load_state_dict(load_file(file))
+    return net.float().eval()
