@@ -1,6 +1,5 @@
 """Shared by the tests: notebooks made on the spot, and a random-weight Stable Diffusion folder that stands in for a generator."""
 
-import json
 import os
 import subprocess
 import sys
@@ -46,33 +45,7 @@ def runner(tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_diffusion(tmp_path_factory) -> Path:
-    """A StableDiffusionPipeline folder of the pocket shape (32 px, 8x8x4 latents) with random weights: small enough to run in a moment."""
-    import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    """A StableDiffusionPipeline folder with random weights: it loads and runs in a moment, and its images mean nothing."""
+    import tiny_diffusion
 
-    folder = tmp_path_factory.mktemp("models") / "tiny-diffusion"
-    words = tmp_path_factory.mktemp("tokenizer")
-    letters = list("abcdefghijklmnopqrstuvwxyz0123456789,.'-")
-    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
-    (words / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
-    (words / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer(str(words / "vocab.json"), str(words / "merges.txt"), model_max_length=64, pad_token="<|endoftext|>")
-    torch.manual_seed(0)
-    text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": 32}
-    ids = {"vocab_size": len(tokens), "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-    coder = {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
-    blocks = {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D")}
-    unet = {"block_out_channels": (16, 32), "layers_per_block": 1, "attention_head_dim": 4, "cross_attention_dim": 32}
-    pipeline = StableDiffusionPipeline(
-        vae=AutoencoderKL(block_out_channels=(8, 16, 16), norm_num_groups=8, latent_channels=4, sample_size=32, **coder),
-        text_encoder=CLIPTextModel(CLIPTextConfig(**text, **ids)),
-        tokenizer=tokenizer,
-        unet=UNet2DConditionModel(sample_size=8, in_channels=4, out_channels=4, norm_num_groups=8, **blocks, **unet),
-        scheduler=DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.save_pretrained(folder)
-    return folder
+    return tiny_diffusion.save(tmp_path_factory.mktemp("models") / "tiny-diffusion")

@@ -218,7 +218,7 @@ def test_full_disk_while_the_record_is_written(make_notebook, monkeypatch, capsy
     def full(path, value):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(run, "_run_kernel", lambda *args: None)
+    monkeypatch.setattr(run.kernel, "run", lambda *args: None)
     monkeypatch.setattr(run.record.files, "write_json", full)
     assert run.main([str(make_notebook(f'out = "{tmp_path}/out"'))]) == 1
     error = capsys.readouterr().err
@@ -230,14 +230,14 @@ def test_full_disk_while_papermill_saves(make_notebook, monkeypatch, capsys, tmp
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run.files, "write_text", full)
+    monkeypatch.setattr(run.kernel.files, "write_text", full)
     assert run.main([str(make_notebook(f'out = "{tmp_path}/out"'))]) == 1
     assert capsys.readouterr().err.startswith("the disk is full")
     assert [p.name for p in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_a_kernel_that_does_not_start_is_tried_once_more(make_notebook, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(run.sys, "executable", "/bin/false")
+    monkeypatch.setattr(run.kernel.sys, "executable", "/bin/false")
     assert run.main([str(make_notebook(f'out = "{tmp_path}/out"'))]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert "trying once more" in lines[0]
@@ -285,9 +285,14 @@ def test_no_kernel_outlives_its_runner(make_notebook, tmp_path, number, code):
     process = start(sleeping(make_notebook, tmp_path))
     kernel = kernel_of(tmp_path)
     process.send_signal(number)
-    _, error = process.communicate(timeout=30)
-    assert process.returncode == code
+    assert process.wait(timeout=30) == code
+    if number == signal.SIGKILL:
+        with pytest.raises(InputError, match="another run"), run.locked(tmp_path / "out"):
+            pytest.fail("the kernel lives and may write: the folder must stay locked")
     assert waited_for(lambda: gone(kernel), 10)
+    with run.locked(tmp_path / "out"):
+        pass
+    _, error = process.communicate(timeout=30)
     if number != signal.SIGKILL:
         assert error.startswith(f"stopped by {number.name}; ")
         assert error.count("\n") == 1
@@ -299,7 +304,7 @@ def test_two_runs_never_write_the_same_folder(make_notebook, tmp_path, capsys):
     process = start(notebook)
     try:
         kernel_of(tmp_path)
-        assert run.main([str(notebook)]) == 2
+        assert run.main([str(notebook), "--wait", "0"]) == 2
         assert f"another run (process {process.pid}) is writing" in capsys.readouterr().err
     finally:
         process.terminate()
