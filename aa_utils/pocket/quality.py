@@ -1,0 +1,55 @@
+"""How good the pocket models are, measured on pictures that they have not seen."""
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import CLIPModel, CLIPTokenizer
+
+from aa_utils.pocket import clip, reader
+from aa_utils.pocket.render import render
+from aa_utils.pocket.world import CATEGORIES, CHARACTERS
+
+FRESH = 10**6  # the seed of renders that no training pool holds
+
+
+def reader_accuracy(net: torch.nn.Module, n: int) -> pd.DataFrame:
+    """Accuracy of the reader on `n` fresh renders (those that show digits), by style: columns style, images, accuracy."""
+    pictures, _, factors = render(n, FRESH)
+    digits = np.char.isdigit(factors["character"])
+    right = reader.read(net, pictures[digits]) == factors["character"][digits].astype(int)
+    return _by(factors["style"][digits], right, "style")
+
+
+def clip_accuracy(net: CLIPModel, vocabulary: CLIPTokenizer, n: int) -> pd.DataFrame:
+    """Zero-shot accuracy of pocket-clip on `n` fresh renders: which of "a photo of a <category>" is nearest.
+
+    Rows: by style among the ten digits ("handwritten" …), the ten digits together ("digits"), and all 36 characters ("digits and letters").
+    """
+    pictures, _, factors = render(n, FRESH)
+    digits = np.char.isdigit(factors["character"])
+    names = list(CATEGORIES.values())
+    among_ten = clip.zero_shot(net, vocabulary, pictures[digits], names[:10]) == factors["character"][digits].astype(int)
+    among_all = clip.zero_shot(net, vocabulary, pictures, names) == np.array([CHARACTERS.index(c) for c in factors["character"]])
+    rows = _by(factors["style"][digits], among_ten, "what")
+    whole = [("digits", digits.sum(), among_ten.mean()), ("digits and letters", n, among_all.mean())]
+    return pd.concat([rows, pd.DataFrame(whole, columns=rows.columns)], ignore_index=True)
+
+
+def read_rate(net: torch.nn.Module, pictures: np.ndarray, labels: np.ndarray, kinds: np.ndarray) -> pd.DataFrame:
+    """The share of generated `pictures` in which the reader reads the digit that the prompt named, by kind of prompt and together ("all")."""
+    right = reader.read(net, pictures) == labels
+    rows = _by(kinds, right, "prompts")
+    return pd.concat([rows, pd.DataFrame([("all", len(right), right.mean())], columns=rows.columns)], ignore_index=True)
+
+
+def kind(prompt: str) -> str:
+    """The style that a prompt in the words of the pocket world asks for."""
+    for word, style in {"handwritten": "handwritten", "chalk": "chalk", "display": "display", "printed": "printed"}.items():
+        if word in prompt:
+            return style
+    return "unsaid"
+
+
+def _by(groups: np.ndarray, right: np.ndarray, name: str) -> pd.DataFrame:
+    rows = [(group, int((groups == group).sum()), float(right[groups == group].mean())) for group in np.unique(groups)]
+    return pd.DataFrame(rows, columns=[name, "images", "accuracy"])

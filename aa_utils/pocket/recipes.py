@@ -1,0 +1,73 @@
+"""How each pocket model is made from a pool of renders: build, train (or resume, or load what is done), save in its public format."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from transformers import CLIPModel, CLIPTokenizer
+
+from aa_utils.pocket import autoencoder, clip, diffusion, pool, reader
+from aa_utils.pocket.fit import Fit, train
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Renders with their captions and the characters they show."""
+
+    pictures: Tensor  # uint8 (n, 32, 32, 3)
+    captions: list[str]
+    characters: np.ndarray  # (n,) "0".."9", "A".."Z"
+
+
+def renders(folder: Path, n: int, seed: int, workers: int) -> Pool:
+    """`n` renders, kept in `folder`."""
+    pictures, captions, factors = pool.load(folder / "renders", n, seed, workers)
+    return Pool(torch.from_numpy(pictures), captions, factors["character"])
+
+
+def make_clip(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> tuple[CLIPModel, CLIPTokenizer]:
+    """pocket-clip, trained to match renders with their captions."""
+    vocabulary = clip.tokenizer(data.captions)
+    torch.manual_seed(seed)
+    net = clip.model(vocabulary)
+    loss = clip.contrastive(net, data.pictures, clip.tokens(vocabulary, data.captions), fit.batch, device)
+    return train(net, loss, fit, "clip", folder, seed, device), vocabulary
+
+
+def make_autoencoder(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> AutoencoderKL:
+    """The autoencoder, with the latent scale that diffusion needs."""
+    torch.manual_seed(seed)
+    net = autoencoder.model()
+    train(net, autoencoder.reconstruction(net, data.pictures, fit.batch, device), fit, "autoencoder", folder, seed, device)
+    autoencoder.set_scale(net, autoencoder.encode(net, data.pictures[:4096], device))
+    return net
+
+
+def make_unet(data: Pool, vae: AutoencoderKL, text: CLIPModel, vocabulary: CLIPTokenizer, fit: Fit, folder: Path, seed: int, device: str) -> nn.Module:
+    """The denoiser of pocket-diffusion, trained on the latents of all renders with the text tower of `text` frozen."""
+    latents = vae.config.scaling_factor * autoencoder.encode(vae, data.pictures, device)
+    ids, empty = clip.tokens(vocabulary, data.captions), clip.tokens(vocabulary, [""])[0]
+    encoder = diffusion.text_encoder(text).to(device)
+    torch.manual_seed(seed)
+    net = diffusion.model(text.config.text_config.hidden_size)
+    return train(net, diffusion.denoising(net, encoder, latents, ids, empty, fit.batch, device), fit, "unet", folder, seed, device)
+
+
+def early_unet(net: nn.Module, step: int, folder: Path) -> nn.Module:
+    """A U-Net like `net` with the averaged weights of step `step`, which `Fit.keep_at` kept."""
+    early = type(net).from_config(net.config)
+    early.load_state_dict(torch.load(folder / f"unet-{step}.pt", weights_only=True))
+    return early.eval()
+
+
+def make_reader(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> nn.Module:
+    """The digit reader, trained on the renders that show digits."""
+    digits = np.char.isdigit(data.characters)
+    pictures, labels = data.pictures[torch.from_numpy(digits)], torch.from_numpy(data.characters[digits].astype(int))
+    torch.manual_seed(seed)
+    net = reader.model()
+    return train(net, reader.reading(net, pictures, labels, fit.batch, device), fit, "reader", folder, seed, device)
+
