@@ -8,7 +8,7 @@ import pytest
 from aa_utils import prompts
 from aa_utils.errors import InputError
 from aa_utils.prompts import diversity, offline
-from aa_utils.prompts.article import with_article
+from aa_utils.prompts._article import with_article
 from aa_utils.prompts.offline import Config
 
 DIGITS = [f"digit {name}" for name in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")]

@@ -11,12 +11,13 @@ from types import ModuleType
 
 from aa_utils.errors import InputError
 
-_NOT_WRITERS = {"article", "diversity"}  # modules of this folder that writers use
+_NOT_WRITERS = {"diversity"}
 
 
 def writers() -> list[str]:
     """The names of the writers at hand, sorted."""
-    return sorted(module.name for module in iter_modules(__path__) if module.name not in _NOT_WRITERS)
+    found = (module.name for module in iter_modules(__path__))
+    return sorted(name for name in found if name not in _NOT_WRITERS and not name.startswith("_"))
 
 
 def write(class_names: list[str], writer: str, per_class: int, seed: int, **options) -> list[dict]:

@@ -18,7 +18,7 @@ import yaml
 
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.prompts.article import with_article
+from aa_utils.prompts._article import with_article
 from aa_utils.seeds import stable_hash
 
 BANKS = Path(__file__).parent / "banks"

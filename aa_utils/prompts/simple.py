@@ -7,7 +7,7 @@ a {label}."; Adapt Anything (arXiv 2310.16573) takes it as the prompt that is no
 from dataclasses import dataclass
 
 from aa_utils.errors import InputError
-from aa_utils.prompts.article import with_article
+from aa_utils.prompts._article import with_article
 
 
 @dataclass(frozen=True)

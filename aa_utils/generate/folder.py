@@ -1,0 +1,151 @@
+"""The image folder: what must hold before it is written, one image and its row, and the metadata once all images stand."""
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aa_utils import files
+from aa_utils.errors import InputError
+from aa_utils.generate.jobs import Job
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SETTINGS = ".settings.json"
+BYTES_PER_PIXEL = 2.0  # of a PNG of a photograph; noise takes 3
+BYTES_PER_FILE = 4096  # what a file system rounds up to
+
+
+def writable(out: Path) -> Path:
+    """`out`, made if need be. Errors: InputError if nothing can be written there."""
+    probe = out / f".probe.{os.getpid()}.tmp"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"cannot write to '{out}': {error.strerror}; choose another 'out'") from error
+    return out
+
+
+def check_space(out: Path, work: list[Job], width: int, height: int) -> None:
+    """InputError if the images of `work` that do not stand yet will not fit, at `width` x `height` pixels."""
+    missing = len(work) - len(standing(out, work))
+    need = missing * (width * height * BYTES_PER_PIXEL + BYTES_PER_FILE)
+    free = shutil.disk_usage(out).free
+    if need > free:
+        raise InputError(
+            f"{missing} images of {width}x{height} need about {need / 1e9:.1f} GB, and '{out}' has {free / 1e9:.1f} GB free; "
+            "free some, move artifacts/ with the environment variable AA_ARTIFACTS, or make fewer"
+        )
+
+
+def open_for(out: Path, settings: dict, work: list[Job]) -> None:
+    """Mark `out` as holding images made with `settings`. Errors: InputError naming what differs if it holds others."""
+    path = out / SETTINGS
+    if not path.exists():
+        if (out / "metadata.jsonl").exists():
+            raise InputError(f"'{out}' already holds images that were made elsewhere; choose another 'out'")
+        files.write_json(path, settings)
+    before = json.loads(path.read_text(encoding="utf-8"))  # read back: another shard may have been first, with other settings
+    for name, value in settings.items():
+        if name in ("model", "images_per_prompt"):  # a model is the same by its revision, wherever it lies
+            continue
+        if before.get(name) != value:
+            was, now = (f"{x.get(name)!r}" + (f" ({x.get('model')})" if name == "revision" else "") for x in (before, settings))
+            raise InputError(f"'{out}' holds images with {name} {was}, and this call has {now}; choose another 'out' or delete that folder")
+    copies = settings["images_per_prompt"]
+    if copies < before["images_per_prompt"]:
+        raise InputError(f"'{out}' already holds {before['images_per_prompt']} images a prompt, not {copies}; choose another 'out'")
+    if copies > before["images_per_prompt"]:
+        files.write_json(path, settings)
+    if not finished_rows(out, work):
+        (out / "metadata.jsonl").unlink(missing_ok=True)  # it is there only when the folder is whole
+
+
+def standing(out: Path, work: list[Job]) -> set[str]:
+    """The file names of `work` that exist already; an empty file, which a power failure can leave, does not count."""
+    found = set()
+    for name in {job.file_name.partition("/")[0] for job in work}:
+        if (out / name).is_dir():
+            with os.scandir(out / name) as entries:
+                found.update(f"{name}/{entry.name}" for entry in entries if entry.stat().st_size)
+    return {job.file_name for job in work} & found
+
+
+def write_image(out: Path, job: Job, image: "np.ndarray", settings: dict) -> dict:
+    """Write `image` (height, width, 3) uint8 as PNG; returns its metadata row."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png")
+    files.write_bytes(out / job.file_name, buffer.getvalue())
+    return _row(job, buffer.getvalue(), image.shape[1], image.shape[0], not image.any(), settings)
+
+
+def row_of_file(out: Path, job: Job, settings: dict) -> dict:
+    """The metadata row of an image that stands: the very row that making it again would give. Errors: InputError if it is no image."""
+    from PIL import Image
+
+    data = (out / job.file_name).read_bytes()
+    try:
+        image = Image.open(io.BytesIO(data))
+        black = image.convert("RGB").getbbox() is None
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"'{out / job.file_name}' cannot be read as an image; delete it, and the same call makes it again") from error
+    return _row(job, data, image.width, image.height, black, settings)
+
+
+def finished_rows(out: Path, work: list[Job]) -> dict[str, dict]:
+    """The rows of metadata.jsonl by file name if it stands and holds exactly the images of `work`; else none."""
+    path = out / "metadata.jsonl"
+    rows = {row["file_name"]: row for row in files.read_jsonl(path)} if path.exists() else {}
+    return rows if rows.keys() == {job.file_name for job in work} else {}
+
+
+def finish(out: Path, rows: list[dict], work: list[Job], shard: int, num_shards: int) -> bool:
+    """Write this shard's rows; if those of every shard stand, write metadata.jsonl in the order of `work`. True if it stands now."""
+    if finished_rows(out, work):
+        return True
+    files.write_jsonl(out / ".shards" / f"{shard}-of-{num_shards}.jsonl", rows)
+    parts = [out / ".shards" / f"{k}-of-{num_shards}.jsonl" for k in range(num_shards)]
+    # Every shard writes before it looks, so the last one sees all; should two see all, both write the same file.
+    known = {row["file_name"]: row for part in parts if part.exists() for row in files.read_jsonl(part)}
+    if any(job.file_name not in known for job in work):
+        return False
+    for name in {job.file_name.partition("/")[0] for job in work}:
+        for leftover in (out / name).glob(".*.tmp"):  # of calls that were killed
+            leftover.unlink(missing_ok=True)
+    files.write_jsonl(out / "metadata.jsonl", [known[job.file_name] for job in work])
+    return True
+
+
+def named_if_full(error: OSError, out: Path, done: int, total: int) -> OSError:
+    """`error`, as a sentence for a person if the disk is full."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    message = f"no space left for images in '{out}': {done} of {total} stand; free some, and the same call goes on from there"
+    return OSError(error.errno, message)
+
+
+def _row(job: Job, data: bytes, width: int, height: int, black: bool, settings: dict) -> dict:
+    return {
+        "file_name": job.file_name,
+        "label": job.label,
+        "class_name": job.class_name,
+        "prompt_id": job.prompt_id,
+        "prompt": job.text,
+        "seed": job.seed,
+        **{name: settings[name] for name in ("model", "revision", "scheduler", "steps", "guidance")},
+        "width": width,
+        "height": height,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "black": black,
+    }
