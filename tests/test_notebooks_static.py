@@ -79,16 +79,19 @@ def test_cells_are_short_and_plain_python(path, cells):
     assert sum(len(cell.source.splitlines()) for cell in code_of(cells)) <= 150
 
 
+def imports(cell) -> bool:
+    return any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.walk(ast.parse(cell.source)))
+
+
 def test_prose_comes_before_code(path, cells):
-    """One sentence of prose before each cell after the imports."""
-    for before, cell in pairwise(cells[2:]):
+    """A sentence of prose before each cell of code but the parameters and the imports."""
+    told = [cell for cell in cells[2:] if cell.cell_type == "markdown" or not imports(cell)]
+    for before, cell in pairwise([cells[0], *told]):
         assert cell.cell_type == "markdown" or before.cell_type == "markdown", f"{cell.id} has no prose before it"
 
 
 def test_imports_stand_in_one_cell(path, cells):
-    importing = [
-        cell.id for cell in code_of(cells) if any(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.walk(ast.parse(cell.source)))
-    ]
+    importing = [cell.id for cell in code_of(cells) if imports(cell)]
     assert len(importing) <= 1, f"imports in {importing}"
 
 
