@@ -108,7 +108,7 @@ def test_readme_lists_it(path):
 
 def test_the_graph_runs_it(path):
     if IN_THE_GRAPH.match(path.name):
-        assert path.name in (ROOT / "Snakefile").read_text(encoding="utf-8")
+        assert path.stem in (ROOT / "Snakefile").read_text(encoding="utf-8")
 
 
 def notebook(*cells) -> str:
