@@ -1,0 +1,49 @@
+"""Stage 3: from the labelled synthetic images to the unlabelled target. One method is one module of this folder, found by its name.
+
+A method module has
+- `Config`: a frozen dataclass of its options, each default with where it comes from. `lr_factors` (network name -> factor on the learning
+rate) and `ema` (decay of averaged weights; 0 = none) are read by the training loop where a Config has them;
+- `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
+- `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up. `batch` holds `x_s` and `x_t`
+(float (B, 3, S, S) in [0, 1]) and `y_s` (int64); `progress` is p in [0, 1). A name that starts with `share_` is only recorded.
+- `uses_target` = False, if it never looks at the target.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from aa_utils import backbones, methods, train
+from aa_utils.images import ImageSet
+from aa_utils.seeds import stable_hash
+
+STAGE = sys.modules[__name__]
+
+
+def adapt(
+    source: ImageSet,
+    target: ImageSet,
+    method: str,
+    options: dict,
+    architecture: dict,
+    recipe: train.Recipe,
+    seed: int,
+    folder: Path,
+    augment: tuple[str, str] = ("weak", "weak"),
+) -> backbones.Classifier:
+    """Train a classifier on the labelled `source` and the pixels of `target`; writes model.safetensors, config.json, history.csv to
+    `folder`.
+
+    `options` go to the method's `Config`, `architecture` to `backbones.build`; `augment` names the views of source and target
+    (`augment.VIEWS`). Errors: InputError for unknown names, and for a loss that is not finite.
+    """
+    module = methods.load(STAGE, method)
+    config = methods.configure(module, options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stable_hash("classifier", seed))
+        classifier = backbones.build(num_classes=len(source.class_names), **architecture)
+    streams = [train.Stream("s", source.pixels, source.labels, recipe.batch_size, {"x_s": augment[0]})]
+    if getattr(module, "uses_target", True):
+        streams.append(train.Stream("t", target.pixels, None, recipe.batch_size, {"x_t": augment[1]}))
+    return train.fit(module, config, classifier, streams, recipe, seed, folder, source.class_names)

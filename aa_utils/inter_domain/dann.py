@@ -1,0 +1,71 @@
+"""DANN: features from which a discriminator cannot tell the domains apart.
+
+Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 17 (2016), arXiv 1505.07818. With features f = G(x), label classifier
+C, domain discriminator D (probability of "source") and the gradient reversal R (identity forward, -lambda_p times the gradient backward):
+
+L = CE(C(f_s), y_s) + w * ( BCE(D(R(f_s)), 1) + BCE(D(R(f_t)), 0) ) / 2        lambda_p = 2 / (1 + exp(-10 p)) - 1
+
+The mean of the two domain losses (chance level ln 2) is the convention of TLlib; their sum would double lambda. lambda_p scales what
+reaches G only:
+D learns at full strength from the first step. Both batches go through the network together, so BatchNorm sees one mixture of the domains.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of DANN; where nothing else is said the values are TLlib's (examples/domain_adaptation/image_classification/dann.py)."""
+
+    weight: float = 1.0  # w
+    lambda_max: float = 1.0  # the value lambda_p tends to: 1 in Ganin et al., eq. 14
+    gamma: float = 10.0  # steepness of lambda_p: Ganin et al., section 5.2.2
+    hidden: int = 1024  # width of the discriminator's two hidden layers
+    lr_factors: dict[str, float] = field(default_factory=lambda: {"discriminator": 1.0})  # as the head, 10 times a pretrained backbone
+
+
+def coefficient(progress: float, config: Config) -> float:
+    """lambda_p at progress p in [0, 1]: 0 at the start, lambda_max * 0.9999 at the end (Ganin et al., eq. 14)."""
+    return config.lambda_max * (2 / (1 + math.exp(-config.gamma * progress)) - 1)
+
+
+class Reverse(torch.autograd.Function):
+    """R: the identity, whose gradient is multiplied by -lambda."""
+
+    @staticmethod
+    def forward(ctx, f: Tensor, coefficient: float) -> Tensor:
+        """f itself."""
+        ctx.coefficient = coefficient
+        return f.view_as(f)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        """The gradient, reversed."""
+        return -ctx.coefficient * gradient, None
+
+
+def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
+    """The domain discriminator: two hidden layers with BatchNorm and ReLU, one logit."""
+    width = config.hidden
+    layers = [nn.Linear(classifier.width, width), nn.BatchNorm1d(width), nn.ReLU()]
+    layers += [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 1)]
+    return {"discriminator": nn.Sequential(*layers)}
+
+
+def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
+    """{"classification", "domain"} and, to watch, the share of domains that the discriminator gets right."""
+    n = len(batch["x_s"])
+    f = nets["classifier"].features(torch.cat([batch["x_s"], batch["x_t"]]))
+    z_s = nets["classifier"].head(f[:n])
+    z_d = nets["discriminator"](Reverse.apply(f, coefficient(progress, config)))[:, 0]
+    domain = (
+        F.binary_cross_entropy_with_logits(z_d[:n], torch.ones_like(z_d[:n]))
+        + F.binary_cross_entropy_with_logits(z_d[n:], torch.zeros_like(z_d[n:]))
+    ) / 2
+    right = ((z_d[:n] > 0).float().mean() + (z_d[n:] <= 0).float().mean()) / 2
+    return {"classification": F.cross_entropy(z_s, batch["y_s"]), "domain": config.weight * domain, "share_domain_right": right}

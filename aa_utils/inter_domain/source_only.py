@@ -1,0 +1,29 @@
+"""Source only: the classifier is trained on the synthetic images alone. What every adaptation method has to beat.
+
+L = CE(C(G(x_s)), y_s)
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+uses_target = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of source-only training."""
+
+    label_smoothing: float = 0.0  # 0.1 in SHOT's and CDTrans' source training; 0 in DANN's
+
+
+def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
+    """No networks besides the classifier."""
+    return {}
+
+
+def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
+    """{"classification"}: cross-entropy on the source batch."""
+    z_s = nets["classifier"](batch["x_s"])
+    return {"classification": F.cross_entropy(z_s, batch["y_s"], label_smoothing=config.label_smoothing)}

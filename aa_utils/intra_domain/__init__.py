@@ -1,0 +1,63 @@
+"""Stage 4: the synthetic images are discarded; the target alone teaches, its confident part with pseudo-labels. One method is one module.
+
+A method module has
+- `Config`: a frozen dataclass of its options, each default with where it comes from (`ema`, the decay of averaged weights, is read by the
+loop);
+- `streams(labelled, unlabelled, config, batch_size) -> list[train.Stream]`: what a batch draws, and its views;
+- `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
+- `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up; a name that starts with
+`share_` is only recorded.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from aa_utils import backbones, methods, train
+from aa_utils.errors import InputError
+from aa_utils.images import ImageSet
+from aa_utils.intra_domain.split import Split
+from aa_utils.seeds import stable_hash
+
+NOT_METHODS = ("split",)  # the module of this folder that methods build on
+STAGE = sys.modules[__name__]
+STARTS = ("head", "adapted", "scratch")
+
+
+def refine(
+    initial: Path,
+    target: ImageSet,
+    parts: Split,
+    method: str,
+    options: dict,
+    recipe: train.Recipe,
+    seed: int,
+    folder: Path,
+    start: str = "head",
+) -> backbones.Classifier:
+    """Train the classifier in `initial` further on `target` alone; writes model.safetensors, config.json, history.csv to `folder`.
+
+    `parts` says which target images are confident, with their pseudo-labels; all target images are unlabelled ones too. `start`: "head"
+    keeps the adapted features and draws a new head (SHOT++, Liang et al. 2021, arXiv 2012.07297), "adapted" keeps all weights, "scratch"
+    none.
+    Errors: InputError for unknown names, classes that differ from the target's, no confident image, and a loss that is not finite.
+    """
+    if start not in STARTS:
+        raise InputError(f"start is '{start}'; there are: {', '.join(STARTS)}")
+    module = methods.load(STAGE, method)
+    config = methods.configure(module, options)
+    classifier, about = backbones.load(initial)
+    if about["class_names"] != target.class_names:
+        raise InputError(f"the classifier in '{initial}' knows other classes than the target: {', '.join(about['class_names'][:5])} …")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stable_hash("refine", seed))
+        if start == "head":
+            classifier.reset_head()
+        if start == "scratch":
+            classifier = backbones.build(about["backbone"], about["num_classes"], about["bottleneck"], **about["kwargs"])
+    labelled = replace(target, pixels=target.pixels[parts.labelled], labels=parts.pseudo, names=[target.names[i] for i in parts.labelled])
+    unlabelled = replace(target, labels=None)
+    streams = module.streams(labelled, unlabelled, config, recipe.batch_size)
+    return train.fit(module, config, classifier, streams, recipe, seed, folder, target.class_names)

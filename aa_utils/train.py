@@ -1,0 +1,297 @@
+"""The one training loop: every method of both stages runs through `fit`.
+
+All randomness of step k is seeded by (seed, k): batch indices, augmentation, dropout. A run that was killed continues from its checkpoint
+to the same weights bit for bit, for there is no state of a generator to restore.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from aa_utils import augment, backbones, files, sampling
+from aa_utils.errors import InputError
+from aa_utils.progress import progress
+from aa_utils.seeds import stable_hash
+
+# Learning-rate factor by progress p in [0, 1].
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda p: 1.0,
+    "cosine": lambda p: 0.5 * (1 + math.cos(math.pi * p)),
+    "fixmatch": lambda p: math.cos(7 * math.pi * p / 16),  # Sohn et al. 2020, section 2.4: ends at 0.195
+    "inverse": lambda p: (1 + 10 * p) ** -0.75,  # Ganin et al. 2016, section 5.2.2: mu_p
+}
+OPTIMIZERS = ("sgd", "adamw")
+AMP = ("off", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how a network is trained, whatever the method."""
+
+    steps: int
+    batch_size: int = 32  # of the labelled stream
+    optimizer: str = "sgd"  # nesterov momentum 0.9, or adamw
+    lr: float = 0.01
+    backbone_lr: float = 1.0  # factor on lr for the backbone: 0.1 is usual for pretrained weights
+    weight_decay: float = 1e-3  # not on biases and normalisation weights
+    schedule: str = "inverse"
+    clip: float = 0.0  # largest gradient norm; 0 = no clipping
+    amp: str = "off"
+    flip: bool = True  # False where left and right differ (digits, text)
+    device: str = "cpu"
+    log_every: int = 20  # steps a row of history.csv averages over
+    checkpoint_every: int = 500  # steps between checkpoints
+
+    def __post_init__(self):
+        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
+        for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.lr > 0:
+            raise InputError(f"lr is {self.lr}; it must be above 0")
+        if self.amp == "fp16" and not self.device.startswith("cuda"):
+            raise InputError("amp=fp16 needs a CUDA device; on a CPU use off or bf16")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise InputError(f"device is '{self.device}' but torch sees no CUDA device; set device=cpu")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Images that a batch draws from.
+
+    `views` maps the tensor's name in the batch to an augmentation, e.g. {"x_u_weak": "weak", "x_u_strong": "strong"}: two views of the same
+    images. With `labels` (N,) the batch also holds `y_<name>`; `balanced` draws every class equally often.
+    """
+
+    name: str
+    pixels: Tensor
+    labels: Tensor | None
+    size: int
+    views: dict[str, str]
+    balanced: bool = False
+
+
+def fit(
+    method: ModuleType,
+    config,
+    classifier: backbones.Classifier,
+    streams: list[Stream],
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    class_names: list[str],
+) -> backbones.Classifier:
+    """Train `classifier` by `method` and write model.safetensors, config.json and history.csv to `folder`; returns it in eval mode.
+
+    A folder that already holds the result of the same call is read, not trained again; a checkpoint of the same call is continued.
+    Errors: InputError if a loss is not finite (which step, which term).
+    """
+    identity = _identity(method, config, classifier, streams, recipe, seed)
+    if _finished(folder) == identity:
+        return backbones.load(folder)[0].to(recipe.device)
+    nets, rows, seconds = _train(method, config, classifier, streams, recipe, seed, folder, identity)
+    result = nets["average"].module if "average" in nets else nets["classifier"]
+    _write_history(folder, rows)
+    about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
+    backbones.save(result, folder, class_names, **about, seconds_train=round(seconds, 3), identity=identity)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return result.eval()
+
+
+def _train(method, config, classifier, streams, recipe, seed, folder, identity):
+    device = torch.device(recipe.device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _deterministic(device):
+        torch.manual_seed(stable_hash("networks", seed))
+        nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device).train()
+        decay = getattr(config, "ema", 0.0)
+        if decay:
+            nets["average"] = Average(classifier)
+        optimiser = _optimiser(nets, recipe, getattr(config, "lr_factors", {}))
+        scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
+        first, rows, seconds = _resume(folder, identity, nets, optimiser, scaler)
+        streams = [_placed(stream, device) for stream in streams]
+        pending, started, since = [], time.perf_counter(), time.perf_counter()
+        for step in progress(range(first, recipe.steps), what=f"{method.__name__.rpartition('.')[2]} seed {seed}", unit="step"):
+            p = step / recipe.steps
+            lr = recipe.lr * SCHEDULES[recipe.schedule](p)
+            for group in optimiser.param_groups:
+                group["lr"] = lr * group["factor"]
+            torch.manual_seed(stable_hash("step", seed, step))
+            pending.append(_step(method, config, nets, _batch(streams, seed, step, recipe.flip), p, optimiser, scaler, recipe))
+            if decay:
+                nets["average"].update(classifier, decay, step)
+            done = step + 1
+            if done % recipe.log_every == 0 or done == recipe.steps:
+                rate = len(pending) * sum(stream.size for stream, _ in streams) / (time.perf_counter() - since)
+                rows.append({"step": done, "lr": lr, **_means(pending, done), "images_per_second": round(rate, 1)})
+                pending, since = [], time.perf_counter()
+            if done % recipe.checkpoint_every == 0 and done < recipe.steps:
+                if pending:
+                    _means(pending, done)  # broken weights must not become a checkpoint
+                _checkpoint(folder, identity, nets, optimiser, scaler, done, rows, seconds + time.perf_counter() - started)
+    return nets, rows, seconds + time.perf_counter() - started
+
+
+def _step(method, config, nets, batch, p, optimiser, scaler, recipe) -> dict[str, Tensor]:
+    """One update: the sum of the method's terms, one backward, one optimiser step.
+
+    A method that needs several backwards a batch (MCD, SymNets) brings its own `step` and is called here instead.
+    """
+    kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
+    with torch.autocast(torch.device(recipe.device).type, kind, enabled=kind is not None):
+        terms = method.losses(nets, batch, p, config)
+    # A name that starts with `share_` is a quantity to watch, not a loss.
+    total = sum(value for name, value in terms.items() if not name.startswith("share_"))
+    optimiser.zero_grad(set_to_none=True)
+    scaler.scale(total).backward()
+    if recipe.clip:
+        scaler.unscale_(optimiser)
+        torch.nn.utils.clip_grad_norm_([q for group in optimiser.param_groups for q in group["params"]], recipe.clip)
+    scaler.step(optimiser)
+    scaler.update()
+    return {name: value.detach() for name, value in terms.items()}
+
+
+class Average(nn.Module):
+    """Exponential moving average of a network's weights; buffers (BatchNorm statistics) are copied."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.module = copy.deepcopy(net).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, decay: float, step: int) -> None:
+        """average <- d average + (1 - d) net, d = min(decay, (1 + step) / (10 + step)): the start-up rule of TensorFlow's averages."""
+        d = min(decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.module.parameters()), [q.detach() for q in net.parameters()], 1 - d)
+        for mine, its in zip(self.module.buffers(), net.buffers(), strict=True):
+            mine.copy_(its)
+
+
+def _batch(streams: list[tuple[Stream, list[Tensor]]], seed: int, step: int, flip: bool) -> dict[str, Tensor]:
+    batch = {}
+    for stream, members in streams:
+        order = ("order", seed, stream.name)
+        if stream.balanced:
+            index = sampling.balanced(members, stream.size, step, order)
+        else:
+            index = sampling.shuffled(len(stream.pixels), stream.size, step, order)
+        pixels = stream.pixels[index.to(stream.pixels.device)]
+        for name, kind in stream.views.items():
+            batch[name] = augment.view(pixels, kind, flip)
+        if stream.labels is not None:
+            batch[f"y_{stream.name}"] = stream.labels[index].to(pixels.device)
+    return batch
+
+
+def _placed(stream: Stream, device: torch.device) -> tuple[Stream, list[Tensor]]:
+    """The stream with its pixels on the device (uint8: a few GB at most), and the indices of each class where batches are balanced."""
+    if not len(stream.pixels):
+        raise InputError(f"stream '{stream.name}' has no images to train on")
+    return replace(stream, pixels=stream.pixels.to(device)), sampling.by_class(stream.labels) if stream.balanced else []
+
+
+def _optimiser(nets: nn.ModuleDict, recipe: Recipe, factors: dict[str, float]) -> torch.optim.Optimizer:
+    """Groups by (lr factor, decay or none): the backbone at `backbone_lr`, other networks at 1 or at the method's `lr_factors`."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, weight in nets.named_parameters():
+        if weight.requires_grad:
+            factor = recipe.backbone_lr if name.startswith("classifier.backbone.") else factors.get(name.partition(".")[0], 1.0)
+            groups.setdefault((factor, weight.ndim > 1), []).append(weight)
+    listed = [
+        {"params": weights, "factor": factor, "weight_decay": recipe.weight_decay if decays else 0.0}
+        for (factor, decays), weights in groups.items()
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(listed, lr=recipe.lr)
+    return torch.optim.SGD(listed, lr=recipe.lr, momentum=0.9, nesterov=True)
+
+
+def _means(pending: list[dict[str, Tensor]], done: int) -> dict[str, float]:
+    """The mean of each term over the last steps. One look at the device for all of them. Errors: InputError for one that is not finite."""
+    names = list(pending[0])
+    values = torch.stack([torch.stack([row[name].float() for name in names]) for row in pending]).cpu()
+    bad = (~values.isfinite()).nonzero()
+    if len(bad):
+        row = int(bad[0, 0])
+        terms = ", ".join(f"{name} {float(values[row, i]):g}" for i, name in enumerate(names))
+        raise InputError(f"the loss is not finite at step {done - len(pending) + row + 1}: {terms}; a lower lr or clip=1 usually helps")
+    return {name: float(value) for name, value in zip(names, values.mean(0), strict=True)}
+
+
+@contextmanager
+def _deterministic(device: torch.device):
+    """Deterministic kernels on CUDA for the time of a run (CPU kernels are so at a fixed number of threads)."""
+    if device.type != "cuda":
+        yield
+        return
+    import os
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+def _identity(method, config, classifier, streams, recipe, seed) -> str:
+    """What decides the result: method, settings, first weights and data (a sample of the pixels). How often to log or save does not."""
+    settings = {name: value for name, value in asdict(recipe).items() if name not in ("log_every", "checkpoint_every")}
+    parts: list[object] = [method.__name__, sorted(asdict(config).items()), sorted(settings.items()), seed, torch.__version__]
+    for tensor in classifier.state_dict().values():
+        parts.append(_digest(tensor))
+    for s in streams:
+        sample = s.pixels[:: max(1, len(s.pixels) // 1000)]
+        parts += [s.name, s.size, s.views, s.balanced, len(s.pixels), _digest(sample), None if s.labels is None else _digest(s.labels)]
+    return f"{stable_hash(*parts):016x}"
+
+
+def _digest(tensor: Tensor) -> int:
+    return stable_hash(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes().hex())
+
+
+def _finished(folder: Path) -> str | None:
+    if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
+        return None
+    import json
+
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("identity")
+
+
+def _checkpoint(folder, identity, nets, optimiser, scaler, step, rows, seconds) -> None:
+    state = {"identity": identity, "nets": nets.state_dict(), "optimiser": optimiser.state_dict(), "scaler": scaler.state_dict()}
+    with files.atomic(folder / "checkpoint.pt") as temporary:
+        torch.save(state | {"step": step, "rows": rows, "seconds": seconds}, temporary)
+
+
+def _resume(folder, identity, nets, optimiser, scaler) -> tuple[int, list[dict], float]:
+    """(first step, history rows, seconds so far): those of the checkpoint, if it is one of this very run."""
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return 0, [], 0.0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["identity"] != identity:
+        return 0, [], 0.0
+    nets.load_state_dict(state["nets"])
+    optimiser.load_state_dict(state["optimiser"])
+    scaler.load_state_dict(state["scaler"])
+    return state["step"], state["rows"], state["seconds"]
+
+
+def _write_history(folder: Path, rows: list[dict]) -> None:
+    lines = [",".join(rows[0])] + [",".join(f"{value:.6g}" for value in row.values()) for row in rows]
+    files.write_text(folder / "history.csv", "\n".join(lines) + "\n")
