@@ -75,6 +75,29 @@ def contrastive(net: nn.Module, pictures: Tensor, ids: Tensor, batch: int, devic
     return loss
 
 
+def naming(net: CLIPModel, pictures: Tensor, labels: Tensor, sentences: list[Tensor], batch: int, device: str = "cpu"):
+    """The loss of one step of the second phase: pictures against short captions that say the category alone, in varying words.
+
+    In full captions style and colour tell most pairs of a batch apart, and the image tower hardly learns to read. With short captions only the character
+    does. Pictures that share a caption are all its positives (Yang et al. 2022, arXiv 2204.03610), so the loss runs over captions, not pairs. The text
+    tower is frozen (Zhai et al. 2022, arXiv 2111.07991): pocket-diffusion is conditioned on it. `sentences` holds, for each wording, the token ids
+    (categories, LENGTH); `labels` (n,) the category of each picture.
+    """
+    net.text_model.requires_grad_(False)
+    with torch.no_grad():
+        pooled = [net.text_model(input_ids=ids.to(device)).pooler_output for ids in sentences]
+
+    def loss(generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(pictures), (batch,), generator=generator)
+        wording = int(torch.randint(len(pooled), (1,), generator=generator))
+        text = F.normalize(net.text_projection(pooled[wording]).float(), dim=-1)
+        image = net.vision_model(pixel_values=normalised(pictures[rows]).to(device)).pooler_output
+        image = F.normalize(net.visual_projection(image).float(), dim=-1)
+        return {"naming": F.cross_entropy(net.logit_scale.exp() * image @ text.T, labels[rows].to(device))}
+
+    return loss
+
+
 @torch.inference_mode()
 def zero_shot(net: CLIPModel, vocabulary: CLIPTokenizer, pictures: np.ndarray, names: list[str], template: str = "a photo of a {}") -> np.ndarray:
     """The index of the name whose sentence is nearest to each picture (n,)."""

@@ -5,6 +5,7 @@ import pandas as pd
 import torch
 from transformers import CLIPModel, CLIPTokenizer
 
+from aa_utils.images import ImageSet
 from aa_utils.pocket import clip, reader
 from aa_utils.pocket.render import render
 from aa_utils.pocket.world import CATEGORIES, CHARACTERS
@@ -35,11 +36,25 @@ def clip_accuracy(net: CLIPModel, vocabulary: CLIPTokenizer, n: int) -> pd.DataF
     return pd.concat([rows, pd.DataFrame(whole, columns=rows.columns)], ignore_index=True)
 
 
-def read_rate(net: torch.nn.Module, pictures: np.ndarray, labels: np.ndarray, kinds: np.ndarray) -> pd.DataFrame:
-    """The share of generated `pictures` in which the reader reads the digit that the prompt named, by kind of prompt and together ("all")."""
-    right = reader.read(net, pictures) == labels
+def read_rate(net: torch.nn.Module, drawn: ImageSet, prompts: list[dict]) -> pd.DataFrame:
+    """The share of generated images in which the reader reads the digit that the prompt named, by style asked for and together ("all").
+
+    `drawn` are the images of `prompts`, one a prompt: rows of prompts.jsonl, whose labels are the digits.
+    """
+    texts = {row["id"]: row["text"] for row in prompts}
+    kinds = np.array([kind(texts[name.rsplit("/")[-1].rsplit("-", 1)[0]]) for name in drawn.names])
+    right = reader.read(net, drawn.pixels.permute(0, 2, 3, 1)) == drawn.labels.numpy()
     rows = _by(kinds, right, "prompts")
     return pd.concat([rows, pd.DataFrame([("all", len(right), right.mean())], columns=rows.columns)], ignore_index=True)
+
+
+def metrics(measured: dict[str, pd.DataFrame]) -> list[dict]:
+    """All measured tables as one tidy list: rows {model, what, images, accuracy}."""
+    return [
+        {"model": model, "what": str(what), "images": int(images), "accuracy": float(accuracy)}
+        for model, table in measured.items()
+        for what, images, accuracy in table.itertuples(index=False)
+    ]
 
 
 def kind(prompt: str) -> str:

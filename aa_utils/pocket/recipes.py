@@ -11,6 +11,9 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from aa_utils.pocket import autoencoder, clip, diffusion, pool, reader
 from aa_utils.pocket.fit import Fit, train
+from aa_utils.pocket.world import CATEGORIES, CHARACTERS
+
+WORDINGS = ("a photo of a {}", "a {}", "a scan of a {}", "a handwritten {}", "a printed {}", "{}")  # captions that say the category alone
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ def make_clip(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> tup
     net = clip.model(vocabulary)
     loss = clip.contrastive(net, data.pictures, clip.tokens(vocabulary, data.captions), fit.batch, device)
     return train(net, loss, fit, "clip", folder, seed, device), vocabulary
+
+
+def teach_names(net: CLIPModel, vocabulary: CLIPTokenizer, data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> CLIPModel:
+    """The second phase of pocket-clip: the image tower learns to read, with the text tower frozen."""
+    names = list(CATEGORIES.values())
+    sentences = [clip.tokens(vocabulary, [wording.format(name) for name in names]) for wording in WORDINGS]
+    labels = torch.tensor([CHARACTERS.index(c) for c in data.characters])
+    return train(net, clip.naming(net, data.pictures, labels, sentences, fit.batch, device), fit, "clip-names", folder, seed, device)
 
 
 def make_autoencoder(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> AutoencoderKL:
@@ -71,3 +82,10 @@ def make_reader(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> n
     net = reader.model()
     return train(net, reader.reading(net, pictures, labels, fit.batch, device), fit, "reader", folder, seed, device)
 
+
+
+@torch.inference_mode()
+def reconstructed(vae: AutoencoderKL, pictures: Tensor, device: str) -> np.ndarray:
+    """uint8 pictures (n, 32, 32, 3) after a trip through the latents."""
+    there_and_back = vae.decode(autoencoder.encode(vae, pictures, device).to(device)).sample
+    return ((there_and_back.cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
