@@ -1,5 +1,6 @@
 """Classifiers: a timm backbone, an optional bottleneck, a linear head; saved as `model.safetensors` + `config.json`."""
 
+import difflib
 import json
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def load(folder: Path) -> tuple[Classifier, dict]:
 
 def _backbone(name: str, pretrained: bool, kwargs: dict) -> nn.Module:
     if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
+        close = difflib.get_close_matches(name, timm.list_models(), n=5)
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise InputError(f"timm has no model '{name}'{hint}")
     try:

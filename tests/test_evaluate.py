@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from aa_utils import backbones, evaluate
+from aa_utils.benchmarks import Target
+from aa_utils.errors import InputError
+from aa_utils.images import ImageSet
+
+LABELS = torch.tensor([0, 0, 0, 1, 1, 2])
+PREDICTION = torch.tensor([0, 0, 1, 1, 0, 2])
+
+
+def test_measures_by_hand():
+    assert evaluate.accuracy(PREDICTION, LABELS) == pytest.approx(4 / 6)
+    assert evaluate.mean_per_class(PREDICTION, LABELS, 3) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert evaluate.mean_per_class(PREDICTION, LABELS, 4) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3), "a class without images does not count"
+    assert evaluate.confusion(PREDICTION, LABELS, 3).tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert evaluate.entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]])).tolist() == pytest.approx([0.693147, 0])
+
+
+def target(ids):
+    return Target("t", ImageSet(torch.zeros(6, 3, 4, 4, dtype=torch.uint8), None, ids, ["a", "b", "c"]), LABELS)
+
+
+def test_predictions_are_joined_by_id(tmp_path):
+    import pandas as pd
+
+    ids = [f"i{i}" for i in range(6)]
+    p = torch.nn.functional.one_hot(PREDICTION, 3).float() * 0.8 + 0.2 / 3
+    evaluate.write_predictions(tmp_path / "p.parquet", ids, p)
+    columns = list(pd.read_parquet(tmp_path / "p.parquet").columns)
+    assert columns == ["id", "prediction", "confidence", "entropy", "p_0", "p_1", "p_2"], "no true labels in this file"
+    assert torch.equal(evaluate.read_predictions(tmp_path / "p.parquet", ids[::-1]), p.flip(0))
+    assert evaluate.score(tmp_path / "p.parquet", target(ids)) == pytest.approx({"accuracy": 4 / 6, "mean_per_class": 13 / 18})
+    with pytest.raises(InputError, match="'other' among them"):
+        evaluate.score(tmp_path / "p.parquet", target([*ids[:5], "other"]))
+    with pytest.raises(InputError, match="no predictions at"):
+        evaluate.score(tmp_path / "q.parquet", target(ids))
+
+
+def test_prediction_does_not_depend_on_the_batch_size():
+    torch.manual_seed(0)
+    net = backbones.build("pocket_resnet", 3, channels=[4, 4, 8, 8], stem_width=2)
+    pixels = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
+    p, f = evaluate.predict(net, pixels, batch_size=3)
+    whole, _ = evaluate.predict(net, pixels)
+    assert p.shape == (7, 3)
+    assert f.shape == (7, 8)
+    assert torch.allclose(p, whole, atol=1e-6)
+    assert torch.allclose(p.sum(1), torch.ones(7))
+
+
+def test_zero_shot_with_any_clip_folder(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
+
+    words = {word: i for i, word in enumerate(["<s>", "</s>", "<pad>", "a", "photo", "of", "mug", "bike"])}
+    raw = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="<pad>").save_pretrained(tmp_path)
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    text = shape | {"vocab_size": 8, "max_position_embeddings": 8, "eos_token_id": 1, "bos_token_id": 0, "pad_token_id": 2}
+    torch.manual_seed(0)
+    vision = shape | {"image_size": 8, "patch_size": 4}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=4)).save_pretrained(tmp_path)
+    CLIPImageProcessor(size={"shortest_edge": 8}, crop_size=8).save_pretrained(tmp_path)
+    p = evaluate.zero_shot(tmp_path, ["mug", "bike"], torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8), batch_size=2)
+    assert p.shape == (5, 2)
+    assert torch.allclose(p.sum(1), torch.ones(5))
+    with pytest.raises(InputError, match="cannot load a CLIP model"):
+        evaluate.zero_shot(tmp_path / "nowhere", ["mug"], torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

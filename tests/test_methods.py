@@ -1,0 +1,263 @@
+"""Contracts that every method keeps, found by looking into the folders; and one formula test for each loss."""
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from test_train import ARCHITECTURE, RECIPE, picture_set
+from torch import nn
+
+from aa_utils import backbones, inter_domain, intra_domain, methods
+from aa_utils.errors import InputError
+from aa_utils.inter_domain import dann, source_only
+from aa_utils.intra_domain import fixmatch
+from aa_utils.intra_domain.split import missing, split
+
+STAGES = [(inter_domain, name) for name in methods.names(inter_domain)] + [(intra_domain, name) for name in methods.names(intra_domain)]
+
+
+@pytest.fixture(params=STAGES, ids=lambda pair: f"{pair[0].__name__.rpartition('.')[2]}.{pair[1]}")
+def stage_and_name(request):
+    return request.param
+
+
+class Poison:
+    """Stands where target labels could be: any use of it fails the test."""
+
+    def __getattribute__(self, name):
+        raise AssertionError(f"target labels were read ({name})")
+
+    def __bool__(self):
+        raise AssertionError("target labels were read")
+
+
+def run(stage, name, folder, initial, seed=0):
+    """A short training run by the stage's own entry point, with poisoned target labels."""
+    target = replace(picture_set(9, labels=False, seed=1), labels=Poison())
+    recipe = replace(RECIPE, steps=3)
+    if stage is inter_domain:
+        return inter_domain.adapt(picture_set(10), target, name, {}, ARCHITECTURE, recipe, seed, folder)
+    p = torch.full((9, 3), 0.1)
+    p[range(9), [i % 3 for i in range(9)]] = 0.8
+    return intra_domain.refine(initial, target, split(p, target.class_names), name, {}, recipe, seed, folder)
+
+
+@pytest.fixture(scope="module")
+def initial(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("initial")
+    torch.manual_seed(0)
+    backbones.save(backbones.build(num_classes=3, **ARCHITECTURE), folder, [f"class {k}" for k in range(3)])
+    return folder
+
+
+def tiny_batch(module, stage):
+    """(nets, batch, config) of a method, as the loop would make them."""
+    torch.manual_seed(0)
+    classifier = backbones.build(num_classes=3, **ARCHITECTURE).train()
+    config = module.Config()
+    if stage is inter_domain:
+        names = {"x_s": 6, "x_t": 6}
+    else:
+        streams = module.streams(picture_set(6), picture_set(9, labels=False), config, 3)
+        names = {view: stream.size for stream in streams for view in stream.views}
+    batch = {name: torch.rand(n, 3, 32, 32) for name, n in names.items()}
+    batch |= {"y_s": torch.arange(6) % 3, "y_l": torch.arange(3)}
+    return nn.ModuleDict({"classifier": classifier, **module.networks(classifier, config)}), batch, config
+
+
+def test_losses_are_finite_and_reach_the_backbone(stage_and_name):
+    stage, name = stage_and_name
+    module = methods.load(stage, name)
+    nets, batch, config = tiny_batch(module, stage)
+    terms = module.losses(nets, batch, 0.5, config)
+    assert all(value.ndim == 0 and value.isfinite() for value in terms.values())
+    sum(value for term, value in terms.items() if not term.startswith("share_")).backward()
+    for label, weight in nets.named_parameters():
+        assert weight.grad is not None, label
+        assert weight.grad.isfinite().all(), label
+    assert any(weight.grad.abs().sum() > 0 for weight in nets["classifier"].backbone.parameters())
+
+
+def test_same_seed_same_bits_and_target_labels_are_never_read(stage_and_name, tmp_path, initial):
+    stage, name = stage_and_name
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(stage, name, tmp_path / folder, initial, seed)
+    a, b, c = (load_file(tmp_path / folder / "model.safetensors") for folder in "abc")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert not all(torch.equal(a[key], c[key]) for key in a)
+
+
+def test_method_says_where_it_comes_from(stage_and_name):
+    module = methods.load(*stage_and_name)
+    assert "L = " in module.__doc__, "the equation stands in the docstring"
+    assert module.Config.__dataclass_params__.frozen
+
+
+def test_unknown_methods_and_options_are_refused():
+    with pytest.raises(InputError, match="no inter-domain method 'dan'; there are: dann, "):
+        methods.load(inter_domain, "dan")
+    with pytest.raises(InputError, match="no option 'lambda'; it has: weight"):
+        methods.configure(dann, {"lambda": 1})
+    with pytest.raises(InputError, match="takes a value such as 1024"):
+        methods.configure(dann, {"hidden": "wide"})
+    assert "split" not in methods.names(intra_domain)
+
+
+def linear_classifier(weight):
+    """A classifier whose features are the first two pixels: small enough to compute by hand."""
+    head = nn.Linear(2, 3, bias=False)
+    head.weight.data = weight
+    net = nn.Module()
+    net.features, net.head, net.width = lambda x: x.flatten(1)[:, :2] * net.scale, head, 2
+    net.scale = nn.Parameter(torch.ones(1))
+    net.forward = lambda x: head(net.features(x))
+    return net
+
+
+def value(loss):
+    return float(loss.detach())
+
+
+def log_softmax(z):
+    return [v - math.log(sum(math.exp(u) for u in z)) for v in z]
+
+
+def test_source_only_is_cross_entropy():
+    torch.manual_seed(0)
+    net, x, y = linear_classifier(torch.randn(3, 2)), torch.randn(4, 3, 1, 1), [0, 2, 1, 1]
+    expected = -sum(log_softmax(net(x)[i].tolist())[y[i]] for i in range(4)) / 4
+    got = source_only.losses({"classifier": net}, {"x_s": x, "y_s": torch.tensor(y)}, 0.0, source_only.Config())
+    assert value(got["classification"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_dann_loss_by_hand():
+    torch.manual_seed(0)
+    net, d = linear_classifier(torch.randn(3, 2)), nn.Linear(2, 1)
+    x_s, x_t, y = torch.randn(4, 3, 1, 1), torch.randn(4, 3, 1, 1), [0, 2, 1, 1]
+    got = dann.losses(
+        {"classifier": net, "discriminator": d}, {"x_s": x_s, "x_t": x_t, "y_s": torch.tensor(y)}, 0.5, dann.Config(weight=2.0)
+    )
+    p_s, p_t = (torch.sigmoid(d(net.features(x)))[:, 0].tolist() for x in (x_s, x_t))
+    domain = -sum(math.log(p) for p in p_s) / 4 / 2 - sum(math.log(1 - p) for p in p_t) / 4 / 2
+    assert value(got["domain"]) == pytest.approx(2 * domain, rel=1e-5)
+    expected = -sum(log_softmax(net(x_s)[i].tolist())[y[i]] for i in range(4)) / 4
+    assert value(got["classification"]) == pytest.approx(expected, rel=1e-5)
+    assert value(got["share_domain_right"]) == pytest.approx((sum(p > 0.5 for p in p_s) + sum(p <= 0.5 for p in p_t)) / 8)
+
+
+def test_dann_at_chance_is_ln_2():
+    net, d = linear_classifier(torch.zeros(3, 2)), nn.Linear(2, 1)
+    nn.init.zeros_(d.weight), nn.init.zeros_(d.bias)
+    x = torch.randn(4, 3, 1, 1)
+    got = dann.losses({"classifier": net, "discriminator": d}, {"x_s": x, "x_t": x, "y_s": torch.zeros(4).long()}, 0.5, dann.Config())
+    assert value(got["domain"]) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0, 0), (0.1, 0.46212), (0.5, 0.98661), (1, 0.99991)])
+def test_dann_coefficient(p, expected):
+    assert dann.coefficient(p, dann.Config()) == pytest.approx(expected, abs=1e-5)
+    assert dann.coefficient(p, dann.Config(lambda_max=0.3)) == pytest.approx(0.3 * expected, abs=1e-5)
+
+
+def test_reversal_scales_the_gradient_into_the_features_only():
+    def gradients(reverse):
+        torch.manual_seed(0)
+        f, d = torch.randn(4, 2, requires_grad=True), nn.Linear(2, 1)
+        d(dann.Reverse.apply(f, 0.25) if reverse else f).square().mean().backward()
+        return f.grad, d.weight.grad
+
+    (f_plain, d_plain), (f_reversed, d_reversed) = gradients(False), gradients(True)
+    assert torch.allclose(f_reversed, -0.25 * f_plain)
+    assert torch.equal(d_reversed, d_plain)
+
+
+def test_dann_domain_gradient_vanishes_at_the_start():
+    torch.manual_seed(0)
+    net, d = linear_classifier(torch.randn(3, 2)), nn.Linear(2, 1)
+    batch = {"x_s": torch.randn(4, 3, 1, 1), "x_t": torch.randn(4, 3, 1, 1), "y_s": torch.zeros(4).long()}
+    dann.losses({"classifier": net, "discriminator": d}, batch, 0.0, dann.Config())["domain"].backward()
+    assert float(net.scale.grad.abs()) == 0
+    assert float(d.weight.grad.abs().sum()) > 0
+
+
+def test_fixmatch_loss_by_hand():
+    torch.manual_seed(0)
+    net = linear_classifier(3 * torch.randn(3, 2))
+    x_l, x_weak, x_strong, y = torch.randn(2, 3, 1, 1), torch.randn(6, 3, 1, 1), torch.randn(6, 3, 1, 1), [2, 0]
+    config = fixmatch.Config(mu=3, threshold=0.8, weight=0.5)
+    batch = {"x_l": x_l, "y_l": torch.tensor(y), "x_u_weak": x_weak, "x_u_strong": x_strong}
+    got = fixmatch.losses({"classifier": net}, batch, 0.0, config)
+    assert value(got["labelled"]) == pytest.approx(-sum(log_softmax(net(x_l)[i].tolist())[y[i]] for i in range(2)) / 2, rel=1e-5)
+    total, over = 0.0, 0
+    for weak, strong in zip(net(x_weak).tolist(), net(x_strong).tolist(), strict=True):
+        q = [math.exp(v) for v in log_softmax(weak)]
+        if max(q) >= 0.8:
+            over += 1
+            total -= log_softmax(strong)[q.index(max(q))]
+    assert 0 < over < 6, "the test must have images on both sides of the threshold"
+    assert value(got["unlabelled"]) == pytest.approx(0.5 * total / 6, rel=1e-5), "divided by all mu*B images"
+    assert value(got["share_confident"]) == pytest.approx(over / 6)
+
+
+def test_fixmatch_threshold_is_inclusive_and_pseudo_labels_have_no_gradient():
+    z_weak = torch.tensor([[math.log(0.75), math.log(0.25)]], requires_grad=True)
+    z_strong = torch.zeros(1, 2, requires_grad=True)
+    outputs = torch.cat([torch.zeros(1, 2), z_weak, z_strong])
+    threshold = float(z_weak.detach().softmax(1).max())
+    x = torch.zeros(1, 3, 1, 1)
+    batch = {"x_l": x, "y_l": torch.tensor([0]), "x_u_weak": x, "x_u_strong": x}
+    got = fixmatch.losses({"classifier": lambda _: outputs}, batch, 0.0, SimpleNamespace(threshold=threshold, weight=1.0))
+    assert value(got["unlabelled"]) == pytest.approx(math.log(2))
+    got["unlabelled"].backward()
+    assert z_weak.grad is None or not z_weak.grad.any()
+    assert torch.allclose(z_strong.grad, torch.tensor([[-0.5, 0.5]]))
+
+
+def test_refine_starts_where_it_is_told(initial, tmp_path):
+    target = picture_set(9, labels=False)
+    parts = split(F.one_hot(torch.arange(9) % 3).float(), target.class_names)
+    recipe = replace(RECIPE, steps=1, lr=1e-12)
+    before = load_file(initial / "model.safetensors")
+    for start, features, head in (("adapted", True, True), ("head", True, False), ("scratch", False, False)):
+        intra_domain.refine(initial, target, parts, "fixmatch", {}, recipe, 0, tmp_path / start, start)
+        after = load_file(tmp_path / start / "model.safetensors")
+        first = "backbone.conv1.0.weight"
+        assert torch.allclose(before[first], after[first], atol=1e-6) == features, start
+        assert torch.allclose(before["head.weight"], after["head.weight"], atol=1e-6) == head, start
+    with pytest.raises(InputError, match="start is 'warm'"):
+        intra_domain.refine(initial, target, parts, "fixmatch", {}, recipe, 0, tmp_path / "x", "warm")
+    with pytest.raises(InputError, match="other classes"):
+        intra_domain.refine(initial, replace(target, class_names=["a", "b", "c"]), parts, "fixmatch", {}, recipe, 0, tmp_path / "x")
+
+
+P = torch.tensor([[0.9, 0.1, 0.0], [0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.4, 0.5, 0.1]])
+
+
+@pytest.mark.parametrize("score", ["entropy", "max_probability"])
+def test_split_by_share_of_each_predicted_class(score):
+    parts = split(P, ["a", "b", "c"], score, fraction=0.5)
+    assert parts.labelled.tolist() == [0, 2, 3]
+    assert parts.pseudo.tolist() == [0, 0, 1]
+    assert [(row["predicted"], row["confident"], row["unconfident"]) for row in parts.counts] == [(3, 2, 1), (2, 1, 1), (0, 0, 0)]
+    assert missing(parts.counts) == ["c"]
+
+
+def test_split_by_threshold():
+    parts = split(P, ["a", "b", "c"], "max_probability", threshold=0.6)
+    assert parts.labelled.tolist() == [0, 2, 3]
+    by_entropy = split(torch.tensor([[1.0, 0.0], [0.5, 0.5]]), ["a", "b"], "entropy", threshold=1.0)
+    assert by_entropy.labelled.tolist() == [0]
+    with pytest.raises(InputError, match=r"no target image reaches confidence 0.95 .highest: 0.900"):
+        split(P, ["a", "b", "c"], "max_probability", threshold=0.95)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [({"fraction": 0.0}, "fraction is 0"), ({"threshold": 2.0}, "threshold is 2"), ({"score": "x"}, "score")]
+)
+def test_split_refuses(wrong, message):
+    with pytest.raises(InputError, match=message):
+        split(P, ["a", "b", "c"], **wrong)
