@@ -7,11 +7,10 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 PY ?= .venv/bin/python
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 EXPERIMENT ?= experiments/pocket.yaml
-NAME = $(basename $(notdir $(EXPERIMENT)))
 # One thread a process: parallel jobs with default threads were measured 50 times slower than this.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
-SNAKEMAKE = "$(PY)" -m snakemake --profile profiles/default --configfile "$(EXPERIMENT)" --cores $(CORES)
+SNAKEMAKE = "$(PY)" -m snakemake --configfile "$(EXPERIMENT)" --cores $(CORES)
 
 .PHONY: help setup reproduce report test unit notebooks lint lab clean
 
@@ -32,12 +31,11 @@ endif
 
 reproduce: setup  ## every run, table and figure of the experiment (EXPERIMENT=experiments/pocket.yaml, CORES=all)
 	$(SNAKEMAKE)
-	@cat "results/$(NAME)/tables/accuracy.md"
+	@cat "$$("$(PY)" -m aa_utils.experiment "$(EXPERIMENT)")/tables/accuracy.md"
 
-report: setup  ## results/<experiment>/report.html: one page with tables, figures, run times and the graph
+report: setup  ## artifacts/report-<experiment>.html: one page with tables, figures, run times and the graph
 	$(SNAKEMAKE)
-	$(SNAKEMAKE) --report "results/$(NAME)/report.html"
-	@echo "results/$(NAME)/report.html"
+	$(SNAKEMAKE) --report "artifacts/report-$(basename $(notdir $(EXPERIMENT))).html"
 
 test: setup lint  ## lint, unit and contract tests, the smoke pipeline, every notebook with its defaults
 	@$(MAKE) --no-print-directory unit

@@ -2,8 +2,8 @@
 #
 #     snakemake --configfile experiments/pocket.yaml --cores 2        (make reproduce does this)
 #
-#     prompts -> images -> inter_domain -> intra_domain -> benchmark
-#                    \-> ablation_number_of_images
+#     prompts -> images -> inter_domain -> intra_domain -> benchmark (tables and figures)
+#                      \-> few_images -> number_of_images (the curve)
 #
 # What a job depends on: the records of the jobs before it, the model folder, its notebook, and the modules of aa_utils that the notebook
 # imports, directly or not (aa_utils.experiment.code_files). An edit runs again exactly what depends on it. Executed notebooks and progress
@@ -17,7 +17,6 @@ from aa_utils import experiment
 from aa_utils.errors import InputError
 from aa_utils.experiment import code_files, place, settings
 
-
 if "name" not in config:
 
     configfile: str(ROOT / "experiments/pocket.yaml")
@@ -28,10 +27,11 @@ try:
 except InputError as error:
     sys.exit(str(error))
 
-NAME, SEEDS, RESULTS = X["name"], X["seeds"], X["results"]
+NAME, SEEDS, RESULTS, TARGET = X["name"], X["seeds"], X["results"], X["target"]
 WRITERS, GENERATOR = X["writers"], X["generator"]
 INTER, INTRA = X["inter_domain"], X["intra_domain"]
-TARGET = f"benchmarks/{X['target']}"
+TABLES = X["benchmark"]["notebook"]
+TARGET_CODE = f"benchmarks/{TARGET.partition(':')[0]}"
 
 
 def out(path):
@@ -63,29 +63,33 @@ def command(notebook):
     return f"OMP_NUM_THREADS={{threads}} {{sys.executable:q}} -m aa_utils.run '{path}' --wait 3600 --set {{params.set:q}} > /dev/null"
 
 
-PROMPTS = expand(record("prompts/{writer}"), writer=WRITERS)
-IMAGES = expand(record("images/{writer}"), writer=WRITERS)
-INTER_RUNS = expand("{writer}/{method}", writer=WRITERS, method=INTER["methods"])
-INTRA_RUNS = expand("{run}/{refinement}", run=INTER_RUNS, refinement=INTRA["methods"])
-ABLATIONS = [record(f"ablations/{name}") for name in X["ablations"]]
+def results(*paths):
+    return [place(f"{RESULTS}/{path}") for path in paths]
+
+
+RUNS = [f"inter_domain/{writer}/{method}" for writer in WRITERS for method in INTER["methods"]]
+RUNS += [f"intra_domain/{writer}/{method}/{refinement}" for writer in WRITERS for method in INTER["methods"] for refinement in INTRA["methods"]]
+CURVE = X["ablations"].get("number_of_images")
+# The run on all images is a point of the curve that the grid has made already.
+POINTS = [f"few_images/{CURVE['writer']}/{CURVE['method']}/{limit}" for limit in CURVE["limit_per_class"]] if CURVE else []
+CURVE_RUNS = [*POINTS, f"inter_domain/{CURVE['writer']}/{CURVE['method']}"] if CURVE else []
 
 
 wildcard_constraints:
     writer="[^/]+",
     method="[^/]+",
     refinement="[^/]+",
+    limit="[0-9]+",
 
 
 # Records are listed beside the tables: deleting one makes it again, even while the tables stand.
 rule all:
     default_target: True
     input:
-        PROMPTS,
-        IMAGES,
-        [record(f"inter_domain/{run}") for run in INTER_RUNS],
-        [record(f"intra_domain/{run}") for run in INTRA_RUNS],
+        [record(f"{stage}/{writer}") for stage in ("prompts", "images") for writer in WRITERS],
+        [record(run) for run in RUNS + POINTS],
         record("benchmark"),
-        ABLATIONS,
+        [record(f"ablations/{name}") for name in X["ablations"]],
 
 
 rule prompts:
@@ -129,7 +133,7 @@ rule inter_domain:
         "inter-domain: {wildcards.method} from {wildcards.writer}"
     input:
         record("images/{writer}"),
-        lambda w: code("30_inter_domain", f"inter_domain/{w.method}", TARGET),
+        lambda w: code("30_inter_domain", f"inter_domain/{w.method}", TARGET_CODE),
     output:
         record("inter_domain/{writer}/{method}"),
     params:
@@ -138,7 +142,7 @@ rule inter_domain:
             INTER,
             INTER["methods"][w.method],
             source=out(f"images/{w.writer}"),
-            target=X["target"],
+            target=TARGET,
             method=w.method,
             seeds=SEEDS,
             out=out(f"inter_domain/{w.writer}/{w.method}"),
@@ -150,12 +154,39 @@ rule inter_domain:
         command("30_inter_domain")
 
 
+rule few_images:
+    message:
+        "number of images: {wildcards.limit} a class, {wildcards.method} from {wildcards.writer}"
+    input:
+        record("images/{writer}"),
+        lambda w: code("30_inter_domain", f"inter_domain/{w.method}", TARGET_CODE),
+    output:
+        record("few_images/{writer}/{method}/{limit}"),
+    params:
+        set=lambda w: settings(
+            "30_inter_domain",
+            INTER,
+            INTER["methods"][w.method],
+            source=out(f"images/{w.writer}"),
+            target=TARGET,
+            method=w.method,
+            seeds=SEEDS,
+            limit_per_class=int(w.limit),
+            out=out(f"few_images/{w.writer}/{w.method}/{w.limit}"),
+        ),
+    log:
+        **logs("few_images/{writer}/{method}/{limit}"),
+    threads: X["threads"]
+    shell:
+        command("30_inter_domain")
+
+
 rule intra_domain:
     message:
         "intra-domain: {wildcards.refinement} after {wildcards.method} from {wildcards.writer}"
     input:
         record("inter_domain/{writer}/{method}"),
-        lambda w: code("40_intra_domain", f"intra_domain/{w.refinement}", TARGET),
+        lambda w: code("40_intra_domain", f"intra_domain/{w.refinement}", TARGET_CODE),
     output:
         record("intra_domain/{writer}/{method}/{refinement}"),
     params:
@@ -163,8 +194,8 @@ rule intra_domain:
             "40_intra_domain",
             INTRA,
             INTRA["methods"][w.refinement],
-            inter_domain=out(f"inter_domain/{w.writer}/{w.method}"),
-            target=X["target"],
+            initial=out(f"inter_domain/{w.writer}/{w.method}"),
+            target=TARGET,
             method=w.refinement,
             seeds=SEEDS,
             out=out(f"intra_domain/{w.writer}/{w.method}/{w.refinement}"),
@@ -178,16 +209,55 @@ rule intra_domain:
 
 rule benchmark:
     message:
-        f"tables: {X['target']}"
+        f"tables and figures: {TARGET}"
     input:
-        [record(f"inter_domain/{run}") for run in INTER_RUNS],
-        [record(f"intra_domain/{run}") for run in INTRA_RUNS],
-        code("51_benchmark_uci_digits"),
+        [record(run) for run in RUNS],
+        code(TABLES, TARGET_CODE),
+        model_files(X["benchmark"].get("clip", "models/pocket-clip")),
     output:
         record("benchmark"),
+        report(results("tables/accuracy.csv"), category="Tables"),
+        report(results("tables/claims.csv"), category="Tables"),
+        report(results("figures/accuracy_by_stage.png", "figures/confusion.png", "figures/embedding.png"), category="Figures"),
     params:
-        set=settings("51_benchmark_uci_digits", runs=out(""), results=RESULTS, out=out("benchmark")),
+        set=settings(
+            TABLES,
+            X["benchmark"],
+            runs=[out(run) for run in RUNS],
+            images=[out(f"images/{writer}") for writer in WRITERS],
+            baseline=out(f"inter_domain/{X['benchmark']['baseline']}"),
+            full=out(f"intra_domain/{X['benchmark']['full']}"),
+            target=TARGET,
+            results=RESULTS,
+            out=out("benchmark"),
+        ),
     log:
         **logs("benchmark"),
+    threads: X["threads"]
     shell:
-        command("51_benchmark_uci_digits")
+        command(TABLES)
+
+
+rule number_of_images:
+    message:
+        "tables and figures: number of images"
+    input:
+        [record(run) for run in CURVE_RUNS],
+        code("60_ablation_number_of_images", TARGET_CODE),
+    output:
+        record("ablations/number_of_images"),
+        report(results("tables/number_of_images.csv"), category="Tables"),
+        report(results("figures/number_of_images.png"), category="Figures"),
+    params:
+        set=settings(
+            "60_ablation_number_of_images",
+            runs=[out(run) for run in CURVE_RUNS],
+            target=TARGET,
+            results=RESULTS,
+            out=out("ablations/number_of_images"),
+        ),
+    log:
+        **logs("ablations/number_of_images"),
+    threads: X["threads"]
+    shell:
+        command("60_ablation_number_of_images")

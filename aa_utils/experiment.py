@@ -4,10 +4,13 @@ The Snakefile is the graph; this is what it asks. A section's keys are the param
 of options: a name is right if the notebook has it, a value if it fits the default there.
 """
 
+import argparse
 import ast
+import copy
 import difflib
 import json
 import re
+import sys
 from pathlib import Path
 
 from aa_utils import parameters
@@ -21,8 +24,10 @@ NOTEBOOKS = {
     "inter_domain": ("30_inter_domain",),
     "intra_domain": ("40_intra_domain",),
 }
-REQUIRED = ("name", "target", "class_names", "seeds", *NOTEBOOKS)
+REQUIRED = ("name", "target", "class_names", "seeds", *NOTEBOOKS, "benchmark")
 OPTIONAL = ("ablations", "results", "threads")
+# A module of these folders is a method (a benchmark, a writer) if it has this function.
+ENTRY = {"benchmarks": "load", "prompts": "write", "inter_domain": "losses", "intra_domain": "losses"}
 # How a run is watched and recorded never changes what it computes: these modules make nothing run again.
 BOOKKEEPING = {"errors", "files", "paths", "progress", "record"}
 
@@ -43,32 +48,22 @@ def check(config: dict, source: str = "the experiment") -> dict:
         raise InputError(f"{source}: no '{missing[0]}'; an experiment has {', '.join(REQUIRED)}")
     if not isinstance(config["name"], str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", config["name"]):
         raise InputError(f"{source}: name is {config['name']!r}; it names folders, so use small letters, digits, - and _")
-    _one_of("target", config["target"], "benchmarks", source)
+    _one_of("target", str(config["target"]).partition(":")[0], "benchmarks", source)
     _list_of("class_names", config["class_names"], str, source)
     _list_of("seeds", config["seeds"], int, source)
-    done = {"ablations": {}, "results": f"results/{config['name']}", "threads": 1} | config
-    done["writers"] = {
-        name: _mapping(options, f"writers.{name}", source) for name, options in _mapping(config["writers"], "writers", source).items()
-    }
+    done = copy.deepcopy({"ablations": {}, "results": f"results/{config['name']}", "threads": 1} | config)
+    done["writers"] = _named("writers", done["writers"], source)
     for name, options in done["writers"].items():
-        _one_of(f"writers.{name}", options.get("writer", name), "prompts", source)
-        options.setdefault("writer", name)
+        _one_of(f"writers.{name}", options.setdefault("writer", name), "prompts", source)
         _check_parameters(f"writers.{name}", options, NOTEBOOKS["writers"], source)
-    _check_parameters("generator", _mapping(config["generator"], "generator", source), NOTEBOOKS["generator"], source)
+    done["generator"] = _mapping(done["generator"], "generator", source)
+    _check_parameters("generator", done["generator"], NOTEBOOKS["generator"], source)
     for section in ("inter_domain", "intra_domain"):
-        done[section] = _methods(section, _mapping(config[section], section, source), source)
-    done["ablations"] = {
-        name: _mapping(options, f"ablations.{name}", source) for name, options in _mapping(done["ablations"], "ablations", source).items()
-    }
+        done[section] = _methods(section, _mapping(done[section], section, source), source)
+    done["benchmark"] = _benchmark(done, source)
+    done["ablations"] = _named("ablations", done["ablations"], source)
     for name, options in done["ablations"].items():
-        notebook = next((path.stem for path in sorted((ROOT / "notebooks").glob(f"6?_ablation_{name}.ipynb"))), None)
-        if notebook is None:
-            there = [path.stem.partition("_ablation_")[2] for path in sorted((ROOT / "notebooks").glob("6?_ablation_*.ipynb"))]
-            raise InputError(f"{source}: no ablation '{name}'; there are: {', '.join(there)}")
-        own = {key: value for key, value in options.items() if key != "writer"}
-        if options.get("writer") not in done["writers"]:
-            raise InputError(f"{source}: ablations.{name} needs 'writer', one of {', '.join(done['writers'])}")
-        _check_parameters(f"ablations.{name}", own, (notebook,), source)
+        _check_ablation(name, options, done, source)
     return done
 
 
@@ -139,16 +134,56 @@ def _parameters(notebook: str) -> list[parameters.Parameter]:
 
 
 def _methods(section: str, options: dict, source: str) -> dict:
-    if "methods" not in options:
+    """The section with `methods` as a mapping: name -> parameters of its own, which win over the section's."""
+    if not options.get("methods"):
         raise InputError(f"{source}: no '{section}.methods'; list at least one method")
     methods = options["methods"]
-    methods = {name: {} for name in methods} if isinstance(methods, list) else _mapping(methods, f"{section}.methods", source)
+    methods = _named(f"{section}.methods", dict.fromkeys(methods) if isinstance(methods, list) else methods, source)
     common = {key: value for key, value in options.items() if key != "methods"}
     _check_parameters(section, common, NOTEBOOKS[section], source)
     for name, own in methods.items():
         _one_of(f"{section}.methods", name, section, source)
-        _check_parameters(f"{section}.methods.{name}", _mapping(own, f"{section}.methods.{name}", source), NOTEBOOKS[section], source)
-    return common | {"methods": {name: own or {} for name, own in methods.items()}}
+        _check_parameters(f"{section}.methods.{name}", own, NOTEBOOKS[section], source)
+    return common | {"methods": methods}
+
+
+def _benchmark(config: dict, source: str) -> dict:
+    """The section with `notebook` filled in; `baseline` (writer/method) and `full` (writer/method/refinement) must be runs of the grid."""
+    name = config["target"].partition(":")[0]
+    notebook = next((path.stem for path in sorted((ROOT / "notebooks").glob(f"5?_benchmark_{name}.ipynb"))), None)
+    if notebook is None:
+        raise InputError(f"{source}: target '{name}' has no notebook 5x_benchmark_{name}.ipynb, which makes its tables")
+    options = _mapping(config["benchmark"], "benchmark", source)
+    inter = [f"{writer}/{method}" for writer in config["writers"] for method in config["inter_domain"]["methods"]]
+    intra = [f"{run}/{refinement}" for run in inter for refinement in config["intra_domain"]["methods"]]
+    for key, runs in (("baseline", inter), ("full", intra)):
+        if options.get(key) not in runs:
+            raise InputError(f"{source}: benchmark.{key} is {options.get(key)!r}; it is one of {', '.join(runs)}")
+    _check_parameters("benchmark", options, (notebook,), source)
+    return options | {"notebook": notebook}
+
+
+def _check_ablation(name: str, options: dict, config: dict, source: str) -> None:
+    """An ablation has a notebook 6x_ablation_<name>, a `writer` and a `method` of the grid, and a list: the values that it varies."""
+    there = [path.stem.partition("_ablation_")[2] for path in sorted((ROOT / "notebooks").glob("6?_ablation_*.ipynb"))]
+    if name not in there:
+        raise InputError(f"{source}: no ablation '{name}'; there are: {', '.join(there)}")
+    for key, known in (("writer", config["writers"]), ("method", config["inter_domain"]["methods"])):
+        if options.get(key) not in known:
+            raise InputError(f"{source}: ablations.{name}.{key} is {options.get(key)!r}; it is one of {', '.join(known)}")
+    _list_of(f"ablations.{name}.limit_per_class", options.get("limit_per_class"), int, source)
+    unknown = set(options) - {"writer", "method", "limit_per_class"}
+    if unknown:
+        raise InputError(f"{source}: ablations.{name}: unknown key '{sorted(unknown)[0]}'; keys: writer, method, limit_per_class")
+
+
+def _named(key: str, value: object, source: str) -> dict[str, dict]:
+    """A mapping of names to options, with nothing for no options; names become folders."""
+    found = {name: _mapping(options, f"{key}.{name}", source) for name, options in _mapping(value, key, source).items()}
+    for name in found:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            raise InputError(f"{source}: {key}: {name!r} names a folder, so use letters, digits, - and _")
+    return found
 
 
 def _check_parameters(where: str, options: dict, notebooks: tuple[str, ...], source: str) -> None:
@@ -163,7 +198,8 @@ def _check_parameters(where: str, options: dict, notebooks: tuple[str, ...], sou
 
 
 def _one_of(key: str, value: object, folder: str, source: str) -> None:
-    there = sorted(file.stem for file in (ROOT / "aa_utils" / folder).glob("*.py") if not file.name.startswith("_"))
+    files = [file for file in sorted((ROOT / "aa_utils" / folder).glob("*.py")) if not file.name.startswith("_")]
+    there = [file.stem for file in files if re.search(rf"^def {ENTRY[folder]}\(", file.read_text(encoding="utf-8"), re.MULTILINE)]
     if value not in there:
         close = difflib.get_close_matches(str(value), there, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(there)}"
@@ -187,3 +223,23 @@ def place(path: str | Path) -> str:
     """Where `path` (relative to the repository, or below `artifacts/`) lies, as short as it can be said from the current folder."""
     found = resolve(path)
     return found.relative_to(Path.cwd()).as_posix() if found.is_relative_to(Path.cwd()) else str(found)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check an experiment file and print its results folder; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m aa_utils.experiment", description="Check an experiment and print its results folder.")
+    parser.add_argument("file", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        if not options.file.is_file():
+            raise InputError(f"no experiment at '{options.file}'")
+        config = parameters.read_yaml(options.file.read_text(encoding="utf-8"), f"'{options.file}'")
+        print(place(check(_mapping(config, "the file", str(options.file)), str(options.file))["results"]))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
