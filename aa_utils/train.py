@@ -5,7 +5,10 @@ to the same weights bit for bit, for there is no state of a generator to restore
 """
 
 import copy
+import hashlib
+import json
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -235,8 +238,6 @@ def _deterministic(device: torch.device):
     if device.type != "cuda":
         yield
         return
-    import os
-
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -260,15 +261,13 @@ def _identity(method, config, classifier, streams, recipe, seed) -> str:
     return f"{stable_hash(*parts):016x}"
 
 
-def _digest(tensor: Tensor) -> int:
-    return stable_hash(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes().hex())
+def _digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()).hexdigest()
 
 
 def _finished(folder: Path) -> str | None:
     if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
         return None
-    import json
-
     return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("identity")
 
 

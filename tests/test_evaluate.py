@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from aa_utils import backbones, evaluate
+from aa_utils import backbones, evaluate, inter_domain, oracle, train
 from aa_utils.benchmarks import Target
 from aa_utils.errors import InputError
 from aa_utils.images import ImageSet
@@ -36,6 +36,28 @@ def test_predictions_are_joined_by_id(tmp_path):
         evaluate.score(tmp_path / "p.parquet", target([*ids[:5], "other"]))
     with pytest.raises(InputError, match="no predictions at"):
         evaluate.score(tmp_path / "q.parquet", target(ids))
+
+
+def test_oracle_never_asks_a_network_about_its_own_lessons(tmp_path, monkeypatch):
+    pixels = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(-1, 3, 32, 32)
+    ids = [f"i{i}" for i in range(20)]
+    known = Target("t", ImageSet(pixels, None, ids, ["a", "b"]), torch.arange(20) % 2)
+    taught, real = [], inter_domain.adapt
+
+    def adapt(source, target, *rest):
+        assert not set(source.names) & set(target.names)
+        assert torch.equal(source.labels, torch.tensor([int(name[1:]) % 2 for name in source.names]))
+        taught.append(len(source))
+        return real(source, target, *rest)
+
+    monkeypatch.setattr(inter_domain, "adapt", adapt)
+    recipe = train.Recipe(steps=1, batch_size=4)
+    p = oracle.cross_validated(
+        known, {"backbone": "pocket_resnet", "channels": [4, 4, 8, 8], "stem_width": 2}, recipe, 0, tmp_path, folds=3
+    )
+    assert taught == [13, 13, 14]
+    assert torch.allclose(p.sum(1), torch.ones(20))
+    assert torch.equal(evaluate.read_predictions(tmp_path / "predictions.parquet", ids), p)
 
 
 def test_prediction_does_not_depend_on_the_batch_size():
