@@ -28,7 +28,7 @@ def contact_sheet(images: "Sequence[Path | np.ndarray]", titles: Sequence[str], 
             f"a contact sheet of {len(images)} images and {len(titles)} titles; it needs at least one image, and as many titles"
         )
     # matplotlib reads text between dollar signs as a formula.
-    titles = [textwrap.fill(title, round(side * 15)).replace("$", r"\$") for title in titles]
+    titles = [textwrap.fill(title, round(side * 19)).replace("$", r"\$") for title in titles]
     lines = max(title.count("\n") + 1 for title in titles)
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(

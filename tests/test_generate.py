@@ -307,6 +307,8 @@ def test_class_names_become_safe_and_different_folders():
     [
         ({"steps": 0}, "steps is 0"),
         ({"batch_size": 2.0}, "batch_size is 2.0"),
+        ({"guidance": "7"}, "guidance is '7'"),
+        ({"guidance": float("nan")}, "guidance is nan"),
         ({"images_per_prompt": 0}, "images_per_prompt is 0"),
         ({"shard": 2, "num_shards": 2}, "shard lies below num_shards=2"),
         ({"width": 64}, "width and height are 64 and 0"),
@@ -379,3 +381,14 @@ def test_an_image_that_cannot_be_read_is_named(model, prompts, tmp_path):
     sorted(out.rglob("*.png"))[0].write_bytes(b"not a picture")
     with pytest.raises(InputError, match="cannot be read as an image; delete it"):
         generate(prompts, model, out, **TINY)
+
+
+def test_one_shard_from_the_command_line(model, prompts, tmp_path, capsys):
+    from aa_utils.generate.__main__ import main
+
+    values = ["scheduler=", "steps=2", "batch_size=4", f"model={model}", f"prompts={prompts}", f"out={tmp_path / 'out'}"]
+    for shard, said in ((0, "shard 0 of 2: 5 images made, 0 stood already"), (1, "4 images made, 0 stood already; all shards are through")):
+        assert main(["--shard", str(shard), "--num-shards", "2", "--set", *values]) == 0
+        assert said in capsys.readouterr().out
+    assert main(["--shard", "0", "--num-shards", "2", "--set", *values, "step=3"]) == 2
+    assert "did you mean 'steps'?" in capsys.readouterr().err

@@ -8,7 +8,9 @@ The same call gives the same bytes whether it ran at once, was killed and repeat
 This holds on one kind of hardware, with one version of torch and number of threads; another GPU may differ in the last bits.
 """
 
+import math
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +21,9 @@ from aa_utils.generate import folder, jobs, model_files
 from aa_utils.generate.jobs import Job
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
+
+# diffusers would like Jupyter widgets for bars that are off here.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 DTYPES = ("float32", "float16", "bfloat16")
 RECIPE = 1  # counts changes of this code that change images: those of an earlier recipe are no part of a folder
@@ -56,6 +61,8 @@ def generate(
     metadata.jsonl stands, and the time that making took, loading left out.
     Errors: InputError for anything wrong with the call, before the model is loaded; OSError when the disk is full: the same call goes on.
     """
+    if isinstance(guidance, bool) or not isinstance(guidance, (int, float)) or not 0 <= guidance < math.inf:
+        raise InputError(f"guidance is {guidance!r}; it is a number such as 7.5, and 1 is none")
     _check_numbers(steps, width, height, dtype, batch_size, images_per_prompt, seed, shard, num_shards)
     rows = jobs.read_prompts(prompts)
     work = jobs.plan(rows, images_per_prompt, seed)
