@@ -1,8 +1,8 @@
 """The paper's claims, tested in miniature: paired differences over seeds, and a verdict by a rule that was fixed beforehand.
 
 Rule: with n seeds common to both sides, d_i the difference of seed i, m its mean and s its standard deviation, the 95 % interval is
-m ± t(0.975, n - 1) s / sqrt(n). The claim holds if the interval lies above 0, does not hold if it lies below 0, and is within noise otherwise.
-Fewer than two common seeds: no verdict. The spread is that of training: the images and the target are the same for every seed.
+m ± t(0.975, n - 1) s / sqrt(n). The claim holds if the interval lies above 0, does not hold if it lies below 0, and is within noise
+otherwise. Fewer than two common seeds: no verdict. The spread is that of training: images and target are the same for every seed.
 """
 
 import math
@@ -41,7 +41,8 @@ def compared(per_seed: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
                 continue
             for other in dict.fromkeys(others):
                 if other in sides:
-                    rows.append({"claim": claim, "better": _said(key), "worse": _said(other)} | _difference(sides[key], sides[other], metric))
+                    about = {"claim": claim, "better": _said(key), "worse": _said(other)}
+                    rows.append(about | _difference(sides[key], sides[other], metric))
     return tables.rounded(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -91,4 +92,3 @@ def _t975(freedom: int) -> float:
 def _said(key: tuple[str, ...]) -> str:
     prompts, _, inter, intra = key
     return " + ".join([prompts, printed(inter), *([printed(intra)] if intra != NO_REFINEMENT else [])])
-

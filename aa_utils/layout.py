@@ -36,6 +36,17 @@ def printed(name: str) -> str:
     return NAMES.get(name, name)
 
 
+def refined(refinement: str) -> str:
+    """ "after FixMatch", or "before refinement"."""
+    return "before refinement" if refinement == tables.NO_REFINEMENT else f"after {printed(refinement)}"
+
+
+def condition(per_seed: pd.DataFrame, run: str) -> str:
+    """"offline + DANN + FixMatch" for the run of that name in a per-seed table."""
+    row = per_seed[per_seed["run"] == run].iloc[0]
+    return " + ".join([row["prompts"], printed(row["inter_domain"]), *_refinement(row["intra_domain"])])
+
+
 def ordered(names: Sequence[str]) -> list[str]:
     """Names in the papers' order, unknown ones after them by the alphabet, each once."""
     return sorted(set(names), key=rank)
@@ -47,7 +58,7 @@ def rank(name: str) -> tuple[int, str]:
 
 
 def percent(mean: float, sd: float = float("nan"), sign: bool = False) -> str:
-    """"93.1 ± 0.4" from fractions; without ± for one seed; a dash for no number."""
+    """ "93.1 ± 0.4" from fractions; without ± for one seed; a dash for no number."""
     if pd.isna(mean):
         return DASH
     shown = f"{_rounded(mean):{'+' if sign else ''}.1f}"
@@ -72,7 +83,7 @@ def accuracy(means: pd.DataFrame, per_seed: pd.DataFrame, metric: str = "accurac
     for line in chosen[chosen["system"] != "pipeline"].sort_values(["system", "model"], key=lambda names: names.map(rank)).itertuples():
         rows.append([f"{printed(line.system)}" + (f" ({line.model})" if line.model else ""), *[""] * (len(factors) - 1)])
         rows[-1] += [percent(line.mean, line.sd), *[DASH] * (len(columns) - 1)]
-    header = [names[key] for key in factors] + ["before refinement" if c == tables.NO_REFINEMENT else f"after {printed(c)}" for c in columns]
+    header = [names[key] for key in factors] + [refined(column) for column in columns]
     benchmark = printed(chosen["benchmark"].iloc[0])
     what = "Overall accuracy" if metric == "accuracy" else "Accuracy as the mean over classes"
     said = [f"{what} in per cent{_spread(pipeline)}. Last epoch; target labels score, they choose nothing."]
@@ -135,6 +146,10 @@ def write(results: str | Path, name: str, layout: Layout) -> None:
     files.write_text(folder / f"{name}.tex", latex(layout, name))
 
 
+def _refinement(refinement: str) -> list[str]:
+    return [] if refinement == tables.NO_REFINEMENT else [printed(refinement)]
+
+
 def _align(header: list[str], text_columns: int) -> str:
     return "l" * text_columns + "r" * (len(header) - text_columns)
 
@@ -154,7 +169,7 @@ def _row_order(key: tuple) -> list[tuple]:
 
 
 def _spread(means: pd.DataFrame) -> str:
-    """", mean ± standard deviation over n = 3 seeds" for the pipeline's rows; the range where n differs."""
+    """ ", mean ± standard deviation over n = 3 seeds" for the pipeline's rows; the range where n differs."""
     low, high = int(means["n"].min()), int(means["n"].max())
     if high == 1:
         return ", n = 1 seed"
@@ -162,6 +177,6 @@ def _spread(means: pd.DataFrame) -> str:
 
 
 def _tex(text: str) -> str:
-    for plain, escaped in (("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("$", r"\$"), ("#", r"\#"), ("_", r"\_"), ("{", "{"), ("}", "}")):
-        text = text.replace(plain, escaped)
-    return text.replace("±", r"$\pm$").replace("–", "--").replace("−", "$-$").replace("<", r"$<$").replace(">", r"$>$").replace("^", r"\^{}")
+    special = {c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
+    special |= {"±": r"$\pm$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$"}
+    return "".join(special.get(c, c) for c in text)

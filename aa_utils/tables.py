@@ -19,11 +19,14 @@ FACTORS = ["benchmark", "system", "prompts", "model", "inter_domain", "intra_dom
 METRICS = ["accuracy", "mean_per_class"]
 PER_SEED = [*FACTORS, "seed", *METRICS, "run", "run_id"]
 OVER_SEEDS = [*FACTORS, "metric", "mean", "sd", "n", "seeds", "run_ids"]
+# Columns that hold numbers, in tables and in the points of figures; all others are text.
+NUMBERS = {"images", "seed", *METRICS, "mean", "sd", "n", "low", "high", "x", "y", "true", "predicted", "count"}
 NO_REFINEMENT = "none"
 UNRECORDED = "unrecorded"
 # Stages whose metrics are accuracies on the target. `system` is "pipeline" for the first two, the stage's name for the references.
 PIPELINE = ("inter_domain", "intra_domain")
 REFERENCES = ("zero_shot", "oracle")
+SCORED = PIPELINE + REFERENCES
 # Parameters that may differ between runs of one table: where things lie, which seeds, and how many copies of a prompt were drawn.
 FREE = {"out", "seed", "seeds", "images_per_prompt", "device", "shard", "num_shards", "batch_size_predict"}
 
@@ -33,10 +36,10 @@ def stage(entry: dict) -> str:
     return entry.get("stage") or re.sub(r"^\d+_", "", Path(entry["notebook"]).stem)
 
 
-def records(folders: list[str]) -> dict[str, dict]:
+def records(folders: list[str], target: str) -> dict[str, dict]:
     """name -> record, for the runs in `folders` (a run's folder, or a folder of runs) and all runs they were made from.
 
-    A run made by hand in Jupyter has numbers but no record: it comes with run id "unrecorded", and every table says so.
+    A run made by hand in Jupyter has numbers but no record: it comes with run id "unrecorded", as one on `target`, and every table says so.
     Errors: InputError for a folder without runs, and where a run's input was made again since.
     """
     found: dict[str, dict] = {}
@@ -45,8 +48,16 @@ def records(folders: list[str]) -> dict[str, dict]:
         if not runs:
             raise InputError(f"no run at '{folder}': neither record.json nor metrics.json there or below; notebooks 30 and 40 write them")
         for run in runs:
-            _add(found, run)
+            _add(found, run, target)
     return dict(sorted(found.items()))
+
+
+def run_name(folder: str | Path) -> str:
+    """The name of the run in `folder`: inter_domain-offline-dann for …/inter_domain/offline/dann."""
+    path = resolve(folder)
+    own = stage(record.read(path) if (path / "record.json").is_file() else _by_hand(path, ""))
+    below = list(path.parts[path.parts.index(own) + 1 :]) if own in path.parts else [path.name]
+    return "-".join([own, *below])
 
 
 def read_copies(results: str | Path) -> dict[str, dict]:
@@ -63,8 +74,8 @@ def write_copies(results: str | Path, entries: dict[str, dict]) -> None:
 def measurement(stage: str, notebook: str, parameters: dict, inputs: dict[str, str], metrics: list[dict]) -> dict:
     """A record of numbers measured inside a table's own notebook (CLIP's zero-shot line, say), whose run has no record yet.
 
-    `inputs` maps a name to a file or folder; one that is not on this disk (a hub id) is left to `parameters`. `run_id` says what was measured: the
-    same parameters and input contents give the same.
+    `inputs` maps a name to a file or folder; one that is not on this disk (a hub id) is left to `parameters`. The same parameters and
+    contents of inputs give the same run id.
     """
     described = [record.describe_input(name, path) for name, path in sorted(inputs.items()) if resolve(path).exists()]
     rows = [{key: value.item() if hasattr(value, "item") else value for key, value in row.items()} for row in metrics]
@@ -74,19 +85,19 @@ def measurement(stage: str, notebook: str, parameters: dict, inputs: dict[str, s
 
 
 def per_seed(entries: dict[str, dict], vary: tuple[str, ...] = ()) -> pd.DataFrame:
-    """One row a scored run and seed, columns PER_SEED, in a fixed order. `vary` names parameters that the table is about (limit_per_class, say).
+    """One row a scored run and seed, columns PER_SEED, in a fixed order. `vary` names parameters that the table is about.
 
     Errors: InputError where the runs do not belong in one table: another benchmark, other settings of the same method, other code of a
     notebook, or the same cell twice.
     """
     _check_alike(entries, vary)
     by_id = {entry["run_id"]: entry for entry in entries.values()}
-    rows = [row for name, entry in entries.items() if stage(entry) in PIPELINE + REFERENCES for row in _rows(name, entry, by_id)]
+    rows = [row for name, entry in entries.items() if stage(entry) in SCORED for row in _rows(name, entry, by_id)]
     if not rows:
         raise InputError(f"none of the {len(entries)} records has an accuracy: {', '.join(entries) or 'no records'}")
     frame = pd.DataFrame(rows, columns=PER_SEED).sort_values([*FACTORS, "seed"], kind="stable", ignore_index=True)
     if frame["benchmark"].nunique() > 1:
-        raise InputError(f"runs of {frame['benchmark'].nunique()} benchmarks in one table: {', '.join(sorted(frame['benchmark'].unique()))}")
+        raise InputError(f"runs of several benchmarks in one table: {', '.join(sorted(frame['benchmark'].unique()))}")
     twice = frame[frame.duplicated([*FACTORS, "seed"], keep=False)]
     if len(twice):
         first = twice.iloc[0]
@@ -96,7 +107,7 @@ def per_seed(entries: dict[str, dict], vary: tuple[str, ...] = ()) -> pd.DataFra
 
 
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns OVER_SEEDS: mean and sample standard deviation (n - 1; empty for one seed) of each metric over the seeds of a per-seed table."""
+    """Columns OVER_SEEDS: mean and sample standard deviation (n - 1; empty for one seed) of each metric over the seeds."""
     rows = []
     for key, group in frame.groupby(FACTORS, sort=True, dropna=False):
         for metric in METRICS:
@@ -105,6 +116,11 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
             spread = {"mean": values.mean(), "sd": values.std(ddof=1), "n": len(values)}
             rows.append(dict(zip(FACTORS, key, strict=True)) | {"metric": metric} | spread | about)
     return rounded(pd.DataFrame(rows, columns=OVER_SEEDS))
+
+
+def rows(frame: pd.DataFrame) -> list[dict]:
+    """The rows of a table as `record.write_metrics` takes them: None where there is no number."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def notes(frame: pd.DataFrame) -> list[str]:
@@ -126,8 +142,8 @@ def notes(frame: pd.DataFrame) -> list[str]:
 
 
 def rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` as it comes back from its CSV: floats of 6 decimals. Everything computed or drawn starts from this, so a CSV is all it takes."""
-    return frame.assign(**{name: frame[name].astype(float).round(6) for name in frame.select_dtypes("number") if frame[name].dtype != int})
+    """`frame` as it comes back from its CSV: floats of 6 decimals. What is computed or drawn starts from this, so a CSV is all it takes."""
+    return frame.assign(**{name: frame[name].round(6) for name in frame.select_dtypes("float")})
 
 
 def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
@@ -136,15 +152,12 @@ def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """A CSV written by `write_csv`; empty text stays text. Errors: InputError if there is none."""
+    """A CSV written by `write_csv`. Errors: InputError if there is none."""
     path = resolve(path)
     if not path.is_file():
         raise InputError(f"no table at '{path}'; notebooks 51 and 60 write the tables")
-    text = {"benchmark", "system", "prompts", "model", "inter_domain", "intra_domain", "run", "run_id", "run_ids", "seeds", "metric"}
-    text |= {"claim", "better", "worse", "verdict", "differences", "title", "id", "domain", "stage", "class_name", "true_name", "predicted_name"}
-    text |= {"series", "caption"}
-    frame = pd.read_csv(path, dtype={name: str for name in text})
-    return frame.assign(**{name: frame[name].fillna("") for name in text & set(frame.columns)})
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return frame.assign(**{name: pd.to_numeric(frame[name]) for name in frame.columns if name in NUMBERS})
 
 
 def _runs_below(folder: Path) -> list[Path]:
@@ -153,12 +166,12 @@ def _runs_below(folder: Path) -> list[Path]:
     return sorted({path.parent for name in ("record.json", "metrics.json") for path in folder.rglob(name)})
 
 
-def _add(found: dict[str, dict], folder: Path) -> None:
+def _add(found: dict[str, dict], folder: Path, target: str) -> None:
     """Put the run of `folder` and, through the paths of its inputs, its ancestors into `found`."""
-    entry = record.read(folder) if (folder / "record.json").is_file() else _by_hand(folder)
+    entry = record.read(folder) if (folder / "record.json").is_file() else _by_hand(folder, target)
     if entry["run_id"] != UNRECORDED and any(other["run_id"] == entry["run_id"] for other in found.values()):
         return
-    name = _name(entry, folder)
+    name = run_name(folder)
     found[name if name not in found else f"{name}-{entry['run_id']}"] = entry
     for row in entry["inputs"]:
         if row["parent"] is None:
@@ -166,26 +179,18 @@ def _add(found: dict[str, dict], folder: Path) -> None:
         path = resolve(row["path"])
         parent = path if path.is_dir() else path.parent
         if not (parent / "record.json").is_file() or record.read(parent)["run_id"] != row["parent"]:
-            raise InputError(f"run '{name}' was made from run {row['parent']} at '{row['path']}', which is gone or was made again; run '{name}' again")
-        _add(found, parent)
+            raise InputError(f"'{name}' was made from run {row['parent']} at '{row['path']}', which is gone or newer; run '{name}' again")
+        _add(found, parent, target)
 
 
-def _by_hand(folder: Path) -> dict:
-    """What can be known of a run without a record: its numbers, its methods from the classifiers' config.json, the rest from its folder's name."""
+def _by_hand(folder: Path, target: str) -> dict:
+    """What is known of a run without a record: its numbers, and its method from a classifier's config.json."""
     configs = sorted(folder.glob("*/config.json"))
     about = json.loads(configs[0].read_text(encoding="utf-8")) if configs else {}
     stage_name, _, method = about.get("method", "").partition(".")
-    parts = folder.parts[folder.parts.index(stage_name) + 1 :] if stage_name in folder.parts else folder.parts[-1:]
-    parameters = {"method": method, "prompts": parts[0], "inter_domain_method": parts[1] if len(parts) > 2 else "", "out": "/".join(parts)}
+    parameters = {"method": method, "prompts": UNRECORDED, "inter_domain_method": UNRECORDED, "target": target}
     rows = record.read_metrics(folder)
     return {"schema": record.SCHEMA, "run_id": UNRECORDED, "stage": stage_name, "parameters": parameters, "inputs": [], "metrics": rows}
-
-
-def _name(entry: dict, folder: Path) -> str:
-    """inter_domain-offline-dann for …/inter_domain/offline/dann."""
-    own = stage(entry)
-    parts = list(folder.parts[folder.parts.index(own) + 1 :]) if own in folder.parts else [folder.name]
-    return "-".join([own, *parts])
 
 
 def _lineage(entry: dict, by_id: dict[str, dict]) -> dict[str, dict]:
@@ -195,33 +200,45 @@ def _lineage(entry: dict, by_id: dict[str, dict]) -> dict[str, dict]:
         if row["parent"] in by_id:
             for name, parent in _lineage(by_id[row["parent"]], by_id).items():
                 if chain.setdefault(name, parent)["run_id"] != parent["run_id"]:
-                    raise InputError(f"run {entry['run_id']} descends from two runs of {name}: {chain[name]['run_id']} and {parent['run_id']}")
+                    ids = f"{chain[name]['run_id']} and {parent['run_id']}"
+                    raise InputError(f"run {entry['run_id']} descends from two runs of {name}: {ids}")
     return chain
 
 
 def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
-    chain, own = _lineage(entry, by_id), stage(entry)
-    parameters = entry["parameters"]
-    about = {"benchmark": parameters.get("target", ""), "run": name, "run_id": entry["run_id"]}
+    chain, own, parameters = _lineage(entry, by_id), stage(entry), entry["parameters"]
+    about = {"benchmark": parameters.get("target", ""), "system": "pipeline", "run": name, "run_id": entry["run_id"]}
     if own in REFERENCES:
         about |= {"system": own, "prompts": "", "model": Path(parameters.get("model", "")).name, "inter_domain": "", "intra_domain": ""}
     else:
-        adapted = chain.get("inter_domain", {"parameters": {"method": parameters.get("inter_domain_method", "")}})
-        source = chain.get("generate", adapted)["parameters"]
-        written = chain["prompts"]["parameters"]["out"] if "prompts" in chain else parameters.get("prompts") or source.get("source", source.get("out", ""))
-        about |= {"system": "pipeline", "prompts": Path(written).name, "model": Path(source.get("model", "")).name}
-        about |= {"inter_domain": adapted["parameters"]["method"], "intra_domain": parameters["method"] if own == "intra_domain" else NO_REFINEMENT}
-    counts = [row["images"] for part in ("inter_domain", "generate") for row in chain.get(part, {}).get("metrics", []) if row.get("images")]
+        inter = chain.get("inter_domain", {"parameters": {}})["parameters"]
+        drawn = chain.get("generate", {"parameters": {}})["parameters"]
+        written = chain.get("prompts", {"parameters": {}})["parameters"]
+        # Prompts go by the name of their run; without one, by that of the image folder.
+        prompts = written.get("out") or drawn.get("out") or inter.get("source") or parameters.get("prompts", "")
+        about |= {"prompts": Path(prompts).name, "model": Path(drawn.get("model", "")).name}
+        about |= {"inter_domain": inter.get("method") or parameters["inter_domain_method"]}
+        about |= {"intra_domain": parameters["method"] if own == "intra_domain" else NO_REFINEMENT}
     rows = []
     for row in entry["metrics"]:
         if row.get("accuracy") is not None:
-            scores = {metric: row.get(metric) for metric in METRICS}
-            rows.append(about | {"images": int(row.get("images") or (counts[0] if counts else 0)), "seed": int(row.get("seed", 0)), **scores})
+            known = {"images": _images(row, chain), "seed": int(row.get("seed", 0))}
+            rows.append(about | known | {metric: row.get(metric) for metric in METRICS})
     return rows
 
 
+def _images(row: dict, chain: dict[str, dict]) -> int:
+    """The number of synthetic images behind a metrics row: as the row says, or those generated, cut by `limit_per_class`; 0 if unknown."""
+    if row.get("source_images"):
+        return int(row["source_images"])
+    made = sum(drawn.get("images", 0) for drawn in chain.get("generate", {"metrics": []})["metrics"])
+    limit = chain.get("inter_domain", {"parameters": {}})["parameters"].get("limit_per_class", 0)
+    classes = len(chain.get("prompts", {"parameters": {}})["parameters"].get("class_names", []))
+    return min(made, limit * classes) if limit and classes else made
+
+
 def _check_alike(entries: dict[str, dict], vary: tuple[str, ...]) -> None:
-    """Runs of one method differ in nothing but their inputs, their seeds and what the table is about; runs of one notebook share its code."""
+    """Runs of one method differ in their inputs, seeds and what the table is about, no more; runs of one notebook share its code."""
     first: dict[tuple, tuple[str, dict]] = {}
     for name, entry in entries.items():
         own, parameters = stage(entry), entry["parameters"]
@@ -235,7 +252,7 @@ def _check_alike(entries: dict[str, dict], vary: tuple[str, ...]) -> None:
         for key in sorted((set(parameters) | set(other["parameters"])) - free):
             mine, its = parameters.get(key), other["parameters"].get(key)
             if mine != its:
-                raise InputError(f"'{name}' and '{other_name}' differ in {key}: {mine!r} and {its!r}; one table takes runs of one experiment")
+                raise InputError(f"'{name}' and '{other_name}' differ in {key}: {mine!r} and {its!r}; a table takes runs of one experiment")
         other_name, other = first.setdefault((own, None), (name, entry))
         if entry.get("code_sha256") != other.get("code_sha256"):
             raise InputError(f"'{name}' and '{other_name}' were made by different code of {entry['notebook']}; run the older one again")

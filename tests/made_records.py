@@ -34,7 +34,14 @@ def run(root: Path, path: str, notebook: str, parameters: dict, inputs: dict[str
 
 def images(root: Path, writer: str, count: int = 1200) -> Path:
     """Prompts and images of one writer; returns the folder of the images' run."""
-    prompts = run(root, f"prompts/{writer}", "10_prompts", {"writer": writer, "per_class": 120}, {}, [{"prompts": count}])
+    prompts = run(
+        root,
+        f"prompts/{writer}",
+        "10_prompts",
+        {"writer": writer, "per_class": 120, "class_names": list("0123456789")},
+        {},
+        [{"prompts": count}],
+    )
     parameters = {"model": "models/pocket-diffusion", "steps": 12, "images_per_prompt": 1}
     return run(root, f"images/{writer}", "20_generate", parameters, {"prompts": prompts}, [{"images": count}])
 

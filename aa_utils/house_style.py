@@ -1,0 +1,94 @@
+"""The look of every figure, and how one is saved: SVG + PNG + the CSV of the points drawn, the same points always giving the same bytes.
+
+Colours are Okabe and Ito's ("Color Universal Design", 2008), told apart by readers with any colour vision; marker shapes say the same once
+more. A method has the same colour in every figure.
+"""
+
+import textwrap
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+
+from aa_utils import files, tables
+from aa_utils.paths import resolve
+from aa_utils.seeds import stable_hash
+
+WIDTH = 7.2  # inches: 1152 pixels, shown at 800 to 900 in a README
+DPI = 160
+STYLE = {
+    "font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#666666", "axes.labelcolor": "#222222",
+    "xtick.color": "#444444", "ytick.color": "#444444", "axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.8,
+    "axes.axisbelow": True, "legend.frameon": False, "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": DPI,
+    "svg.hashsalt": "adapt-anything", "svg.fonttype": "path", "path.simplify": False,
+}  # fmt: skip
+PALETTE = {
+    "source_only": "#6e6e6e", "dann": "#0072b2", "mcd": "#d55e00", "symnets": "#009e73", "cdtrans": "#cc79a7",
+    "zero_shot": "#b07800", "oracle": "#000000",
+}  # fmt: skip
+SPARE = ("#56b4e9", "#e69f00", "#7f5fc0", "#8c564b", "#117733", "#882255")
+MARKERS = {"none": "o", "fixmatch": "D", "mixmatch": "s"}
+SPARE_MARKERS = ("^", "v", "P", "X", "h")
+
+
+def colour(method: str) -> str:
+    """The colour of a method: the same in every figure; one that is not in PALETTE gets a spare one by its name."""
+    return PALETTE.get(method) or SPARE[stable_hash("colour", method) % len(SPARE)]
+
+
+def marker(refinement: str) -> str:
+    """The marker of an intra-domain method."""
+    return MARKERS.get(refinement) or SPARE_MARKERS[stable_hash("marker", refinement) % len(SPARE_MARKERS)]
+
+
+def styled(function: Callable) -> Callable:
+    """The function, run in the house style."""
+
+    @wraps(function)
+    def inside(*arguments, **options):
+        with matplotlib.rc_context(STYLE):
+            return function(*arguments, **options)
+
+    return inside
+
+
+@styled
+def save(figure: Figure, name: str, folder: str | Path, points: pd.DataFrame) -> Path:
+    """Write `<folder>/<name>.svg`, `.png` and `.csv` (the points drawn), atomically and byte-stable; returns the PNG's path."""
+    folder = resolve(folder)
+    tables.write_csv(folder / f"{name}.csv", points)
+    FigureCanvasAgg(figure)
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        with files.atomic(folder / f"{name}.{kind}") as temporary:
+            figure.savefig(temporary, format=kind, metadata=metadata, dpi=DPI)
+    return folder / f"{name}.png"
+
+
+def one_panel(height: float) -> tuple[Figure, Axes]:
+    """A figure of the house's width and `height` inches with one panel."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def title(figure: Figure, text: str) -> None:
+    """The message, in bold at the top left."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold")
+
+
+def caption(figure: Figure, text: str) -> None:
+    """What a reader must know, n among it, in small letters below."""
+    figure.supxlabel("\n".join(textwrap.wrap(text, 118)), x=0.01, ha="left", fontsize=8.5, color="#555555")
+
+
+def halo(text: Text) -> None:
+    """A white rim, so that text stays readable on lines and points."""
+    text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+    text.set_fontsize(9.5)

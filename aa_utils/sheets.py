@@ -1,0 +1,91 @@
+"""Sheets of images for results: what the generator drew, what the target looks like. Their CSV says which images they show."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from aa_utils import files
+from aa_utils.benchmarks import Target
+from aa_utils.errors import InputError
+from aa_utils.house_style import WIDTH, save, styled
+from aa_utils.layout import printed
+from aa_utils.paths import existing
+
+
+def generated_by_prompt(folders: Sequence[str], folder: str | Path, classes: int = 3, columns: int = 10) -> Path:
+    """Save the sheet `generated_by_prompt` to `folder`: for each image folder a row for each of `classes` classes (the first ones).
+
+    A row's images are spread evenly over the prompts of its class. Nothing is picked by its looks. Returns the PNG's path.
+    """
+    rows, points = [], []
+    for source in folders:
+        root = existing(source, "image folder", "notebooks/20_generate.ipynb")
+        by_class: dict[int, list[dict]] = {}
+        for row in files.read_jsonl(existing(root / "metadata.jsonl", "list of images", "notebooks/20_generate.ipynb")):
+            by_class.setdefault(row["label"], []).append(row)
+        for label in sorted(by_class)[:classes]:
+            drawn = by_class[label]
+            shown = [drawn[i] for i in np.unique(np.linspace(0, len(drawn) - 1, columns).round().astype(int))]
+            prompts = list(dict.fromkeys(row["prompt"] for row in shown))
+            more = f" and {len(prompts) - 1} other prompts" if len(prompts) > 1 else ""
+            name = f"{root.name}: “{prompts[0]}”{more}"
+            rows.append((name, [np.asarray(Image.open(root / row["file_name"]).convert("RGB")) for row in shown]))
+            points += [
+                {"title": root.name, "id": Path(row["file_name"]).stem, "prompt": row["prompt"], "sha256": row["sha256"]} for row in shown
+            ]
+    figure = sheet(rows, "What the generator drew", "Each row: images of one class, evenly spread over its prompts; none is picked.")
+    return save(figure, "generated_by_prompt", folder, pd.DataFrame(points))
+
+
+def target_samples(target: Target, folder: str | Path, columns: int = 12) -> Path:
+    """Save the sheet `target_samples` to `folder`: the first `columns` images of each of the first ten classes. Returns the PNG's path."""
+    rows, points = [], []
+    for label, name in enumerate(target.class_names[:10]):
+        index = (target.labels == label).nonzero()[:columns, 0].tolist()
+        if index:
+            rows.append((name, [target.images.pixels[i].permute(1, 2, 0).numpy() for i in index]))
+            points += [{"title": name, "id": target.ids[i]} for i in index]
+    figure = sheet(
+        rows,
+        f"{printed(target.name)}: the target",
+        "The first images of each class; labels are shown here and used for scoring, never for training.",
+    )
+    return save(figure, "target_samples", folder, pd.DataFrame(points))
+
+
+@styled
+def sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, caption: str = "") -> Figure:
+    """Rows of images under readable titles at their left; `rows` holds (title, images uint8 (S, S, 3)).
+
+    Errors: InputError for no rows or a row without images.
+    """
+    if not rows or any(len(images) == 0 for _, images in rows):
+        raise InputError("a sheet needs at least one row, and every row an image")
+    columns, gap = max(len(images) for _, images in rows), 0.06
+    wrapped = [[line.replace("$", r"\$") for line in textwrap.wrap(name, 30)] or [""] for name, _ in rows]
+    left = 0.3 + 0.07 * max(len(line) for lines in wrapped for line in lines)  # inches for the titles
+    cell = (WIDTH - left - 0.1) / columns
+    heights = [max(cell, 0.165 * len(lines)) + gap for lines in wrapped]
+    top, bottom = 0.42, 0.34 if caption else 0.08
+    height = sum(heights) + top + bottom
+    figure = Figure(figsize=(WIDTH, height))
+    y = height - top
+    for lines, (_, images), room in zip(wrapped, rows, heights, strict=True):
+        middle = y - (room - gap) / 2
+        figure.text((left - 0.12) / WIDTH, middle / height, "\n".join(lines), ha="right", va="center", fontsize=9, linespacing=1.15)
+        for number, image in enumerate(images):
+            box = ((left + number * cell) / WIDTH, (middle - cell / 2) / height, (cell - 0.03) / WIDTH, (cell - 0.03) / height)
+            axes = figure.add_axes(box)
+            # Few pixels stay visible as pixels; many are averaged.
+            axes.imshow(image, interpolation="nearest" if max(image.shape[:2]) <= 64 else "antialiased", aspect="auto")
+            axes.set_axis_off()
+        y -= room
+    figure.text(0.01, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="center")
+    if caption:
+        figure.text(0.01, 0.14 / height, caption, fontsize=8.5, color="#555555", va="center")
+    return figure

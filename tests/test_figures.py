@@ -1,0 +1,140 @@
+"""Figures: the same bytes in another process, drawn from their CSV and nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aa_utils import figures, files, house_style, sheets, tables
+from aa_utils.errors import InputError
+
+TESTS = Path(__file__).parent
+
+
+def per_seed(images=(1200,)) -> pd.DataFrame:
+    """A small per-seed table: two kinds of prompts, two methods, one refinement, both references."""
+    rows = []
+    for i, (prompts, method, refinement) in enumerate(
+        (p, m, r) for p in ("simple", "offline") for m in ("source_only", "dann") for r in ("none", "fixmatch")
+    ):
+        for count in images:
+            for seed in range(2):
+                about = ["uci_digits", "pipeline", prompts, "pocket-diffusion", method, refinement, count, seed]
+                rows.append([*about, 0.6 + 0.04 * i + 0.01 * seed + count / 1e5, 0.5, "run", "id"])
+    rows.append(["uci_digits", "zero_shot", "", "pocket-clip", "", "", 0, 0, 0.61, 0.6, "zero_shot", "id"])
+    rows.append(["uci_digits", "oracle", "", "", "", "", 0, 0, 0.98, 0.97, "oracle", "id"])
+    return tables.rounded(pd.DataFrame(rows, columns=tables.PER_SEED))
+
+
+def points() -> dict[str, pd.DataFrame]:
+    """Made-up points for every figure that is drawn from points."""
+    names = ["digit zero", "digit one"]
+    cells = [(i, j, names[i], names[j], 90 if i == j else 10, "offline, seed 0") for i in (0, 1) for j in (0, 1)]
+    random = np.random.default_rng(0)
+    features = [
+        (stage, domain, name, *random.normal(size=2), "offline, seed 0")
+        for stage in ("before", "after")
+        for name in names
+        for domain in ("source", "target")
+        for _ in range(5)
+    ]
+    return {
+        "accuracy_by_stage": per_seed(),
+        "number_of_images": per_seed(images=(100, 200, 400, 800, 1200)),
+        "confusion": pd.DataFrame(cells, columns=["true", "predicted", "true_name", "predicted_name", "count", "caption"]),
+        "embedding": tables.rounded(pd.DataFrame(features, columns=["stage", "domain", "class_name", "x", "y", "caption"])),
+    }
+
+
+def draw_all(folder: Path) -> dict[str, str]:
+    for name, made in points().items():
+        figures.draw(name, made, folder)
+    return {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
+
+
+def test_every_figure_has_the_same_bytes_in_another_process(tmp_path):
+    here = draw_all(tmp_path / "here")
+    assert len(here) == 3 * len(figures.DRAWN)
+    script = (
+        f"import sys; sys.path.insert(0, {str(TESTS)!r}); import test_figures, pathlib; test_figures.draw_all(pathlib.Path(sys.argv[1]))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "1"}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "there")], check=True, env=environment)
+    assert {path.name: files.sha256(path) for path in sorted((tmp_path / "there").iterdir())} == here
+
+
+def test_a_figure_is_drawn_from_its_csv(tmp_path):
+    made = points()["accuracy_by_stage"]
+    figures.draw("accuracy_by_stage", made, tmp_path)
+    pd.testing.assert_frame_equal(tables.read_csv(tmp_path / "accuracy_by_stage.csv"), made, check_dtype=False)
+    before = files.sha256(tmp_path / "accuracy_by_stage.svg")
+    figures.redraw(tmp_path / "accuracy_by_stage.csv")
+    assert files.sha256(tmp_path / "accuracy_by_stage.svg") == before
+
+
+def test_drawn_means_are_those_of_the_points():
+    made = points()["number_of_images"]
+    made = made[(made["prompts"] == "offline") & (made["inter_domain"] == "dann") & (made["intra_domain"] == "none")]
+    axes = figures.number_of_images(made).axes[0]
+    line = next(line for line in axes.lines if line.get_label() == "offline + DANN")
+    assert list(line.get_xdata()) == [100, 200, 400, 800, 1200]
+    assert line.get_ydata() == pytest.approx(100 * made.groupby("images")["accuracy"].mean().to_numpy())
+    assert axes.get_xscale() == "log"
+
+
+def test_drawn_counts_are_those_of_the_points():
+    image = figures.confusion(points()["confusion"]).axes[0].images[0]
+    assert image.get_array().tolist() == [[0.9, 0.1], [0.1, 0.9]]
+
+
+def test_captions_say_n():
+    assert "n = 2 seeds" in figures.accuracy_by_stage(points()["accuracy_by_stage"]).get_supxlabel()
+    assert "n = 2 seeds" in figures.number_of_images(points()["number_of_images"]).get_supxlabel()
+
+
+def test_a_method_has_one_colour_and_unknown_ones_get_one_too():
+    assert house_style.colour("dann") == house_style.PALETTE["dann"]
+    assert house_style.colour("tomorrows_method") == house_style.colour("tomorrows_method")
+    assert house_style.colour("tomorrows_method") in house_style.SPARE
+    assert house_style.marker("tomorrows_method") in house_style.SPARE_MARKERS
+
+
+def test_one_seed_and_one_stage_are_drawn_too():
+    made = points()["accuracy_by_stage"]
+    few = made[(made["seed"] == 0) & (made["intra_domain"] != "fixmatch") & (made["system"] == "pipeline")]
+    assert "n = 1 seed." in figures.accuracy_by_stage(few).get_supxlabel()
+
+
+def test_nothing_is_cut_off(tmp_path):
+    """Ink at the border of a PNG would be text that runs out of the figure."""
+    from PIL import Image
+
+    for name, made in points().items():
+        pixels = np.asarray(Image.open(figures.draw(name, made, tmp_path)).convert("L"))
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert (border == 255).all(), name
+        assert abs(pixels.shape[1] - house_style.WIDTH * house_style.DPI) <= 1
+
+
+def test_a_sheet_says_which_images_it_shows(tmp_path):
+    from PIL import Image
+
+    rows = []
+    for label in range(2):
+        for copy in range(4):
+            name = f"class-{label}/p-{label}-{copy}.png"
+            (tmp_path / "offline" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8, 3), 50 * copy, np.uint8)).save(tmp_path / "offline" / name)
+            rows.append({"file_name": name, "label": label, "class_name": f"class {label}", "prompt": f"prompt {copy}", "sha256": "0"})
+    files.write_jsonl(tmp_path / "offline/metadata.jsonl", rows)
+    sheets.generated_by_prompt([str(tmp_path / "offline")], tmp_path / "figures", columns=2)
+    shown = tables.read_csv(tmp_path / "figures/generated_by_prompt.csv")
+    assert list(shown["id"]) == ["p-0-0", "p-0-3", "p-1-0", "p-1-3"]
+    with pytest.raises(InputError, match="no figure is drawn from 'generated_by_prompt"):
+        figures.redraw(tmp_path / "figures/generated_by_prompt.csv")
+    with pytest.raises(InputError, match="at least one row"):
+        sheets.sheet([], "empty")

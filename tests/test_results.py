@@ -1,0 +1,52 @@
+"""Committed results: every number follows from a committed record, every mean, layout and figure from a committed CSV."""
+
+import shutil
+
+import pytest
+
+from aa_utils import results, tables
+from aa_utils.paths import ROOT
+
+EXPERIMENTS = sorted(path.parent for path in (ROOT / "results").glob("*/tables"))
+
+
+@pytest.fixture(params=EXPERIMENTS, ids=lambda path: path.name)
+def folder(request):
+    return request.param
+
+
+def test_every_number_is_traced_to_a_record(folder):
+    assert results.untraced(folder) == []
+
+
+def test_every_run_named_in_a_table_has_its_record(folder):
+    known = {entry["run_id"] for entry in tables.read_copies(folder).values()}
+    for path in sorted((folder / "tables").glob("*.csv")):
+        frame = tables.read_csv(path)
+        column = "run_ids" if "run_ids" in frame else "run_id"
+        named = {one for ids in frame[column] for one in ids.split()}
+        assert named <= known, path.name
+
+
+def test_tables_and_layouts_follow_from_the_csv(folder, tmp_path):
+    """Figures too, where matplotlib is the version that drew them; their bytes are not compared here."""
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy)
+    again = results.again(copy)
+    changed = again[~again["unchanged"] & again["file"].str.startswith("tables/")]
+    assert list(changed["file"]) == []
+
+
+def test_figures_have_all_their_files(folder):
+    figures = folder / "figures"
+    for path in sorted(figures.glob("*.csv")):
+        assert path.with_suffix(".svg").is_file()
+        assert path.with_suffix(".png").is_file()
+
+
+def test_published_numbers_have_their_source():
+    for path in sorted((ROOT / "published").glob("*.csv")):
+        frame = tables.pd.read_csv(path)
+        assert list(frame.columns) == ["benchmark", "task", "method", "backbone", "accuracy", "source_url_or_path"]
+        assert frame.notna().all().all(), path.name
+        assert frame["accuracy"].between(0, 100).all(), path.name
