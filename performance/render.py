@@ -30,7 +30,14 @@ def main() -> None:
             pool.load(Path(folder), options.pictures, seed=0, workers=workers)
             seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-        rows.append({"workers": workers, "pictures": options.pictures, "seconds": round(seconds, 2), "pictures_per_second": round(options.pictures / seconds)})
+        rows.append(
+            {
+                "workers": workers,
+                "pictures": options.pictures,
+                "seconds": round(seconds, 2),
+                "pictures_per_second": round(options.pictures / seconds),
+            }
+        )
         rows[-1]["peak_memory_mb_of_a_worker"] = peak
     name = "-".join(record.hardware()["cpu"].lower().split())
     table = pd.DataFrame(rows)

@@ -1,6 +1,7 @@
 """The first stage of latent diffusion (Rombach et al. 2022, arXiv 2112.10752): pictures 3x32x32 <-> latents 4x8x8.
 
-L = |x - D(z)| + (x - D(z))² + |∇x - ∇D(z)| + β KL(q(z|x) || N(0, I)). The gradient term keeps thin strokes sharp where the original uses a perceptual network.
+L = |x - D(z)| + (x - D(z))² + |∇x - ∇D(z)| + β KL(q(z|x) || N(0, I)). The gradient term keeps thin strokes sharp where the original uses
+a perceptual network.
 """
 
 import torch

@@ -22,14 +22,14 @@ class About:
     limits: str
 
 
-DRAWS = "Share of images in which pocket-reader reads the digit that the prompt named (diverse prompts of the `offline` writer, guidance 3, 20 steps):"
+DRAWS = "Share of images in which pocket-reader reads the digit named in the prompt (`offline` prompts, guidance 3, 20 steps):"
 KNOWS = "It knows digits and capital letters in the words of `aa_utils/pocket/world.py`, at 32 pixels, and nothing else."
 CARDS = {
     "pocket-clip": About(
         "pocket-clip",
         "A CLIP of pocket size: picture and caption in one space. Its text tower is the text encoder of pocket-diffusion.",
         "transformers.CLIPModel",
-        ("clip",),
+        ("clip", "clip-names"),
         'Zero-shot accuracy on fresh renders with "a photo of a ...":',
         KNOWS + " Words outside that world fall back to single letters.",
     ),
@@ -37,7 +37,7 @@ CARDS = {
         "pocket-diffusion",
         "A text-to-image latent diffusion model of pocket size, the same stack as Stable Diffusion 1.",
         "diffusers.StableDiffusionPipeline",
-        ("clip", "autoencoder", "unet"),
+        ("clip", "autoencoder", "unet", "unet-character"),
         DRAWS,
         KNOWS + " Small and blurred characters are its weakest.",
     ),
@@ -61,7 +61,8 @@ CARDS = {
 
 
 def write(folder: Path, about: About, fits: dict[str, Fit], facts: dict[str, object], quality: pd.DataFrame) -> None:
-    """Write `<folder>/README.md`. `fits` are the trainings by part; `facts` holds renders, seed, early_step and cost; `quality` is what was measured."""
+    """Write `<folder>/README.md`. `fits` are the trainings by part; `facts` holds renders, seed, early_step and cost; `quality` is what was
+    measured."""
     recipe = "\n".join(
         f"| {part} | {fits[part].steps:,} | {fits[part].batch} | {fits[part].lr:g} | {fits[part].weight_decay:g} | {fits[part].average:g} |"
         for part in about.parts
@@ -77,11 +78,13 @@ tags: [adapt-anything, pocket-world]
 Loads with `{about.loads_with}`; weights in safetensors, fp16.
 
 ## Data
-{facts["renders"]:,} captioned pictures of 32 x 32 pixels drawn by `aa_utils.pocket.render` (seed {facts["seed"]}): digits and capital letters, handwritten, printed,
-in chalk and on seven-segment displays. No photograph, scan or dataset was used; the fonts are those that ship with matplotlib.
+{facts["renders"]:,} captioned pictures of 32 x 32 pixels drawn by `aa_utils.pocket.render` (seed {facts["seed"]}): digits and
+capital letters, handwritten, printed, in chalk and on seven-segment displays. No photograph, scan or dataset was used; the fonts
+are those that ship with matplotlib.
 
 ## Recipe
-From scratch by `notebooks/01_pocket_world.ipynb` with the parameters in `experiments/pocket_world.yaml`: AdamW, warm-up, half a cosine, averaged weights.
+From scratch by `notebooks/01_pocket_world.ipynb` with the parameters in `experiments/pocket_world.yaml`: AdamW, warm-up, half a cosine,
+averaged weights.
 
 | part | steps | batch | learning rate | weight decay | decay of the average |
 |---|---|---|---|---|---|
@@ -104,7 +107,10 @@ MIT, as the rest of the repository.
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    cells = [[f"{v:.1%}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in table.astype(object).itertuples(index=False)]
+    cells = [
+        [f"{v:.1%}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row]
+        for row in table.astype(object).itertuples(index=False)
+    ]
     lines = [list(table.columns), ["---"] * len(table.columns), *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -123,7 +129,9 @@ def cost(folder: Path, parts: tuple[str, ...]) -> str:
     return f"{seconds / 3600:.1f} hours on {where}"
 
 
-def write_all(shelf: Path, work: Path, fits: dict[str, Fit], renders: int, seed: int, early_step: int, measured: dict[str, pd.DataFrame]) -> None:
+def write_all(
+    shelf: Path, work: Path, fits: dict[str, Fit], renders: int, seed: int, early_step: int, measured: dict[str, pd.DataFrame]
+) -> None:
     """A card into every model folder of `shelf`; `work` holds the histories, `measured` a table by model name."""
     for name, about in CARDS.items():
         facts = {"renders": renders, "seed": seed, "early_step": early_step, "cost": cost(work, about.parts)}

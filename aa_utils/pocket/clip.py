@@ -24,7 +24,10 @@ def tokenizer(texts: Iterable[str], size: int = 1024) -> CLIPTokenizer:
     bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     bpe.decoder = decoders.BPEDecoder()
     alphabet = [chr(c) for c in range(33, 127)]
-    bpe.train_from_iterator((t.lower() for t in texts), trainers.BpeTrainer(vocab_size=size, end_of_word_suffix="</w>", initial_alphabet=alphabet, show_progress=False))
+    bpe.train_from_iterator(
+        (t.lower() for t in texts),
+        trainers.BpeTrainer(vocab_size=size, end_of_word_suffix="</w>", initial_alphabet=alphabet, show_progress=False),
+    )
     import json
 
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
@@ -38,7 +41,14 @@ def model(vocabulary: CLIPTokenizer) -> CLIPModel:
     end, start = vocabulary.eos_token_id, vocabulary.bos_token_id
     text = {"vocab_size": len(vocabulary), "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
     text |= {"max_position_embeddings": LENGTH, "bos_token_id": start, "eos_token_id": end, "pad_token_id": end, "hidden_act": "gelu"}
-    vision = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 6, "image_size": 32, "patch_size": 8}
+    vision = {
+        "hidden_size": 192,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "image_size": 32,
+        "patch_size": 8,
+    }
     vision |= {"hidden_act": "gelu"}
     # Eager attention: on the CPU the backward pass of fused attention has no fast bfloat16 kernel.
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128, attn_implementation="eager"))
@@ -78,10 +88,10 @@ def contrastive(net: nn.Module, pictures: Tensor, ids: Tensor, batch: int, devic
 def naming(net: CLIPModel, pictures: Tensor, labels: Tensor, sentences: list[Tensor], batch: int, device: str = "cpu"):
     """The loss of one step of the second phase: pictures against short captions that say the category alone, in varying words.
 
-    In full captions style and colour tell most pairs of a batch apart, and the image tower hardly learns to read. With short captions only the character
-    does. Pictures that share a caption are all its positives (Yang et al. 2022, arXiv 2204.03610), so the loss runs over captions, not pairs. The text
-    tower is frozen (Zhai et al. 2022, arXiv 2111.07991): pocket-diffusion is conditioned on it. `sentences` holds, for each wording, the token ids
-    (categories, LENGTH); `labels` (n,) the category of each picture.
+    In full captions style and colour tell most pairs of a batch apart, and the image tower hardly learns to read. With short captions
+    only the character does. Pictures that share a caption are all its positives (Yang et al. 2022, arXiv 2204.03610), so the loss runs
+    over captions, not pairs. The text tower is frozen (Zhai et al. 2022, arXiv 2111.07991): pocket-diffusion is conditioned on it.
+    `sentences` holds, for each wording, the token ids (categories, LENGTH); `labels` (n,) the category of each picture.
     """
     net.text_model.requires_grad_(False)
     with torch.no_grad():
@@ -99,11 +109,16 @@ def naming(net: CLIPModel, pictures: Tensor, labels: Tensor, sentences: list[Ten
 
 
 @torch.inference_mode()
-def zero_shot(net: CLIPModel, vocabulary: CLIPTokenizer, pictures: np.ndarray, names: list[str], template: str = "a photo of a {}") -> np.ndarray:
+def zero_shot(
+    net: CLIPModel, vocabulary: CLIPTokenizer, pictures: np.ndarray, names: list[str], template: str = "a photo of a {}"
+) -> np.ndarray:
     """The index of the name whose sentence is nearest to each picture (n,)."""
     ids = tokens(vocabulary, [template.format(name) for name in names])
     text = F.normalize(net.get_text_features(input_ids=ids).pooler_output, dim=-1)
-    parts = [net.get_image_features(pixel_values=normalised(part)).pooler_output for part in np.array_split(pictures, max(1, len(pictures) // 512))]
+    parts = [
+        net.get_image_features(pixel_values=normalised(part)).pooler_output
+        for part in np.array_split(pictures, max(1, len(pictures) // 512))
+    ]
     return (F.normalize(torch.cat(parts), dim=-1) @ text.T).argmax(1).numpy()
 
 

@@ -1,7 +1,7 @@
 """The loop that trains a pocket model: AdamW, warm-up and cosine, an average of the weights, checkpoints, exact resume.
 
-The adaptation methods have a loop of their own (`aa_utils.train`), with two domains and named losses; here one network learns from one pool of pictures.
-Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
+The adaptation methods have a loop of their own (`aa_utils.train`), with two domains and named losses; here one network learns from one
+pool of pictures. Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
 """
 
 import csv
@@ -48,8 +48,9 @@ def learning_rate(step: int, fit: Fit) -> float:
 def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: int = 0, device: str = "cpu") -> nn.Module:
     """Train `net` and return it with the averaged weights, in evaluation mode.
 
-    `loss(generator)` draws a batch with `generator` and returns its terms by name; their sum is minimised. `folder` receives `<name>.pt` (the state, to
-    resume from), `<name>-<step>.pt` for `fit.keep_at` and `<name>.csv` (the history). A finished run is loaded, not repeated.
+    `loss(generator)` draws a batch with `generator` and returns its terms by name; their sum is minimised. `folder` receives `<name>.pt`
+    (the state, to resume from), `<name>-<step>.pt` for `fit.keep_at` and `<name>.csv` (the history). A finished run is loaded, not
+    repeated.
     """
     state_file, history_file = folder / f"{name}.pt", folder / f"{name}.csv"
     net.to(device).train()
@@ -86,7 +87,13 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
             if not all(map(isfinite, sums.values())):
                 raise FloatingPointError(f"{name}: a loss term is not finite near step {done}: {sums}")
             count = done - (rows[-1]["step"] if rows else 0)
-            rows.append({"step": done, **{k: v / count for k, v in sums.items()}, "seconds_per_step": (time.perf_counter() - since) / max(1, done - start)})
+            rows.append(
+                {
+                    "step": done,
+                    **{k: v / count for k, v in sums.items()},
+                    "seconds_per_step": (time.perf_counter() - since) / max(1, done - start),
+                }
+            )
             sums = {}
             state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "average": average, "step": done, "rows": rows}
             with atomic(state_file) as temporary:

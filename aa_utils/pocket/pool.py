@@ -23,8 +23,14 @@ def load(folder: Path, n: int, seed: int, workers: int = 1) -> tuple[np.ndarray,
             jobs = processes.map(partial(_write, seed), missing)
             list(progress(jobs, what="render", total=len(missing), unit="part"))
     loaded = [np.load(file) for file in files]
-    factors = {name: np.concatenate([part[name] for part in loaded])[:n] for name in loaded[0].files if name not in ("pictures", "captions")}
-    return np.concatenate([part["pictures"] for part in loaded])[:n], np.concatenate([part["captions"] for part in loaded])[:n].tolist(), factors
+    factors = {
+        name: np.concatenate([part[name] for part in loaded])[:n] for name in loaded[0].files if name not in ("pictures", "captions")
+    }
+    return (
+        np.concatenate([part["pictures"] for part in loaded])[:n],
+        np.concatenate([part["captions"] for part in loaded])[:n].tolist(),
+        factors,
+    )
 
 
 def _one_thread() -> None:

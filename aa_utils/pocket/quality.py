@@ -24,7 +24,8 @@ def reader_accuracy(net: torch.nn.Module, n: int) -> pd.DataFrame:
 def clip_accuracy(net: CLIPModel, vocabulary: CLIPTokenizer, n: int) -> pd.DataFrame:
     """Zero-shot accuracy of pocket-clip on `n` fresh renders: which of "a photo of a <category>" is nearest.
 
-    Rows: by style among the ten digits ("handwritten" …), the ten digits together ("digits"), and all 36 characters ("digits and letters").
+    Rows: by style among the ten digits ("handwritten" …), the ten digits together ("digits"), and all 36 characters ("digits and
+    letters").
     """
     pictures, _, factors = render(n, FRESH)
     digits = np.char.isdigit(factors["character"])

@@ -1,5 +1,7 @@
-"""The reader: a small network that reads the character in a picture, trained on renders only. It judges the generators and never meets a target image."""
+"""The reader: a small network that reads the character in a picture, trained on renders only. It judges the generators and never meets a
+target image."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,15 @@ def model(classes: int = 10) -> nn.Sequential:
     widths = (3, 32, 64, 96)
     blocks = [
         layer
-        for inward, outward in zip(widths, widths[1:], strict=False)
-        for layer in (nn.Conv2d(inward, outward, 3, 2, 1, bias=False), nn.BatchNorm2d(outward), nn.ReLU(), nn.Conv2d(outward, outward, 3, 1, 1, bias=False), nn.BatchNorm2d(outward), nn.ReLU())
+        for inward, outward in pairwise(widths)
+        for layer in (
+            nn.Conv2d(inward, outward, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(outward),
+            nn.ReLU(),
+            nn.Conv2d(outward, outward, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outward),
+            nn.ReLU(),
+        )
     ]
     return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(96 * 16, 128), nn.ReLU(), nn.Linear(128, classes))
 

@@ -13,6 +13,7 @@ from aa_utils.pocket import autoencoder, clip, diffusion, pool, reader
 from aa_utils.pocket.fit import Fit, train
 from aa_utils.pocket.world import CATEGORIES, CHARACTERS
 
+CHARACTER_SPREAD = 0.7  # half of the times between 380 and 620, nine tenths between 240 and 760
 WORDINGS = ("a photo of a {}", "a {}", "a scan of a {}", "a handwritten {}", "a printed {}", "{}")  # captions that say the category alone
 
 
@@ -57,14 +58,28 @@ def make_autoencoder(data: Pool, fit: Fit, folder: Path, seed: int, device: str)
     return net
 
 
-def make_unet(data: Pool, vae: AutoencoderKL, text: CLIPModel, vocabulary: CLIPTokenizer, fit: Fit, folder: Path, seed: int, device: str) -> nn.Module:
-    """The denoiser of pocket-diffusion, trained on the latents of all renders with the text tower of `text` frozen."""
+def make_unet(
+    data: Pool,
+    vae: AutoencoderKL,
+    text: CLIPModel,
+    vocabulary: CLIPTokenizer,
+    fits: tuple[Fit, Fit],
+    folder: Path,
+    seed: int,
+    device: str,
+) -> nn.Module:
+    """The denoiser of pocket-diffusion, trained on the latents of all renders with the text tower of `text` frozen.
+
+    Two phases: all noise levels alike, then mostly the middle ones, where the character is decided (`diffusion.timesteps`).
+    """
     latents = vae.config.scaling_factor * autoencoder.encode(vae, data.pictures, device)
     ids, empty = clip.tokens(vocabulary, data.captions), clip.tokens(vocabulary, [""])[0]
     encoder = diffusion.text_encoder(text).to(device)
     torch.manual_seed(seed)
     net = diffusion.model(text.config.text_config.hidden_size)
-    return train(net, diffusion.denoising(net, encoder, latents, ids, empty, fit.batch, device), fit, "unet", folder, seed, device)
+    for name, fit, spread in zip(("unet", "unet-character"), fits, (0.0, CHARACTER_SPREAD), strict=True):
+        net = train(net, diffusion.denoising(net, encoder, latents, ids, empty, fit.batch, device, spread), fit, name, folder, seed, device)
+    return net
 
 
 def early_unet(net: nn.Module, step: int, folder: Path) -> nn.Module:
@@ -81,7 +96,6 @@ def make_reader(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> n
     torch.manual_seed(seed)
     net = reader.model()
     return train(net, reader.reading(net, pictures, labels, fit.batch, device), fit, "reader", folder, seed, device)
-
 
 
 @torch.inference_mode()

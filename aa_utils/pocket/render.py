@@ -1,7 +1,7 @@
 """Draws the pocket world: captioned 32x32 RGB pictures, the same for the same seed, in batches of distance fields.
 
-Every glyph becomes a field of signed distances in pixels (negative inside the ink): pen strokes from the distance to a polyline, printed letters from the
-field of a font. Ink, paper, clutter and camera follow as array operations on a whole batch.
+Every glyph becomes a field of signed distances in pixels (negative inside the ink): pen strokes from the distance to a polyline, printed
+letters from the field of a font. Ink, paper, clutter and camera follow as array operations on a whole batch.
 """
 
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ CHUNK = 256  # pictures drawn at once; chunk k of a seed never depends on how ma
 def render(n: int, seed: int, **choices: str) -> tuple[np.ndarray, list[str], Factors]:
     """`n` pictures of the world: (uint8 (n, 32, 32, 3), n captions, factors by name).
 
-    `choices` fixes factors (`aa_utils.pocket.world.FACTORS`), e.g. `style="handwritten"`. The first m pictures of `render(n, seed)` are those of
-    `render(m, seed)`.
+    `choices` fixes factors (`aa_utils.pocket.world.FACTORS`), e.g. `style="handwritten"`. The first m pictures of `render(n, seed)` are
+    those of `render(m, seed)`.
     """
     parts = [part for _, part in zip(range(-(-n // CHUNK)), chunks(seed, **choices), strict=False)]
     pictures = np.concatenate([p for p, _, _ in parts])[:n]
@@ -82,7 +82,9 @@ def _pose(factors: Factors, rng: np.random.Generator) -> dict[str, np.ndarray]:
     height = SIZE * _between(rng, factors["size"], {"small": (0.42, 0.55), "medium": (0.6, 0.78), "large": (0.8, 0.94)})
     aspect = _between(rng, factors["proportion"], {"narrow": (0.38, 0.52), "normal": (0.58, 0.8), "wide": (0.9, 1.15)})
     aspect *= np.where(np.isin(factors["character"], ["1", "I"]) | (factors["style"] == "display"), 0.7, 1.0)
-    shear = _between(rng, factors["slant"], {"upright": (-0.12, 0.12), "slanted to the right": (0.22, 0.55), "slanted to the left": (-0.55, -0.22)})
+    shear = _between(
+        rng, factors["slant"], {"upright": (-0.12, 0.12), "slanted to the right": (0.22, 0.55), "slanted to the left": (-0.55, -0.22)}
+    )
     hand = np.where(factors["style"] == "printed", 0.4, np.where(factors["style"] == "display", 0.2, 1.0))
     shear = np.where((factors["style"] != "handwritten") & (factors["slant"] == "upright"), shear * hand, shear)
     width = np.minimum(height * aspect, 0.95 * SIZE - np.abs(shear) * height * 0.6)
@@ -142,7 +144,7 @@ def _half_width(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Ge
 
 
 def _to_segments(line: Tensor, half: Tensor, down: Tensor) -> Tensor:
-    """Distance (n, 32, 32) from every pixel to the nearest drawn segment of `line` (n, P, 2), less its half width `half` (n, P - 1 or 1)."""
+    """Distance (n, 32, 32) from each pixel to the nearest drawn segment of `line` (n, P, 2), less its half width (n, P - 1 or 1)."""
     start, way = line[:, :-1], line[:, 1:] - line[:, :-1]
     length2 = way.square().sum(-1).clamp_min(1e-6)
     lifted = torch.where(down > 0, -half, torch.tensor(1e3))
@@ -216,7 +218,11 @@ def _camera(picture: Tensor, factors: Factors, rng: np.random.Generator) -> Tens
     """What the camera or scanner adds: blur, a coarse pixel raster, noise."""
     n = len(picture)
     quality = factors["quality"]
-    sigma = _between(rng, quality, {"normal": (0.25, 0.7), "sharp": (0.05, 0.2), "blurred": (1.1, 1.9), "low resolution": (0.1, 0.6), "noisy": (0.2, 0.6)})
+    sigma = _between(
+        rng,
+        quality,
+        {"normal": (0.25, 0.7), "sharp": (0.05, 0.2), "blurred": (1.1, 1.9), "low resolution": (0.1, 0.6), "noisy": (0.2, 0.6)},
+    )
     offsets = torch.arange(-5, 6)
     kernel = torch.softmax(-0.5 * (offsets / torch.from_numpy(sigma)[:, None]) ** 2, 1)
     blurred = F.pad(picture, (5, 5, 5, 5), mode="replicate").reshape(1, n * 3, SIZE + 10, SIZE + 10)
@@ -228,5 +234,7 @@ def _camera(picture: Tensor, factors: Factors, rng: np.random.Generator) -> Tens
         mode = ("bilinear", "bicubic", "nearest")[int(rng.choice(3, p=[0.4, 0.5, 0.1]))]
         coarse = F.interpolate(picture[rows], (int(size), int(size)), mode="area")
         picture[rows] = F.interpolate(coarse, (SIZE, SIZE), mode=mode, **({} if mode == "nearest" else {"align_corners": False}))
-    level = _between(rng, quality, {"normal": (0, 0.03), "sharp": (0, 0.01), "blurred": (0, 0.02), "low resolution": (0, 0.02), "noisy": (0.08, 0.16)})
+    level = _between(
+        rng, quality, {"normal": (0, 0.03), "sharp": (0, 0.01), "blurred": (0, 0.02), "low resolution": (0, 0.02), "noisy": (0.08, 0.16)}
+    )
     return picture + torch.from_numpy(level)[:, None, None, None] * torch.from_numpy(rng.standard_normal(picture.shape, np.float32))

@@ -1,7 +1,7 @@
 """Pen skeletons: how people draw digits and capital letters, as control points of splines.
 
-A glyph is a list of pen strokes in the unit square (x to the right, y down). Several variants of a digit are different ways of writing it (a seven with or
-without its bar), not noise: noise is added to the control points when a glyph is drawn. A doubled point is a corner.
+A glyph is a list of pen strokes in the unit square (x to the right, y down). Several variants of a digit are different ways of writing it
+(a seven with or without its bar), not noise: noise is added to the control points when a glyph is drawn. A doubled point is a corner.
 """
 
 from functools import cache
@@ -44,11 +44,37 @@ DIGITS: dict[str, list[list[Stroke]]] = {
     ],
     "2": [
         [[(0.1, 0.27), (0.28, 0.03), (0.68, 0.02), (0.86, 0.28), (0.55, 0.65), (0.06, 1), (0.06, 1), (0.95, 1)]],
-        [[(0.12, 0.2), (0.4, 0.0), (0.82, 0.15), (0.72, 0.5), (0.35, 0.85), (0.1, 0.97), (0.08, 0.82), (0.3, 0.8), (0.6, 0.97), (0.95, 0.93)]],
+        [
+            [
+                (0.12, 0.2),
+                (0.4, 0.0),
+                (0.82, 0.15),
+                (0.72, 0.5),
+                (0.35, 0.85),
+                (0.1, 0.97),
+                (0.08, 0.82),
+                (0.3, 0.8),
+                (0.6, 0.97),
+                (0.95, 0.93),
+            ]
+        ],
         [[(0.1, 0.06), (0.55, 0.0), (0.88, 0.2), (0.6, 0.55), (0.08, 0.97), (0.08, 0.97), (0.5, 0.95), (0.95, 1)]],
     ],
     "3": [
-        [[(0.1, 0.13), (0.45, 0), (0.85, 0.17), (0.7, 0.42), (0.38, 0.48), (0.38, 0.48), (0.78, 0.55), (0.9, 0.78), (0.55, 1), (0.07, 0.88)]],
+        [
+            [
+                (0.1, 0.13),
+                (0.45, 0),
+                (0.85, 0.17),
+                (0.7, 0.42),
+                (0.38, 0.48),
+                (0.38, 0.48),
+                (0.78, 0.55),
+                (0.9, 0.78),
+                (0.55, 1),
+                (0.07, 0.88),
+            ]
+        ],
         [[(0.08, 0), (0.85, 0), (0.85, 0), (0.42, 0.4), (0.42, 0.4), (0.8, 0.5), (0.92, 0.75), (0.55, 1), (0.06, 0.92)]],
         [[(0.15, 0.08), (0.55, 0), (0.8, 0.2), (0.6, 0.43), (0.4, 0.47), (0.65, 0.5), (0.85, 0.75), (0.5, 0.99), (0.12, 0.95)]],
     ],
@@ -91,7 +117,9 @@ DIGITS: dict[str, list[list[Stroke]]] = {
 
 LETTERS: dict[str, list[list[Stroke]]] = {
     "A": [[_line((0.05, 1), (0.5, 0), (0.95, 1)), [(0.22, 0.62), (0.78, 0.62)]]],
-    "B": [[[(0.12, 1), (0.12, 0), (0.12, 0), (0.75, 0.06), (0.75, 0.4), (0.12, 0.47), (0.12, 0.47), (0.88, 0.55), (0.86, 0.93), (0.12, 1)]]],
+    "B": [
+        [[(0.12, 1), (0.12, 0), (0.12, 0), (0.75, 0.06), (0.75, 0.4), (0.12, 0.47), (0.12, 0.47), (0.88, 0.55), (0.86, 0.93), (0.12, 1)]]
+    ],
     "C": [[_arc(0.55, 0.5, 0.47, 0.5, -0.13, -0.87, 9)]],
     "D": [[[(0.12, 1), (0.12, 0), (0.12, 0), (0.7, 0.08), (0.93, 0.5), (0.7, 0.92), (0.12, 1)]]],
     "E": [[_line((0.9, 0), (0.12, 0), (0.12, 1), (0.92, 1)), [(0.12, 0.48), (0.75, 0.48)]]],
@@ -127,7 +155,8 @@ SEGMENTS: dict[str, list[list[Stroke]]] = {
     digit: [strokes]
     for digit, strokes in {
         "0": [_A, _B, _C, _D, _E, _F], "1": [_B, _C], "2": [_A, _B, _G, _E, _D], "3": [_A, _B, _G, _C, _D], "4": [_F, _G, _B, _C],
-        "5": [_A, _F, _G, _C, _D], "6": [_A, _F, _G, _C, _D, _E], "7": [_A, _B, _C], "8": [_A, _B, _C, _D, _E, _F, _G], "9": [_A, _B, _C, _D, _F, _G],
+        "5": [_A, _F, _G, _C, _D], "6": [_A, _F, _G, _C, _D, _E], "7": [_A, _B, _C], "8": [_A, _B, _C, _D, _E, _F, _G], "9": [_A, _B, _C,
+        _D, _F, _G],
     }.items()
 }  # fmt: skip
 
@@ -148,8 +177,8 @@ def _catmull_rom(count: int, samples: int) -> np.ndarray:
 def tables(kind: str) -> tuple[dict[str, list[int]], np.ndarray, np.ndarray, np.ndarray]:
     """All variants of `kind` ("pen" or "segments") as arrays for batched drawing.
 
-    Returns (variants of each character, controls (V, C, 2), spline matrices (V, POINTS, C), pen-down flags (V, POINTS - 1)): points of variant v are
-    `matrices[v] @ controls[v]`, and a segment between two of them is drawn where the flag is 1.
+    Returns (variants of each character, controls (V, C, 2), spline matrices (V, POINTS, C), pen-down flags (V, POINTS - 1)): points of
+    variant v are `matrices[v] @ controls[v]`, and a segment between two of them is drawn where the flag is 1.
     """
     glyphs = SEGMENTS if kind == "segments" else {**DIGITS, **LETTERS}
     variants: dict[str, list[int]] = {}

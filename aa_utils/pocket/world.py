@@ -1,8 +1,9 @@
 """What can be in a picture of the pocket world, how often, and how a caption says it.
 
-A picture is a row of named factors. `sample` draws rows, `captions` puts some of each row into words, `aa_utils.pocket.render` draws the pixels. What a caption
-says is always true of its picture; what it leaves out varies freely. As on the web, "a photo of" goes with some looks (signs and displays in front of
-clutter) more than with others: a generator that is asked for nothing but "a photo" shows a narrow part of what it knows.
+A picture is a row of named factors. `sample` draws rows, `captions` puts some of each row into words, `aa_utils.pocket.render` draws the
+pixels. What a caption says is always true of its picture; what it leaves out varies freely. As on the web, "a photo of" goes with some
+looks (signs and displays in front of clutter) more than with others: a generator that is asked for nothing but "a photo" shows a narrow
+part of what it knows.
 """
 
 import re
@@ -14,8 +15,10 @@ CATEGORIES = {**{str(i): f"digit {name}" for i, name in enumerate(DIGIT_NAMES)},
 CHARACTERS = "".join(CATEGORIES)
 
 COLOURS = {
-    "black": (0.06, 0.06, 0.07), "white": (0.97, 0.97, 0.97), "gray": (0.55, 0.55, 0.56), "cream": (0.96, 0.91, 0.74), "red": (0.84, 0.13, 0.12),
-    "green": (0.13, 0.55, 0.22), "blue": (0.13, 0.27, 0.80), "yellow": (0.97, 0.87, 0.16), "orange": (0.96, 0.55, 0.10), "purple": (0.50, 0.17, 0.62),
+    "black": (0.06, 0.06, 0.07), "white": (0.97, 0.97, 0.97), "gray": (0.55, 0.55, 0.56), "cream": (0.96, 0.91, 0.74),
+        "red": (0.84, 0.13, 0.12),
+    "green": (0.13, 0.55, 0.22), "blue": (0.13, 0.27, 0.80), "yellow": (0.97, 0.87, 0.16), "orange": (0.96, 0.55, 0.10),
+        "purple": (0.50, 0.17, 0.62),
     "brown": (0.43, 0.26, 0.13), "pink": (0.97, 0.62, 0.74),
 }  # fmt: skip
 LUMINANCE = {name: 0.3 * r + 0.59 * g + 0.11 * b for name, (r, g, b) in COLOURS.items()}
@@ -38,8 +41,10 @@ _PRIORS: dict[tuple[str, str], dict[str, float]] = {
     ("background", "none"): {"plain": 0.75, "cluttered": 0.1, "lined": 0.1, "squared": 0.05},
     ("background", "photo"): {"plain": 0.4, "cluttered": 0.6},
     ("background", "scan"): {"plain": 0.9, "lined": 0.05, "squared": 0.05},
-    ("ink", "handwritten"): {"black": 0.32, "blue": 0.16, "white": 0.16, "red": 0.08, "gray": 0.05, "green": 0.06, "purple": 0.05, "brown": 0.05, "orange": 0.03, "pink": 0.02, "yellow": 0.02},
-    ("paper", "handwritten"): {"white": 0.34, "cream": 0.14, "black": 0.2, "gray": 0.08, "yellow": 0.06, "pink": 0.05, "blue": 0.04, "green": 0.04, "brown": 0.03, "orange": 0.02},
+    ("ink", "handwritten"): {"black": 0.32, "blue": 0.16, "white": 0.16, "red": 0.08, "gray": 0.05, "green": 0.06,
+        "purple": 0.05, "brown": 0.05, "orange": 0.03, "pink": 0.02, "yellow": 0.02},
+    ("paper", "handwritten"): {"white": 0.34, "cream": 0.14, "black": 0.2, "gray": 0.08, "yellow": 0.06, "pink": 0.05,
+        "blue": 0.04, "green": 0.04, "brown": 0.03, "orange": 0.02},
     ("ink", "chalk"): {"white": 0.55, "yellow": 0.2, "pink": 0.15, "orange": 0.1},
     ("paper", "chalk"): {"black": 0.4, "green": 0.3, "gray": 0.1, "brown": 0.1, "blue": 0.1},
     ("ink", "display"): {"red": 0.35, "green": 0.25, "blue": 0.1, "yellow": 0.1, "orange": 0.1, "white": 0.1},
@@ -97,7 +102,15 @@ def sample(n: int, rng: np.random.Generator, **choices: str) -> Factors:
         rows["character"][no_segments] = np.array(list(CHARACTERS))[rng.integers(0, 10, no_segments.sum())]
     else:
         rows["style"][no_segments] = "printed"
-    for factor, condition in [("tool", none), ("slant", none), ("size", none), ("proportion", none), ("weight", none), ("quality", none), ("background", rows["medium"])]:
+    for factor, condition in [
+        ("tool", none),
+        ("slant", none),
+        ("size", none),
+        ("proportion", none),
+        ("weight", none),
+        ("quality", none),
+        ("background", rows["medium"]),
+    ]:
         rows[factor] = _draw(rng, factor, condition)
     rows["background"][(rows["style"] != "handwritten") & np.isin(rows["background"], ["lined", "squared"])] = "plain"
     rows["ink"], rows["paper"] = _draw(rng, "ink", rows["style"]), _draw(rng, "paper", rows["style"])
