@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from aa_utils import tables
 from aa_utils.errors import InputError
-from aa_utils.house_style import WIDTH, caption, colour, halo, marker, one_panel, save, styled, title
+from aa_utils.house_style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
 from aa_utils.layout import ordered, printed, refined
 from aa_utils.paths import resolve
 from aa_utils.tables import NO_REFINEMENT
@@ -50,9 +50,11 @@ def accuracy_by_stage(points: pd.DataFrame) -> Figure:
     rows = len(pipeline.groupby(["prompts", "inter_domain"]))
     figure, axes = one_panel(height=1.75 + 0.44 * rows + 0.25 * pipeline["prompts"].nunique())
     handles = stages_into(axes, points)
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=9.5, handletextpad=0.3, columnspacing=1.2)
+    beside_title = len(handles) < 3  # or else in a line of its own below the caption
+    loc = "outside upper right" if beside_title else "outside lower right"
+    figure.legend(handles=handles, loc=loc, ncols=len(handles), fontsize=9.5, handletextpad=0.3, columnspacing=1.2)
     title(figure, f"{printed(points['benchmark'].iloc[0])}: accuracy by stage")
-    caption(figure, f"Mean and standard deviation over {seeds_said(points)}.")
+    caption(figure, f"Mean and standard deviation over {seeds_said(points)}.", lines_below=0 if beside_title else 2)
     return figure
 
 
@@ -79,7 +81,7 @@ def stages_into(axes: Axes, points: pd.DataFrame) -> list[Artist]:
 
 
 def seeds_said(points: pd.DataFrame) -> str:
-    """ "n = 3 seeds", the number of seeds behind a mean of a per-seed table; the range where it differs."""
+    """The number of seeds behind a mean of a per-seed table, as "n = 3 seeds"; the range where it differs."""
     sizes = points[points["system"] == "pipeline"].groupby([*SERIES, "images"])["seed"].size()
     low, high = int(sizes.min()), int(sizes.max())
     return f"n = {low if low == high else f'{low} to {high}'} seed{'s' * (high > 1)}"
@@ -105,7 +107,7 @@ def number_of_images(points: pd.DataFrame) -> Figure:
         axes.plot(group["images"], 100 * group["accuracy"], "o", color=colour(method), ms=3, alpha=0.45, mew=0)
         if len(keys) == 1:
             for count, value in mean.iloc[[0, -1]].items():
-                halo(axes.annotate(f"{value:.1f}", (count, value), (0, 9), textcoords="offset points", ha="center"))
+                readable(axes.annotate(f"{value:.1f}", (count, value), (0, 9), textcoords="offset points", ha="center"))
     counts = sorted(pipeline["images"].unique())
     axes.set_xscale("log")
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
@@ -169,7 +171,9 @@ def embedding(points: pd.DataFrame) -> Figure:
         for label in names:
             target = _at(here, domain="target", class_name=label)
             if len(target):
-                halo(axes.text(target["x"].median(), target["y"].median(), _short(label, names), ha="center", va="center", weight="bold"))
+                readable(
+                    axes.text(target["x"].median(), target["y"].median(), _short(label, names), ha="center", va="center", weight="bold")
+                )
         axes.set_title(name)
         axes.set_xticks([])
         axes.set_yticks([])
@@ -198,11 +202,11 @@ def _stages_of(axes: Axes, y: float, method: str, stages: list[tuple[str, pd.Ser
         axes.plot([means[0][1], mean], [y, y + shift], color=colour(method), lw=1.6, alpha=0.45, zorder=2)
         look = {"mfc": "white" if s == NO_REFINEMENT else colour(method), "mec": colour(method), "ecolor": colour(method)}
         axes.errorbar(mean, y + shift, xerr=sd, fmt=marker(s), ms=8, mew=1.8, elinewidth=1.4, capsize=3, zorder=3, **look)
-    right, left = max(means, key=lambda row: row[1] + row[2]), min(means, key=lambda row: row[1] - row[2])
     look = {"textcoords": "offset points", "va": "center"}
-    halo(axes.annotate(f"{right[1]:.1f}", (right[1] + right[2], y), (9, 0), **look))
-    if left != right:
-        halo(axes.annotate(f"{left[1]:.1f}", (left[1] - left[2], y), (-9, 0), ha="right", **look))
+    readable(axes.annotate(f"{max(mean for _, mean, _ in means):.1f}", (max(mean + sd for _, mean, sd in means), y), (9, 0), **look))
+    if len(means) > 1:
+        left = min(mean - sd for _, mean, sd in means), y
+        readable(axes.annotate(f"{min(mean for _, mean, _ in means):.1f}", left, (-9, 0), ha="right", **look))
 
 
 def _reference_lines(axes: Axes, points: pd.DataFrame) -> None:

@@ -83,12 +83,13 @@ def title(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold")
 
 
-def caption(figure: Figure, text: str) -> None:
-    """What a reader must know, n among it, in small letters below."""
-    figure.supxlabel("\n".join(textwrap.wrap(text, 118)), x=0.01, ha="left", fontsize=8.5, color="#555555")
+def caption(figure: Figure, text: str, lines_below: int = 0) -> None:
+    """What a reader must know, n among it, in small letters below; `lines_below` leaves room under it."""
+    figure.supxlabel("\n".join(textwrap.wrap(text, 118)) + "\n" * lines_below, x=0.01, ha="left", fontsize=8.5, color="#555555")
 
 
-def halo(text: Text) -> None:
-    """A white rim, so that text stays readable on lines and points."""
+def readable(text: Text) -> None:
+    """Text that stays readable on lines and points: a white rim and a white ground."""
     text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+    text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6})
     text.set_fontsize(9.5)

@@ -37,12 +37,12 @@ def printed(name: str) -> str:
 
 
 def refined(refinement: str) -> str:
-    """ "after FixMatch", or "before refinement"."""
+    """The column of a refinement: "after FixMatch", or "before refinement"."""
     return "before refinement" if refinement == tables.NO_REFINEMENT else f"after {printed(refinement)}"
 
 
 def condition(per_seed: pd.DataFrame, run: str) -> str:
-    """"offline + DANN + FixMatch" for the run of that name in a per-seed table."""
+    """The condition of the run of that name in a per-seed table: "offline + DANN + FixMatch"."""
     row = per_seed[per_seed["run"] == run].iloc[0]
     return " + ".join([row["prompts"], printed(row["inter_domain"]), *_refinement(row["intra_domain"])])
 
@@ -58,7 +58,7 @@ def rank(name: str) -> tuple[int, str]:
 
 
 def percent(mean: float, sd: float = float("nan"), sign: bool = False) -> str:
-    """ "93.1 ± 0.4" from fractions; without ± for one seed; a dash for no number."""
+    """Fractions as per cent: "93.1 ± 0.4"; without ± for one seed; a dash for no number."""
     if pd.isna(mean):
         return DASH
     shown = f"{_rounded(mean):{'+' if sign else ''}.1f}"
@@ -169,7 +169,7 @@ def _row_order(key: tuple) -> list[tuple]:
 
 
 def _spread(means: pd.DataFrame) -> str:
-    """ ", mean ± standard deviation over n = 3 seeds" for the pipeline's rows; the range where n differs."""
+    """What ± is and over how many seeds; the range where n differs."""
     low, high = int(means["n"].min()), int(means["n"].max())
     if high == 1:
         return ", n = 1 seed"

@@ -9,12 +9,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from aa_utils import files
+from aa_utils import figures, files
 from aa_utils.benchmarks import Target
 from aa_utils.errors import InputError
 from aa_utils.house_style import WIDTH, save, styled
 from aa_utils.layout import printed
 from aa_utils.paths import existing
+
+OVERVIEW_WIDTH = 9.6  # inches: for the whole width of a README
 
 
 def generated_by_prompt(folders: Sequence[str], folder: str | Path, classes: int = 3, columns: int = 10) -> Path:
@@ -30,7 +32,7 @@ def generated_by_prompt(folders: Sequence[str], folder: str | Path, classes: int
             by_class.setdefault(row["label"], []).append(row)
         for label in sorted(by_class)[:classes]:
             drawn = by_class[label]
-            shown = [drawn[i] for i in np.unique(np.linspace(0, len(drawn) - 1, columns).round().astype(int))]
+            shown = _spread(drawn, columns)
             prompts = list(dict.fromkeys(row["prompt"] for row in shown))
             more = f" and {len(prompts) - 1} other prompts" if len(prompts) > 1 else ""
             name = f"{root.name}: “{prompts[0]}”{more}"
@@ -59,6 +61,56 @@ def target_samples(target: Target, folder: str | Path, columns: int = 12) -> Pat
 
 
 @styled
+def overview(source: str, target: Target, per_seed: pd.DataFrame, folder: str | Path, rows: int = 4) -> Path:
+    """Save the figure `overview` to `folder`: images of `source`, images of the target, and beside them the accuracy by stage.
+
+    The columns of images are the first ten classes. `per_seed`: a frame of `tables.per_seed`. Returns the PNG's path.
+    """
+    root = existing(source, "image folder", "notebooks/20_generate.ipynb")
+    drawn = files.read_jsonl(existing(root / "metadata.jsonl", "list of images", "notebooks/20_generate.ipynb"))
+    classes = range(min(10, len(target.class_names)))
+    synthetic = [_spread([row for row in drawn if row["class_name"] == target.class_names[k]], rows) for k in classes]
+    real = [(target.labels == k).nonzero()[:rows, 0].tolist() for k in classes]
+    figure = Figure(figsize=(OVERVIEW_WIDTH, 4.0))
+    pictures = [[np.asarray(Image.open(root / row["file_name"]).convert("RGB")) for row in column] for column in synthetic]
+    _grid(figure, 0.87, "drawn by the generator: labelled, synthetic", pictures)
+    pictures = [[target.images.pixels[i].permute(1, 2, 0).numpy() for i in column] for column in real]
+    _grid(figure, 0.41, f"{printed(target.name)}: the target, without labels", pictures)
+    axes = figure.add_axes((0.55, 0.17, 0.435, 0.63))
+    handles = figures.stages_into(axes, per_seed)
+    place = {"loc": "upper right", "bbox_to_anchor": (0.995, 0.995), "ncols": len(handles), "fontsize": 9.5}
+    figure.legend(handles=handles, handletextpad=0.3, columnspacing=1.2, **place)
+    figure.text(0.425, 0.95, "accuracy by stage", fontsize=10.5, fontweight="bold", va="center")
+    figure.text(0.425, 0.02, f"mean and standard deviation, {figures.seeds_said(per_seed)}", fontsize=8.5, color="#555555")
+    points = [{"title": "source", "id": Path(row["file_name"]).stem} for column in synthetic for row in column]
+    points += [{"title": "target", "id": target.ids[i]} for column in real for i in column]
+    return save(figure, "overview", folder, pd.DataFrame(points))
+
+
+def _grid(figure: Figure, top: float, heading: str, columns: list[list[np.ndarray]]) -> None:
+    """Images in columns at the left of an overview, below a heading; `top` is a fraction of the figure's height."""
+    width, height = figure.get_size_inches()
+    side = 0.37
+    figure.text(0.012, top + 0.03, heading, fontsize=10.5, fontweight="bold", va="bottom")
+    for x, column in enumerate(columns):
+        for y, image in enumerate(column):
+            box = (0.012 + x * side / width, top - (y + 1) * side / height, (side - 0.02) / width, (side - 0.02) / height)
+            _show(figure, box, image)
+
+
+def _show(figure: Figure, box: tuple[float, float, float, float], image: np.ndarray) -> None:
+    axes = figure.add_axes(box)
+    # Few pixels stay visible as pixels; many are averaged.
+    axes.imshow(image, interpolation="nearest" if max(image.shape[:2]) <= 64 else "antialiased", aspect="auto")
+    axes.set_axis_off()
+
+
+def _spread(items: list, count: int) -> list:
+    """At most `count` of `items`, evenly spread."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))] if items else []
+
+
+@styled
 def sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, caption: str = "") -> Figure:
     """Rows of images under readable titles at their left; `rows` holds (title, images uint8 (S, S, 3)).
 
@@ -80,10 +132,7 @@ def sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, caption:
         figure.text((left - 0.12) / WIDTH, middle / height, "\n".join(lines), ha="right", va="center", fontsize=9, linespacing=1.15)
         for number, image in enumerate(images):
             box = ((left + number * cell) / WIDTH, (middle - cell / 2) / height, (cell - 0.03) / WIDTH, (cell - 0.03) / height)
-            axes = figure.add_axes(box)
-            # Few pixels stay visible as pixels; many are averaged.
-            axes.imshow(image, interpolation="nearest" if max(image.shape[:2]) <= 64 else "antialiased", aspect="auto")
-            axes.set_axis_off()
+            _show(figure, box, image)
         y -= room
     figure.text(0.01, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="center")
     if caption:

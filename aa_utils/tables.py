@@ -53,10 +53,10 @@ def records(folders: list[str], target: str) -> dict[str, dict]:
 
 
 def run_name(folder: str | Path) -> str:
-    """The name of the run in `folder`: inter_domain-offline-dann for …/inter_domain/offline/dann."""
+    """The name of the run in `folder`: inter_domain-offline-dann for …/inter_domain/offline/dann, inter_domain-a-b for …/a/b."""
     path = resolve(folder)
     own = stage(record.read(path) if (path / "record.json").is_file() else _by_hand(path, ""))
-    below = list(path.parts[path.parts.index(own) + 1 :]) if own in path.parts else [path.name]
+    below = path.parts[path.parts.index(own) + 1 :] if own in path.parts else path.parts[-2:]
     return "-".join([own, *below])
 
 

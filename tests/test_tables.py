@@ -48,7 +48,7 @@ def test_records_bring_what_they_were_made_from(made):
     kinds = {name: tables.stage(entry) for name, entry in entries.items()}
     assert kinds["inter_domain-offline-dann"] == "inter_domain"
     assert kinds["intra_domain-simple-source_only-fixmatch"] == "intra_domain"
-    assert {"prompts-simple", "prompts-offline", "generate-simple", "generate-offline"} <= set(kinds)
+    assert {"prompts-simple", "prompts-offline", "generate-images-simple", "generate-images-offline"} <= set(kinds)
     assert len(entries) == 4 + 4 + 2 + 2 + 2
 
 
