@@ -71,7 +71,7 @@ RUNS = [f"inter_domain/{writer}/{method}" for writer in WRITERS for method in IN
 RUNS += [f"intra_domain/{writer}/{method}/{refinement}" for writer in WRITERS for method in INTER["methods"] for refinement in INTRA["methods"]]
 CURVE = X["ablations"].get("number_of_images")
 # The run on all images is a point of the curve that the grid has made already.
-POINTS = [f"few_images/{CURVE['writer']}/{CURVE['method']}/{limit}" for limit in CURVE["limit_per_class"]] if CURVE else []
+POINTS = [f"few_images/inter_domain/{CURVE['writer']}/{CURVE['method']}/{limit}" for limit in CURVE["limit_per_class"]] if CURVE else []
 CURVE_RUNS = [*POINTS, f"inter_domain/{CURVE['writer']}/{CURVE['method']}"] if CURVE else []
 
 
@@ -161,7 +161,7 @@ rule few_images:
         record("images/{writer}"),
         lambda w: code("30_inter_domain", f"inter_domain/{w.method}", TARGET_CODE),
     output:
-        record("few_images/{writer}/{method}/{limit}"),
+        record("few_images/inter_domain/{writer}/{method}/{limit}"),
     params:
         set=lambda w: settings(
             "30_inter_domain",
@@ -172,10 +172,10 @@ rule few_images:
             method=w.method,
             seeds=SEEDS,
             limit_per_class=int(w.limit),
-            out=out(f"few_images/{w.writer}/{w.method}/{w.limit}"),
+            out=out(f"few_images/inter_domain/{w.writer}/{w.method}/{w.limit}"),
         ),
     log:
-        **logs("few_images/{writer}/{method}/{limit}"),
+        **logs("few_images/inter_domain/{writer}/{method}/{limit}"),
     threads: X["threads"]
     shell:
         command("30_inter_domain")

@@ -49,3 +49,23 @@ def tiny_diffusion(tmp_path_factory) -> Path:
     import tiny_diffusion
 
     return tiny_diffusion.save(tmp_path_factory.mktemp("models") / "tiny-diffusion")
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory) -> Path:
+    """A CLIPModel folder with random weights, a word tokenizer and an image processor."""
+    import tiny_diffusion
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-clip"
+    words = tiny_diffusion.tokenizer()
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    ids = {"eos_token_id": words.eos_token_id, "bos_token_id": words.bos_token_id, "pad_token_id": words.eos_token_id}
+    text = shape | ids | {"vocab_size": len(words), "max_position_embeddings": 16}
+    torch.manual_seed(0)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=shape | {"image_size": 32, "patch_size": 16}, projection_dim=8))
+    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    for part in (model, words, processor):
+        part.save_pretrained(folder)
+    return folder

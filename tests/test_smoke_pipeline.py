@@ -1,0 +1,106 @@
+"""The whole graph in small: prompts to tables through Snakemake, papermill and every stage, killed once on the way."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aa_utils import files, parameters
+from aa_utils.paths import ROOT
+
+POCKET = ROOT / "models/pocket-diffusion"
+POCKET_CLIP = ROOT / "models/pocket-clip"
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory, tiny_diffusion, tiny_clip):
+    """graph(*arguments) -> the finished Snakemake call on experiments/smoke.yaml, in folders of its own; `graph.start` only starts it."""
+    folder = tmp_path_factory.mktemp("a kit")  # with a space
+    experiment = parameters.read_yaml((ROOT / "experiments/smoke.yaml").read_text(encoding="utf-8"), "smoke.yaml")
+    # The parts must fit in two steps as in two thousand.
+    experiment["generator"] |= {"steps": 2, "model": str(POCKET if POCKET.exists() else tiny_diffusion)}
+    experiment["benchmark"] |= {"clip": str(POCKET_CLIP if POCKET_CLIP.exists() else tiny_clip), "oracle_seeds": []}
+    experiment["inter_domain"] |= {"steps": 2}
+    experiment["intra_domain"] |= {"steps": 2}
+    files.write_json(folder / "smoke.json", experiment)
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2"]
+    command += ["--configfile", str(folder / "smoke.json")]
+    environment = os.environ | {"AA_ARTIFACTS": str(folder / "artifacts")}
+
+    def start(*arguments: str) -> subprocess.Popen:
+        return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+    def call(*arguments: str) -> str:
+        process = start(*arguments)
+        said, _ = process.communicate(timeout=900)
+        assert process.returncode == 0, said
+        return said
+
+    call.start, call.artifacts = start, folder / "artifacts/smoke"
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(graph):
+    """The graph after a start that was killed the hard way, and a second call."""
+    process = graph.start()
+    deadline = time.monotonic() + 300
+    while not list(graph.artifacts.glob("prompts/*/record.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(graph.artifacts.glob("prompts/*/record.json")), process.stdout.read()
+    assert not (graph.artifacts / "benchmark/record.json").exists(), "killed too late to test anything"
+    graph()
+    return graph
+
+
+def test_every_run_has_its_record_and_its_parents(finished):
+    records = {path.parent: json.loads(path.read_text()) for path in finished.artifacts.rglob("record.json")}
+    assert len(records) == 2 + 2 + 4 + 4 + 2 + 1 + 1
+    by_id = {record["run_id"]: record for record in records.values()}
+    full = records[finished.artifacts / "intra_domain/offline/dann/fixmatch"]
+    line = []
+    while full is not None:
+        line.append(Path(full["notebook"]).stem)
+        full = by_id.get(next((row["parent"] for row in full["inputs"] if row["parent"]), None))
+    assert line == ["40_intra_domain", "30_inter_domain", "20_generate", "10_prompts"]
+
+
+def test_the_table_has_every_cell(finished):
+    with (finished.artifacts / "results/tables/accuracy_seeds.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    cells = {(row["prompts"], row["inter_domain"], row["intra_domain"]) for row in rows if row["system"] == "pipeline"}
+    methods = [(inter, intra) for inter in ("source_only", "dann") for intra in ("none", "fixmatch")]
+    assert cells == {(writer, *method) for writer in ("simple", "offline") for method in methods}
+    assert (finished.artifacts / "results/tables/accuracy.md").exists()
+    assert (finished.artifacts / "results/figures/number_of_images.svg").exists()
+
+
+def test_a_second_call_does_nothing(finished):
+    assert "Nothing to be done" in finished()
+
+
+def test_a_lost_record_is_made_again_with_what_depends_on_it(finished):
+    lost = finished.artifacts / "inter_domain/simple/dann/record.json"
+    kept = lost.read_text()
+    lost.unlink()
+    said = finished("--dry-run")
+    lost.write_text(kept)
+    assert "inter-domain: dann from simple" in said
+    assert "intra-domain: fixmatch after dann from simple" in said
+    assert "from offline" not in said.partition("Job stats")[0]
+
+
+def test_a_wrong_experiment_stops_with_a_sentence(graph):
+    process = graph.start("--config", "writrs=1")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "unknown key 'writrs'; did you mean 'writers'?" in said
+    assert "Traceback" not in said
