@@ -51,7 +51,7 @@ class Recipe:
     flip: bool = True  # False where left and right differ (digits, text)
     device: str = "cpu"
     log_every: int = 20  # steps a row of history.csv averages over
-    checkpoint_every: int = 500  # steps between checkpoints
+    checkpoint_every: int = 500  # steps between checkpoints, at least: they are written with a row of history.csv
 
     def __post_init__(self):
         for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
@@ -123,7 +123,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
         scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
         first, rows, seconds = _resume(folder, identity, nets, optimiser, scaler)
         streams = [_placed(stream, device) for stream in streams]
-        pending, started, since = [], time.perf_counter(), time.perf_counter()
+        saved, pending, started, since = first, [], time.perf_counter(), time.perf_counter()
         for step in progress(range(first, recipe.steps), what=f"{method.__name__.rpartition('.')[2]} seed {seed}", unit="step"):
             p = step / recipe.steps
             lr = recipe.lr * SCHEDULES[recipe.schedule](p)
@@ -138,10 +138,9 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
                 rate = len(pending) * sum(stream.size for stream, _ in streams) / (time.perf_counter() - since)
                 rows.append({"step": done, "lr": lr, **_means(pending, done), "images_per_second": round(rate, 1)})
                 pending, since = [], time.perf_counter()
-            if done % recipe.checkpoint_every == 0 and done < recipe.steps:
-                if pending:
-                    _means(pending, done)  # broken weights must not become a checkpoint
-                _checkpoint(folder, identity, nets, optimiser, scaler, done, rows, seconds + time.perf_counter() - started)
+                if done - saved >= recipe.checkpoint_every and done < recipe.steps:
+                    _checkpoint(folder, identity, nets, optimiser, scaler, done, rows, seconds + time.perf_counter() - started)
+                    saved = done
     return nets, rows, seconds + time.perf_counter() - started
 
 
@@ -205,11 +204,14 @@ def _placed(stream: Stream, device: torch.device) -> tuple[Stream, list[Tensor]]
 
 
 def _optimiser(nets: nn.ModuleDict, recipe: Recipe, factors: dict[str, float]) -> torch.optim.Optimizer:
-    """Groups by (lr factor, decay or none): the backbone at `backbone_lr`, other networks at 1 or at the method's `lr_factors`."""
+    """Groups by (lr factor, decay or none): backbone at `backbone_lr`, networks in `factors` at that many times it, the rest at 1."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, weight in nets.named_parameters():
         if weight.requires_grad:
-            factor = recipe.backbone_lr if name.startswith("classifier.backbone.") else factors.get(name.partition(".")[0], 1.0)
+            network = name.partition(".")[0]
+            factor = recipe.backbone_lr if name.startswith("classifier.backbone.") else 1.0
+            if network in factors:
+                factor = recipe.backbone_lr * factors[network]
             groups.setdefault((factor, weight.ndim > 1), []).append(weight)
     listed = [
         {"params": weights, "factor": factor, "weight_decay": recipe.weight_decay if decays else 0.0}

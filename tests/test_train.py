@@ -47,7 +47,7 @@ def test_schedules(name, expected):
 def test_groups_leave_norms_and_biases_undecayed():
     nets = nn.ModuleDict({"classifier": backbones.build(num_classes=3, bottleneck=4, **ARCHITECTURE), "discriminator": nn.Linear(4, 1)})
     recipe = replace(RECIPE, backbone_lr=0.1)
-    groups = train._optimiser(nets, recipe, {"discriminator": 2.0}).param_groups
+    groups = train._optimiser(nets, recipe, {"discriminator": 20.0}).param_groups
     by_weight = {id(weight): group for group in groups for weight in group["params"]}
     assert len(by_weight) == len(list(nets.parameters()))
     for name, weight in nets.named_parameters():

@@ -1,11 +1,11 @@
 """Stage 3: from the labelled synthetic images to the unlabelled target. One method is one module of this folder, found by its name.
 
 A method module has
-- `Config`: a frozen dataclass of its options, each default with where it comes from. `lr_factors` (network name -> factor on the learning
-rate) and `ema` (decay of averaged weights; 0 = none) are read by the training loop where a Config has them;
+- `Config`: a frozen dataclass of its options, each default with where it comes from. `lr_factors` (network name -> learning rate in
+  multiples of the backbone's) and `ema` (decay of averaged weights; 0 = none) are read by the training loop where a Config has them;
 - `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
 - `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up. `batch` holds `x_s` and `x_t`
-(float (B, 3, S, S) in [0, 1]) and `y_s` (int64); `progress` is p in [0, 1). A name that starts with `share_` is only recorded.
+  (float (B, 3, S, S) in [0, 1]) and `y_s` (int64); `progress` is p in [0, 1). A name that starts with `share_` is only recorded.
 - `uses_target` = False, if it never looks at the target.
 """
 

@@ -6,12 +6,13 @@ C, domain discriminator D (probability of "source") and the gradient reversal R 
 L = CE(C(f_s), y_s) + w * ( BCE(D(R(f_s)), 1) + BCE(D(R(f_t)), 0) ) / 2        lambda_p = 2 / (1 + exp(-10 p)) - 1
 
 The mean of the two domain losses (chance level ln 2) is the convention of TLlib; their sum would double lambda. lambda_p scales what
-reaches G only:
-D learns at full strength from the first step. Both batches go through the network together, so BatchNorm sees one mixture of the domains.
+reaches G only: D learns at full strength from the first step. Both batches go through the network together, so BatchNorm sees one mixture
+of the domains. Watch `domain` in the history: above ln 2 = 0.693, or with `share_domain_right` below 1/2, G has outrun D and the reversed
+gradient only spoils the features. That happened when D learned no faster than a backbone trained from scratch.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,12 @@ class Config:
     lambda_max: float = 1.0  # the value lambda_p tends to: 1 in Ganin et al., eq. 14
     gamma: float = 10.0  # steepness of lambda_p: Ganin et al., section 5.2.2
     hidden: int = 1024  # width of the discriminator's two hidden layers
-    lr_factors: dict[str, float] = field(default_factory=lambda: {"discriminator": 1.0})  # as the head, 10 times a pretrained backbone
+    discriminator_lr: float = 10.0  # in multiples of the backbone's: TLlib's ratio (backbone 0.1, discriminator 1), from scratch too
+
+    @property
+    def lr_factors(self) -> dict[str, float]:
+        """What the training loop asks for: D must keep ahead of G, or its reversed gradient says nothing."""
+        return {"discriminator": self.discriminator_lr}
 
 
 def coefficient(progress: float, config: Config) -> float:

@@ -2,11 +2,11 @@
 
 A method module has
 - `Config`: a frozen dataclass of its options, each default with where it comes from (`ema`, the decay of averaged weights, is read by the
-loop);
+  training loop);
 - `streams(labelled, unlabelled, config, batch_size) -> list[train.Stream]`: what a batch draws, and its views;
 - `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
 - `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up; a name that starts with
-`share_` is only recorded.
+  `share_` is only recorded.
 """
 
 import sys
