@@ -4,6 +4,7 @@ L = E ‖ε − ε_θ(√ā_t z + √(1−ā_t) ε, t, τ(y))‖², the caption 
 arXiv 2207.12598), τ the frozen text encoder of pocket-clip. The noise schedule is Stable Diffusion's.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -55,7 +56,7 @@ def timesteps(n: int, generator: torch.Generator, spread: float = 0.0) -> Tensor
 def denoising(
     net: nn.Module,
     encoder: CLIPTextModel,
-    latents: Tensor,
+    latents: Callable[[], Tensor],
     ids: Tensor,
     empty: Tensor,
     batch: int,
@@ -64,13 +65,14 @@ def denoising(
 ):
     """The loss of one step as `aa_utils.pocket.fit` wants it; `spread` is that of `timesteps`.
 
-    `latents` are scaled (n, 4, 8, 8), `ids` their captions (n, LENGTH), `empty` (LENGTH,) the empty one.
+    `latents()` are scaled (n, 4, 8, 8), `ids` their captions (n, LENGTH), `empty` (LENGTH,) the empty one.
     """
     schedule = DDPMScheduler(**SCHEDULE)
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(latents), (batch,), generator=generator)
-        z = latents[rows].float()
+        known = latents()
+        rows = torch.randint(len(known), (batch,), generator=generator)
+        z = known[rows]
         noise = torch.randn(z.shape, generator=generator)
         t = timesteps(batch, generator, spread)
         dropped = torch.rand(batch, generator=generator) < DROP_CAPTION

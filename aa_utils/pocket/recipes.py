@@ -1,6 +1,7 @@
 """How each pocket model is made from a pool of renders: build, train (or resume, or load what is done), save in its public format."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,11 @@ def make_unet(
 
     Two phases: all noise levels alike, then mostly the middle ones, where the character is decided (`diffusion.timesteps`).
     """
-    latents = vae.config.scaling_factor * autoencoder.encode(vae, data.pictures, device)
+
+    @cache
+    def latents() -> Tensor:  # minutes for all renders, so only when there is still something to train
+        return vae.config.scaling_factor * autoencoder.encode(vae, data.pictures, device)
+
     ids, empty = clip.tokens(vocabulary, data.captions), clip.tokens(vocabulary, [""])[0]
     encoder = diffusion.text_encoder(text).to(device)
     torch.manual_seed(seed)
