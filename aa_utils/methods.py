@@ -21,15 +21,23 @@ def load(stage: ModuleType, name: str) -> ModuleType:
     return import_module(f"{stage.__name__}.{name}")
 
 
-def configure(module: ModuleType, options: dict) -> object:
-    """The method's `Config` with `options` put in. Errors: InputError for an option it does not have, or of another type."""
-    name = module.__name__.rpartition(".")[2]
+def configure(stage: ModuleType, name: str, options: dict) -> object:
+    """The `Config` of the method `name` with `options` put in; options of other methods of the stage are left aside.
+
+    Errors: InputError for an option that no method has, or a value of another type.
+    """
+    module = load(stage, name)
+    others = {field.name for other in names(stage) for field in fields(load(stage, other).Config)}
     defaults = module.Config()
     known = {field.name: getattr(defaults, field.name) for field in fields(module.Config)}
+    chosen = {}
     for option, value in options.items():
         if option not in known:
-            raise InputError(f"method '{name}' has no option '{option}'; it has: {', '.join(known) or 'none'}")
+            if option not in others:
+                raise InputError(f"no method has an option '{option}'; '{name}' has: {', '.join(known) or 'none'}")
+            continue
         wanted = type(known[option])
         if not isinstance(value, (int, float) if wanted is float else wanted) or (isinstance(value, bool) and wanted is not bool):
             raise InputError(f"option '{option}' of method '{name}' is {value!r}; it takes a value such as {known[option]!r}")
-    return module.Config(**options)
+        chosen[option] = value
+    return module.Config(**chosen)

@@ -84,12 +84,12 @@ def task(stage: ModuleType, name: str, options: argparse.Namespace) -> tuple:
     pixels = torch.randint(0, 256, (256, 3, options.image_size, options.image_size), dtype=torch.uint8)
     labelled = ImageSet(pixels, torch.arange(256) % 10, [], [])
     if stage is intra_domain:
-        config = methods.configure(module, {"mu": options.mu})
+        config = methods.configure(stage, name, {"mu": options.mu})
         return module, config, module.streams(labelled, labelled, config, options.batch_size)
     streams = [train.Stream("s", pixels, labelled.labels, options.batch_size, {"x_s": options.augment})]
     if getattr(module, "uses_target", True):
         streams.append(train.Stream("t", pixels, None, options.batch_size, {"x_t": options.augment}))
-    return module, methods.configure(module, {}), streams
+    return module, methods.configure(stage, name, {}), streams
 
 
 def bare_steps(module, config, streams, recipe, options) -> Callable[[], None]:

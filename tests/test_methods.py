@@ -100,11 +100,16 @@ def test_method_says_where_it_comes_from(stage_and_name):
 def test_unknown_methods_and_options_are_refused():
     with pytest.raises(InputError, match="no inter-domain method 'dan'; there are: dann, "):
         methods.load(inter_domain, "dan")
-    with pytest.raises(InputError, match="no option 'lambda'; it has: weight"):
-        methods.configure(dann, {"lambda": 1})
+    with pytest.raises(InputError, match="no method has an option 'lambda'; 'dann' has: weight"):
+        methods.configure(inter_domain, "dann", {"lambda": 1})
     with pytest.raises(InputError, match="takes a value such as 1024"):
-        methods.configure(dann, {"hidden": "wide"})
+        methods.configure(inter_domain, "dann", {"hidden": "wide"})
     assert "split" not in methods.names(intra_domain)
+
+
+def test_options_of_other_methods_are_left_aside():
+    assert methods.configure(inter_domain, "source_only", {"lambda_max": 0.5}) == source_only.Config()
+    assert methods.configure(inter_domain, "dann", {"lambda_max": 0.5, "label_smoothing": 0.1}) == dann.Config(lambda_max=0.5)
 
 
 def linear_classifier(weight):
@@ -161,6 +166,13 @@ def test_dann_at_chance_is_ln_2():
 def test_dann_coefficient(p, expected):
     assert dann.coefficient(p, dann.Config()) == pytest.approx(expected, abs=1e-5)
     assert dann.coefficient(p, dann.Config(lambda_max=0.3)) == pytest.approx(0.3 * expected, abs=1e-5)
+
+
+def test_dann_waits_then_ramps_over_the_rest():
+    config = dann.Config(wait=0.5)
+    assert [dann.coefficient(p, config) for p in (0, 0.25, 0.5)] == [0, 0, 0]
+    assert dann.coefficient(0.55, config) == pytest.approx(dann.coefficient(0.1, dann.Config()))
+    assert dann.coefficient(1, config) == pytest.approx(0.99991, abs=1e-5)
 
 
 def test_reversal_scales_the_gradient_into_the_features_only():

@@ -39,7 +39,7 @@ def adapt(
     (`augment.VIEWS`). Errors: InputError for unknown names, and for a loss that is not finite.
     """
     module = methods.load(STAGE, method)
-    config = methods.configure(module, options)
+    config = methods.configure(STAGE, method, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("classifier", seed))
         classifier = backbones.build(num_classes=len(source.class_names), **architecture)

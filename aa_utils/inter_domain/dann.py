@@ -8,7 +8,8 @@ L = CE(C(f_s), y_s) + w * ( BCE(D(R(f_s)), 1) + BCE(D(R(f_t)), 0) ) / 2        l
 The mean of the two domain losses (chance level ln 2) is the convention of TLlib; their sum would double lambda. lambda_p scales what
 reaches G only: D learns at full strength from the first step. Both batches go through the network together, so BatchNorm sees one mixture
 of the domains. Watch `domain` in the history: above ln 2 = 0.693, or with `share_domain_right` below 1/2, G has outrun D and the reversed
-gradient only spoils the features. That happened when D learned no faster than a backbone trained from scratch.
+gradient only spoils the features. That happened when D learned no faster than a backbone trained from scratch, and when it began before the
+backbone had features worth aligning: hence `discriminator_lr` and `wait`.
 """
 
 import math
@@ -18,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aa_utils.errors import InputError
+
 
 @dataclass(frozen=True)
 class Config:
@@ -26,8 +29,13 @@ class Config:
     weight: float = 1.0  # w
     lambda_max: float = 1.0  # the value lambda_p tends to: 1 in Ganin et al., eq. 14
     gamma: float = 10.0  # steepness of lambda_p: Ganin et al., section 5.2.2
+    wait: float = 0.0  # share of the steps with lambda 0: none in Ganin et al.; a network from scratch first needs features to align (0.5)
     hidden: int = 1024  # width of the discriminator's two hidden layers
     discriminator_lr: float = 10.0  # in multiples of the backbone's: TLlib's ratio (backbone 0.1, discriminator 1), from scratch too
+
+    def __post_init__(self):
+        if not 0 <= self.wait < 1:
+            raise InputError(f"wait is {self.wait}; it is a share of the steps, at least 0 and below 1")
 
     @property
     def lr_factors(self) -> dict[str, float]:
@@ -36,8 +44,9 @@ class Config:
 
 
 def coefficient(progress: float, config: Config) -> float:
-    """lambda_p at progress p in [0, 1]: 0 at the start, lambda_max * 0.9999 at the end (Ganin et al., eq. 14)."""
-    return config.lambda_max * (2 / (1 + math.exp(-config.gamma * progress)) - 1)
+    """lambda_p at progress p in [0, 1]: 0 until `wait`, then Ganin et al., eq. 14, over the steps that are left, to lambda_max * 0.9999."""
+    p = max(0.0, (progress - config.wait) / (1 - config.wait))
+    return config.lambda_max * (2 / (1 + math.exp(-config.gamma * p)) - 1)
 
 
 class Reverse(torch.autograd.Function):

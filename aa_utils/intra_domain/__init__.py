@@ -47,7 +47,7 @@ def refine(
     if start not in STARTS:
         raise InputError(f"start is '{start}'; there are: {', '.join(STARTS)}")
     module = methods.load(STAGE, method)
-    config = methods.configure(module, options)
+    config = methods.configure(STAGE, method, options)
     classifier, about = backbones.load(initial)
     if about["class_names"] != target.class_names:
         raise InputError(f"the classifier in '{initial}' knows other classes than the target: {', '.join(about['class_names'][:5])} …")
