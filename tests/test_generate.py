@@ -227,7 +227,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_call_goes_on(model, prompts, t
 
 def test_too_little_space_is_said_before(model, prompts, tmp_path, monkeypatch):
     monkeypatch.setattr(folder.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    with pytest.raises(InputError, match=r"9 images of 16x16 need about 0\.0 GB, and .* has 0\.0 GB free"):
+    with pytest.raises(InputError, match=r"9 images of 16x16 need about 0\.04 MB, and .* has 0\.00 MB free"):
         generate(prompts, model, tmp_path / "out", **TINY)
 
 

@@ -42,7 +42,7 @@ def check_space(out: Path, work: list[Job], width: int, height: int) -> None:
     free = shutil.disk_usage(out).free
     if need > free:
         raise InputError(
-            f"{missing} images of {width}x{height} need about {need / 1e9:.1f} GB, and '{out}' has {free / 1e9:.1f} GB free; "
+            f"{missing} images of {width}x{height} need about {need / 1e6:,.2f} MB, and '{out}' has {free / 1e6:,.2f} MB free; "
             "free some, move artifacts/ with the environment variable AA_ARTIFACTS, or make fewer"
         )
 
