@@ -71,7 +71,8 @@ def make_unet(
 ) -> nn.Module:
     """The denoiser of pocket-diffusion, trained on the latents of all renders with the text tower of `text` frozen.
 
-    Two phases: all noise levels alike, then mostly the middle ones, where the character is decided (`diffusion.timesteps`).
+    Two phases: all noise levels alike; then, with pooled text (`diffusion.with_pooled_text`), mostly the middle ones, where the
+    character is decided (`diffusion.timesteps`).
     """
 
     @cache
@@ -82,14 +83,16 @@ def make_unet(
     encoder = diffusion.text_encoder(text).to(device)
     torch.manual_seed(seed)
     net = diffusion.model(text.config.text_config.hidden_size)
-    for name, fit, spread in zip(("unet", "unet-character"), fits, (0.0, CHARACTER_SPREAD), strict=True):
-        net = train(net, diffusion.denoising(net, encoder, latents, ids, empty, fit.batch, device, spread), fit, name, folder, seed, device)
-    return net
+    even, middle = fits
+    train(net, diffusion.denoising(net, encoder, latents, ids, empty, even.batch, device), even, "unet", folder, seed, device)
+    net = diffusion.with_pooled_text(net)
+    loss = diffusion.denoising(net, encoder, latents, ids, empty, middle.batch, device, CHARACTER_SPREAD)
+    return train(net, loss, middle, "unet-character", folder, seed, device)
 
 
-def early_unet(net: nn.Module, step: int, folder: Path) -> nn.Module:
-    """A U-Net like `net` with the averaged weights of step `step`, which `Fit.keep_at` kept."""
-    early = type(net).from_config(net.config)
+def early_unet(text: CLIPModel, step: int, folder: Path) -> nn.Module:
+    """The U-Net after `step` steps of the first phase: the averaged weights that `Fit.keep_at` kept."""
+    early = diffusion.model(text.config.text_config.hidden_size)
     early.load_state_dict(torch.load(folder / f"unet-{step}.pt", weights_only=True))
     return early.eval()
 
