@@ -5,8 +5,6 @@ to the same weights bit for bit, for there is no state of a generator to restore
 """
 
 import copy
-import hashlib
-import json
 import math
 import os
 import time
@@ -19,7 +17,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from aa_utils import augment, backbones, files, sampling
+from aa_utils import augment, backbones, checkpoint, sampling
 from aa_utils.errors import InputError
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
@@ -99,12 +97,12 @@ def fit(
     A folder that already holds the result of the same call is read, not trained again; a checkpoint of the same call is continued.
     Errors: InputError if a loss is not finite (which step, which term).
     """
-    identity = _identity(method, config, classifier, streams, recipe, seed)
-    if _finished(folder) == identity:
+    identity = checkpoint.identity_of(method, config, classifier, streams, recipe, seed)
+    if checkpoint.finished(folder) == identity:
         return backbones.load(folder)[0].to(recipe.device)
     nets, rows, seconds = _train(method, config, classifier, streams, recipe, seed, folder, identity)
     result = nets["average"].module if "average" in nets else nets["classifier"]
-    _write_history(folder, rows)
+    checkpoint.write_history(folder, rows)
     about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
     backbones.save(result, folder, class_names, **about, seconds_train=round(seconds, 3), identity=identity)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -121,7 +119,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
             nets["average"] = Average(classifier)
         optimiser = _optimiser(nets, recipe, getattr(config, "lr_factors", {}))
         scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
-        first, rows, seconds = _resume(folder, identity, nets, optimiser, scaler)
+        first, rows, seconds = checkpoint.resume(folder, identity, nets, optimiser, scaler)
         streams = [_placed(stream, device) for stream in streams]
         saved, pending, started, since = first, [], time.perf_counter(), time.perf_counter()
         for step in progress(range(first, recipe.steps), what=f"{method.__name__.rpartition('.')[2]} seed {seed}", unit="step"):
@@ -139,7 +137,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
                 rows.append({"step": done, "lr": lr, **_means(pending, done), "images_per_second": round(rate, 1)})
                 pending, since = [], time.perf_counter()
                 if done - saved >= recipe.checkpoint_every and done < recipe.steps:
-                    _checkpoint(folder, identity, nets, optimiser, scaler, done, rows, seconds + time.perf_counter() - started)
+                    checkpoint.save(folder, identity, nets, optimiser, scaler, done, rows, seconds + time.perf_counter() - started)
                     saved = done
     return nets, rows, seconds + time.perf_counter() - started
 
@@ -249,50 +247,3 @@ def _deterministic(device: torch.device):
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
-
-
-def _identity(method, config, classifier, streams, recipe, seed) -> str:
-    """What decides the result: method, settings, first weights and data (a sample of the pixels). How often to log or save does not."""
-    settings = {name: value for name, value in asdict(recipe).items() if name not in ("log_every", "checkpoint_every")}
-    parts: list[object] = [method.__name__, sorted(asdict(config).items()), sorted(settings.items()), seed, torch.__version__]
-    for tensor in classifier.state_dict().values():
-        parts.append(_digest(tensor))
-    for s in streams:
-        sample = s.pixels[:: max(1, len(s.pixels) // 1000)]
-        parts += [s.name, s.size, s.views, s.balanced, len(s.pixels), _digest(sample), None if s.labels is None else _digest(s.labels)]
-    return f"{stable_hash(*parts):016x}"
-
-
-def _digest(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()).hexdigest()
-
-
-def _finished(folder: Path) -> str | None:
-    if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
-        return None
-    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("identity")
-
-
-def _checkpoint(folder, identity, nets, optimiser, scaler, step, rows, seconds) -> None:
-    state = {"identity": identity, "nets": nets.state_dict(), "optimiser": optimiser.state_dict(), "scaler": scaler.state_dict()}
-    with files.atomic(folder / "checkpoint.pt") as temporary:
-        torch.save(state | {"step": step, "rows": rows, "seconds": seconds}, temporary)
-
-
-def _resume(folder, identity, nets, optimiser, scaler) -> tuple[int, list[dict], float]:
-    """(first step, history rows, seconds so far): those of the checkpoint, if it is one of this very run."""
-    path = folder / "checkpoint.pt"
-    if not path.is_file():
-        return 0, [], 0.0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["identity"] != identity:
-        return 0, [], 0.0
-    nets.load_state_dict(state["nets"])
-    optimiser.load_state_dict(state["optimiser"])
-    scaler.load_state_dict(state["scaler"])
-    return state["step"], state["rows"], state["seconds"]
-
-
-def _write_history(folder: Path, rows: list[dict]) -> None:
-    lines = [",".join(rows[0])] + [",".join(f"{value:.6g}" for value in row.values()) for row in rows]
-    files.write_text(folder / "history.csv", "\n".join(lines) + "\n")

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from aa_utils import augment, backbones, inter_domain, sampling, train
+from aa_utils import augment, backbones, checkpoint, inter_domain, sampling, train
 from aa_utils.errors import InputError
 from aa_utils.images import ImageSet
 
@@ -109,6 +109,10 @@ def test_a_finished_seed_is_not_trained_again(tmp_path, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
     monkeypatch.setattr(train, "_step", real)
     adapt(tmp_path, replace(RECIPE, lr=0.01))  # another lr is another run
+    before = json.loads((tmp_path / "config.json").read_text())["identity"]
+    monkeypatch.setattr(checkpoint.files, "sha256", lambda path: "edited")
+    adapt(tmp_path, replace(RECIPE, lr=0.01))  # edited code too
+    assert json.loads((tmp_path / "config.json").read_text())["identity"] != before
     assert json.loads((tmp_path / "config.json").read_text())["recipe"]["lr"] == 0.01
 
 

@@ -1,0 +1,68 @@
+"""What a training run leaves behind to be found again: its identity, the checkpoint on the way, the history at the end."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from aa_utils import files
+from aa_utils.seeds import stable_hash
+
+CODE = ("train", "augment", "sampling", "backbones")  # modules of this package that decide a result besides the method's own
+
+
+def identity_of(method, config, classifier, streams, recipe, seed) -> str:
+    """What decides the result: code, settings, first weights and data (a sample of the pixels). How often to log or save does not.
+
+    Code counts, so that a loss that was edited is trained again instead of reading what the old one gave.
+    """
+    settings = {name: value for name, value in asdict(recipe).items() if name not in ("log_every", "checkpoint_every")}
+    parts: list[object] = [method.__name__, sorted(asdict(config).items()), sorted(settings.items()), seed, torch.__version__]
+    parts += [files.sha256(path) for path in (Path(method.__file__), *(Path(__file__).with_name(f"{name}.py") for name in CODE))]
+    for tensor in classifier.state_dict().values():
+        parts.append(_digest(tensor))
+    for s in streams:
+        sample = s.pixels[:: max(1, len(s.pixels) // 1000)]
+        parts += [s.name, s.size, s.views, s.balanced, len(s.pixels), _digest(sample), None if s.labels is None else _digest(s.labels)]
+    return f"{stable_hash(*parts):016x}"
+
+
+def _digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()).hexdigest()
+
+
+def finished(folder: Path) -> str | None:
+    """The identity of the run whose result stands in `folder`; None if there is no whole result."""
+    if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
+        return None
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("identity")
+
+
+def save(folder, identity, nets, optimiser, scaler, step, rows, seconds) -> None:
+    """Write all that the run needs to go on after `step` steps, atomically."""
+    state = {"identity": identity, "nets": nets.state_dict(), "optimiser": optimiser.state_dict(), "scaler": scaler.state_dict()}
+    with files.atomic(folder / "checkpoint.pt") as temporary:
+        torch.save(state | {"step": step, "rows": rows, "seconds": seconds}, temporary)
+
+
+def resume(folder, identity, nets, optimiser, scaler) -> tuple[int, list[dict], float]:
+    """(first step, history rows, seconds so far): those of the checkpoint, if it is one of this very run."""
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return 0, [], 0.0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["identity"] != identity:
+        return 0, [], 0.0
+    nets.load_state_dict(state["nets"])
+    optimiser.load_state_dict(state["optimiser"])
+    scaler.load_state_dict(state["scaler"])
+    return state["step"], state["rows"], state["seconds"]
+
+
+def write_history(folder: Path, rows: list[dict]) -> None:
+    """Write history.csv: step, lr, each term's mean since the row before, images a second."""
+    lines = [",".join(rows[0])] + [",".join(f"{value:.6g}" for value in row.values()) for row in rows]
+    files.write_text(folder / "history.csv", "\n".join(lines) + "\n")
