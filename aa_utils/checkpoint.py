@@ -11,7 +11,7 @@ from torch import Tensor
 from aa_utils import files
 from aa_utils.seeds import stable_hash
 
-CODE = ("train", "augment", "sampling", "backbones")  # modules of this package that decide a result besides the method's own
+CODE = ("train", "optimise", "augment", "sampling", "backbones")  # modules of this package that decide a result besides the method's own
 
 
 def identity_of(method, config, classifier, streams, recipe, seed) -> str:
@@ -26,7 +26,8 @@ def identity_of(method, config, classifier, streams, recipe, seed) -> str:
         parts.append(_digest(tensor))
     for s in streams:
         sample = s.pixels[:: max(1, len(s.pixels) // 1000)]
-        parts += [s.name, s.size, s.views, s.balanced, len(s.pixels), _digest(sample), None if s.labels is None else _digest(s.labels)]
+        parts += [s.name, s.size, s.views, s.balanced, s.order, len(s.pixels), _digest(sample)]
+        parts += [None if tensor is None else _digest(tensor) for tensor in (s.labels, s.rows)]
     return f"{stable_hash(*parts):016x}"
 
 

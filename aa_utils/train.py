@@ -4,7 +4,6 @@ All randomness of step k is seeded by (seed, k): batch indices, augmentation, dr
 to the same weights bit for bit, for there is no state of a generator to restore.
 """
 
-import copy
 import math
 import os
 import time
@@ -17,7 +16,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from aa_utils import augment, backbones, checkpoint, sampling
+from aa_utils import augment, backbones, checkpoint, optimise, sampling
 from aa_utils.errors import InputError
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
@@ -29,7 +28,6 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "fixmatch": lambda p: math.cos(7 * math.pi * p / 16),  # Sohn et al. 2020, section 2.4: ends at 0.195
     "inverse": lambda p: (1 + 10 * p) ** -0.75,  # Ganin et al. 2016, section 5.2.2: mu_p
 }
-OPTIMIZERS = ("sgd", "adamw")
 AMP = ("off", "bf16", "fp16")
 
 
@@ -39,7 +37,7 @@ class Recipe:
 
     steps: int
     batch_size: int = 32  # of the labelled stream
-    optimizer: str = "sgd"  # nesterov momentum 0.9, or adamw
+    optimizer: str = "sgd"  # nesterov momentum 0.9; adam, whose weight decay is an L2 penalty; adamw, whose is decoupled
     lr: float = 0.01
     backbone_lr: float = 1.0  # factor on lr for the backbone: 0.1 is usual for pretrained weights
     weight_decay: float = 1e-3  # not on biases and normalisation weights
@@ -52,7 +50,7 @@ class Recipe:
     checkpoint_every: int = 500  # steps between checkpoints, at least: they are written with a row of history.csv
 
     def __post_init__(self):
-        for name, allowed in (("optimizer", OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
+        for name, allowed in (("optimizer", optimise.OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
@@ -71,7 +69,8 @@ class Stream:
     """Images that a batch draws from.
 
     `views` maps the tensor's name in the batch to an augmentation, e.g. {"x_u_weak": "weak", "x_u_strong": "strong"}: two views of the same
-    images. With `labels` (N,) the batch also holds `y_<name>`; `balanced` draws every class equally often.
+    images. With `labels` (N,) the batch also holds `y_<name>`; `balanced` draws every class equally often. `rows` (M,): draw from these
+    images alone, repeats allowed. Streams of one `order` and as many rows are drawn side by side: row k of one with row k of the other.
     """
 
     name: str
@@ -80,6 +79,8 @@ class Stream:
     size: int
     views: dict[str, str]
     balanced: bool = False
+    rows: Tensor | None = None
+    order: str = ""  # its name, if nothing is said
 
 
 def fit(
@@ -116,11 +117,17 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
         nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device).train()
         decay = getattr(config, "ema", 0.0)
         if decay:
-            nets["average"] = Average(classifier)
-        optimiser = _optimiser(nets, recipe, getattr(config, "lr_factors", {}))
+            nets["average"] = optimise.Average(classifier)
+        optimiser = optimise.optimiser(nets, recipe, getattr(config, "lr_factors", {}))
         scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
         first, rows, seconds = checkpoint.resume(folder, identity, nets, optimiser, scaler)
         streams = [_placed(stream, device) for stream in streams]
+        step_of, refresh = getattr(method, "step", _single_step(method)), getattr(method, "refresh", None)
+        kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
+
+        def update(*parts: optimise.Part) -> None:
+            optimise.update(parts, optimiser, scaler, recipe.clip)
+
         saved, pending, started, since = first, [], time.perf_counter(), time.perf_counter()
         for step in progress(range(first, recipe.steps), what=f"{method.__name__.rpartition('.')[2]} seed {seed}", unit="step"):
             p = step / recipe.steps
@@ -128,12 +135,17 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["factor"]
             torch.manual_seed(stable_hash("step", seed, step))
-            pending.append(_step(method, config, nets, _batch(streams, seed, step, recipe.flip), p, optimiser, scaler, recipe))
+            if refresh:
+                streams = refresh(nets, streams, step, recipe.steps, config)
+            batch = _batch(streams, seed, step, recipe.flip)
+            with torch.autocast(device.type, kind, enabled=kind is not None):
+                terms = step_of(nets, batch, p, config, update)
+            pending.append({name: value.detach() for name, value in terms.items()})
             if decay:
                 nets["average"].update(classifier, decay, step)
             done = step + 1
             if done % recipe.log_every == 0 or done == recipe.steps:
-                rate = len(pending) * sum(stream.size for stream, _ in streams) / (time.perf_counter() - since)
+                rate = len(pending) * sum(stream.size for stream in streams) / (time.perf_counter() - since)
                 rows.append({"step": done, "lr": lr, **_means(pending, done), "images_per_second": round(rate, 1)})
                 pending, since = [], time.perf_counter()
                 if done - saved >= recipe.checkpoint_every and done < recipe.steps:
@@ -142,50 +154,29 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
     return nets, rows, seconds + time.perf_counter() - started
 
 
-def _step(method, config, nets, batch, p, optimiser, scaler, recipe) -> dict[str, Tensor]:
-    """One update: the sum of the method's terms, one backward, one optimiser step.
+def _single_step(method: ModuleType):
+    """The step of a method that brings none: the sum of its loss terms, one backward, one update of all weights."""
 
-    A method that needs several backwards a batch (MCD, SymNets) brings its own `step` and is called here instead.
-    """
-    kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
-    with torch.autocast(torch.device(recipe.device).type, kind, enabled=kind is not None):
+    def step(nets, batch, p, config, update):
         terms = method.losses(nets, batch, p, config)
-    # A name that starts with `share_` is a quantity to watch, not a loss.
-    total = sum(value for name, value in terms.items() if not name.startswith("share_"))
-    optimiser.zero_grad(set_to_none=True)
-    scaler.scale(total).backward()
-    if recipe.clip:
-        scaler.unscale_(optimiser)
-        torch.nn.utils.clip_grad_norm_([q for group in optimiser.param_groups for q in group["params"]], recipe.clip)
-    scaler.step(optimiser)
-    scaler.update()
-    return {name: value.detach() for name, value in terms.items()}
+        # A name that starts with `share_` is a quantity to watch, not a loss.
+        update((sum(value for name, value in terms.items() if not name.startswith("share_")), nets.parameters()))
+        return terms
+
+    return step
 
 
-class Average(nn.Module):
-    """Exponential moving average of a network's weights; buffers (BatchNorm statistics) are copied."""
-
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self.module = copy.deepcopy(net).requires_grad_(False).eval()
-
-    @torch.no_grad()
-    def update(self, net: nn.Module, decay: float, step: int) -> None:
-        """average <- d average + (1 - d) net, d = min(decay, (1 + step) / (10 + step)): the start-up rule of TensorFlow's averages."""
-        d = min(decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.module.parameters()), [q.detach() for q in net.parameters()], 1 - d)
-        for mine, its in zip(self.module.buffers(), net.buffers(), strict=True):
-            mine.copy_(its)
-
-
-def _batch(streams: list[tuple[Stream, list[Tensor]]], seed: int, step: int, flip: bool) -> dict[str, Tensor]:
+def _batch(streams: list[Stream], seed: int, step: int, flip: bool) -> dict[str, Tensor]:
     batch = {}
-    for stream, members in streams:
-        order = ("order", seed, stream.name)
+    for stream in streams:
+        order = ("order", seed, stream.order or stream.name)
         if stream.balanced:
+            members = sampling.by_class(stream.labels if stream.rows is None else stream.labels[stream.rows])
             index = sampling.balanced(members, stream.size, step, order)
         else:
-            index = sampling.shuffled(len(stream.pixels), stream.size, step, order)
+            index = sampling.shuffled(len(stream.pixels if stream.rows is None else stream.rows), stream.size, step, order)
+        if stream.rows is not None:
+            index = stream.rows[index]
         pixels = stream.pixels[index.to(stream.pixels.device)]
         for name, kind in stream.views.items():
             batch[name] = augment.view(pixels, kind, flip)
@@ -194,30 +185,11 @@ def _batch(streams: list[tuple[Stream, list[Tensor]]], seed: int, step: int, fli
     return batch
 
 
-def _placed(stream: Stream, device: torch.device) -> tuple[Stream, list[Tensor]]:
-    """The stream with its pixels on the device (uint8: a few GB at most), and the indices of each class where batches are balanced."""
+def _placed(stream: Stream, device: torch.device) -> Stream:
+    """The stream with its pixels on the device (uint8: a few GB at most)."""
     if not len(stream.pixels):
         raise InputError(f"stream '{stream.name}' has no images to train on")
-    return replace(stream, pixels=stream.pixels.to(device)), sampling.by_class(stream.labels) if stream.balanced else []
-
-
-def _optimiser(nets: nn.ModuleDict, recipe: Recipe, factors: dict[str, float]) -> torch.optim.Optimizer:
-    """Groups by (lr factor, decay or none): backbone at `backbone_lr`, networks in `factors` at that many times it, the rest at 1."""
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for name, weight in nets.named_parameters():
-        if weight.requires_grad:
-            network = name.partition(".")[0]
-            factor = recipe.backbone_lr if name.startswith("classifier.backbone.") else 1.0
-            if network in factors:
-                factor = recipe.backbone_lr * factors[network]
-            groups.setdefault((factor, weight.ndim > 1), []).append(weight)
-    listed = [
-        {"params": weights, "factor": factor, "weight_decay": recipe.weight_decay if decays else 0.0}
-        for (factor, decays), weights in groups.items()
-    ]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(listed, lr=recipe.lr)
-    return torch.optim.SGD(listed, lr=recipe.lr, momentum=0.9, nesterov=True)
+    return replace(stream, pixels=stream.pixels.to(device))
 
 
 def _means(pending: list[dict[str, Tensor]], done: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from aa_utils import augment, backbones, checkpoint, inter_domain, sampling, train
+from aa_utils import augment, backbones, checkpoint, inter_domain, optimise, sampling, train
 from aa_utils.errors import InputError
 from aa_utils.images import ImageSet
 
@@ -47,7 +47,7 @@ def test_schedules(name, expected):
 def test_groups_leave_norms_and_biases_undecayed():
     nets = nn.ModuleDict({"classifier": backbones.build(num_classes=3, bottleneck=4, **ARCHITECTURE), "discriminator": nn.Linear(4, 1)})
     recipe = replace(RECIPE, backbone_lr=0.1)
-    groups = train._optimiser(nets, recipe, {"discriminator": 20.0}).param_groups
+    groups = optimise.optimiser(nets, recipe, {"discriminator": 20.0}).param_groups
     by_weight = {id(weight): group for group in groups for weight in group["params"]}
     assert len(by_weight) == len(list(nets.parameters()))
     for name, weight in nets.named_parameters():
@@ -59,7 +59,7 @@ def test_groups_leave_norms_and_biases_undecayed():
 
 def test_average_follows_weights_and_copies_statistics():
     net = nn.BatchNorm1d(2)
-    average = train.Average(net)
+    average = optimise.Average(net)
     nn.init.constant_(net.weight, 3.0)
     net.running_mean.fill_(5.0)
     average.update(net, 0.999, step=0)
@@ -75,7 +75,7 @@ class Killed(Exception):
 
 def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
     adapt(tmp_path / "whole")
-    real, calls = train._step, []
+    real, calls = train._batch, []
 
     def killed(*arguments):
         calls.append(1)
@@ -83,11 +83,11 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
             raise Killed
         return real(*arguments)
 
-    monkeypatch.setattr(train, "_step", killed)
+    monkeypatch.setattr(train, "_batch", killed)
     with pytest.raises(Killed):
         adapt(tmp_path / "halves")
     assert (tmp_path / "halves/checkpoint.pt").exists()
-    monkeypatch.setattr(train, "_step", real)
+    monkeypatch.setattr(train, "_batch", real)
     torch.manual_seed(99)  # whatever state the next process is in
     adapt(tmp_path / "halves")
     whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
@@ -103,11 +103,11 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
 
 def test_a_finished_seed_is_not_trained_again(tmp_path, monkeypatch):
     first = adapt(tmp_path)
-    real = train._step
-    monkeypatch.setattr(train, "_step", lambda *_: pytest.fail("trained again"))
+    real = train._batch
+    monkeypatch.setattr(train, "_batch", lambda *_: pytest.fail("trained again"))
     again = adapt(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
-    monkeypatch.setattr(train, "_step", real)
+    monkeypatch.setattr(train, "_batch", real)
     adapt(tmp_path, replace(RECIPE, lr=0.01))  # another lr is another run
     before = json.loads((tmp_path / "config.json").read_text())["identity"]
     monkeypatch.setattr(checkpoint.files, "sha256", lambda path: "edited")

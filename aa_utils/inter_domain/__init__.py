@@ -6,7 +6,11 @@ A method module has
 - `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
 - `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up. `batch` holds `x_s` and `x_t`
   (float (B, 3, S, S) in [0, 1]) and `y_s` (int64); `progress` is p in [0, 1). A name that starts with `share_` is only recorded.
-- `uses_target` = False, if it never looks at the target.
+- `uses_target` = False, if it never looks at the target;
+- `step(nets, batch, progress, config, update) -> dict[str, Tensor]` instead of `losses`, if one sum of losses for all weights is not the
+  method: it calls `update((loss, weights), ...)`, once or several times a batch; each loss trains its weights and no others;
+- `refresh(nets, streams, step, steps, config) -> list[Stream]`, if what is drawn changes on the way (pairs, pseudo-labels). It is called
+  before every batch. What it must remember lies in buffers of its `networks`, so that a checkpoint holds it.
 """
 
 import sys

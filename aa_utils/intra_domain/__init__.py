@@ -6,7 +6,8 @@ A method module has
 - `streams(labelled, unlabelled, config, batch_size) -> list[train.Stream]`: what a batch draws, and its views;
 - `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
 - `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up; a name that starts with
-  `share_` is only recorded.
+  `share_` is only recorded;
+- `step` and `refresh`, as in stage 3, where it needs them.
 """
 
 import sys
