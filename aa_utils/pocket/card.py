@@ -37,7 +37,7 @@ CARDS = {
         "pocket-diffusion",
         "A text-to-image latent diffusion model of pocket size, the same stack as Stable Diffusion 1.",
         "diffusers.StableDiffusionPipeline",
-        ("clip", "autoencoder", "unet", "unet-character"),
+        ("clip", "autoencoder", "unet"),
         DRAWS,
         KNOWS + " Small and blurred characters are its weakest.",
     ),

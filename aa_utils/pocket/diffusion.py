@@ -14,11 +14,16 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 DROP_CAPTION = 0.1
+HEADS = 4  # of every attention, of 16 and 32 channels each; diffusers' `attention_head_dim` means their number, not their width
 SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
 def model(text_width: int) -> UNet2DConditionModel:
-    """An untrained U-Net on 4x8x8 latents: two levels of 64 and 128 channels, attending to the caption at both."""
+    """An untrained U-Net on 4x8x8 latents: two levels of 64 and 128 channels, attending to the caption at both.
+
+    The caption, pooled by attention, is also added to the time embedding and so reaches every block, as in DeepFloyd IF: by
+    cross-attention alone a small network is slow to learn which character a caption names.
+    """
     net = UNet2DConditionModel(
         sample_size=8,
         in_channels=4,
@@ -28,23 +33,13 @@ def model(text_width: int) -> UNet2DConditionModel:
         down_block_types=("CrossAttnDownBlock2D",) * 2,
         up_block_types=("CrossAttnUpBlock2D",) * 2,
         cross_attention_dim=text_width,
-        attention_head_dim=32,
+        attention_head_dim=HEADS,
         norm_num_groups=16,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=HEADS,
     )
     net.set_attn_processor(AttnProcessor())  # on the CPU the backward pass of fused attention has no fast bfloat16 kernel
     return net
-
-
-def with_pooled_text(net: UNet2DConditionModel) -> UNet2DConditionModel:
-    """`net` with the caption, pooled by attention, also added to the time embedding: it then reaches every block, as in DeepFloyd IF.
-
-    Cross-attention alone was slow to learn which character a caption names. The new part starts at zero, so nothing changes at first.
-    """
-    wider = UNet2DConditionModel.from_config(net.config, addition_embed_type="text", addition_embed_type_num_heads=4)
-    wider.load_state_dict(net.state_dict(), strict=False)
-    nn.init.zeros_(wider.add_embedding.norm2.weight)
-    wider.set_attn_processor(AttnProcessor())
-    return wider
 
 
 def text_encoder(clip: CLIPModel) -> CLIPTextModel:
@@ -54,39 +49,37 @@ def text_encoder(clip: CLIPModel) -> CLIPTextModel:
     return encoder.eval().requires_grad_(False)
 
 
-def timesteps(n: int, generator: torch.Generator, spread: float = 0.0) -> Tensor:
-    """`n` training times in 0..999: uniform, or with `spread` > 0 logit-normal around 500 (Esser et al. 2024, arXiv 2403.03206).
+def timesteps(n: int, generator: torch.Generator) -> Tensor:
+    """`n` training times in 0..999, logit-normal around 500 (Esser et al. 2024, arXiv 2403.03206).
 
     Which character a picture shows is decided between 300 and 700: there a wrong caption raises the loss by up to a tenth, at 100 by a
     hundredth.
     """
-    if not spread:
-        return torch.randint(1000, (n,), generator=generator)
-    return (1000 * torch.sigmoid(spread * torch.randn(n, generator=generator))).long().clamp(0, 999)
+    return (1000 * torch.sigmoid(torch.randn(n, generator=generator))).long().clamp(0, 999)
 
 
 def denoising(
     net: nn.Module,
     encoder: CLIPTextModel,
     latents: Callable[[], Tensor],
+    weights: Tensor,
     ids: Tensor,
     empty: Tensor,
     batch: int,
     device: str = "cpu",
-    spread: float = 0.0,
 ):
-    """The loss of one step as `aa_utils.pocket.fit` wants it; `spread` is that of `timesteps`.
+    """The loss of one step as `aa_utils.pocket.fit` wants it.
 
-    `latents()` are scaled (n, 4, 8, 8), `ids` their captions (n, LENGTH), `empty` (LENGTH,) the empty one.
+    `latents()` are scaled (n, 4, 8, 8), `weights` (n,) how often each is drawn, `ids` their captions (n, LENGTH), `empty` (LENGTH,) the
+    empty one.
     """
     schedule = DDPMScheduler(**SCHEDULE)
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
-        known = latents()
-        rows = torch.randint(len(known), (batch,), generator=generator)
-        z = known[rows]
+        rows = torch.multinomial(weights, batch, replacement=True, generator=generator)
+        z = latents()[rows]
         noise = torch.randn(z.shape, generator=generator)
-        t = timesteps(batch, generator, spread)
+        t = timesteps(batch, generator)
         dropped = torch.rand(batch, generator=generator) < DROP_CAPTION
         texts = torch.where(dropped[:, None], empty, ids[rows])
         with torch.no_grad():
