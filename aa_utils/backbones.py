@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from aa_utils import files
@@ -20,15 +21,29 @@ HALF = (0.5, 0.5, 0.5)
 @register_model
 def pocket_resnet(pretrained: bool = False, **kwargs) -> ResNet:
     """A ResNet for 32 px: four stages of one basic block, 16 to 128 channels, 16x16 to 2x2; 0.3 M weights, 4 M multiply-adds an image."""
-    if pretrained:
-        raise InputError("pocket_resnet has no pretrained weights; set pretrained=False")
-    for name in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
-        kwargs.pop(name, None)
+    _only_from_scratch("pocket_resnet", pretrained, kwargs)
     shape = {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128), "stem_type": "deep", "stem_width": 8, "zero_init_last": False}
     net = ResNet(BasicBlock, **(shape | kwargs))
     net.maxpool = nn.Identity()  # 32 px are too few to halve them twice before the first block
     net.pretrained_cfg = {"mean": HALF, "std": HALF}
     return net
+
+
+@register_model
+def pocket_vit(pretrained: bool = False, **kwargs) -> VisionTransformer:
+    """A ViT for 32 px: 64 patches of 4 px and a class token, 4 blocks of width 96, 4 heads; 0.5 M weights, 32 M multiply-adds an image."""
+    _only_from_scratch("pocket_vit", pretrained, kwargs)
+    shape = {"img_size": 32, "patch_size": 4, "embed_dim": 96, "depth": 4, "num_heads": 4}
+    net = VisionTransformer(**(shape | kwargs))
+    net.pretrained_cfg = {"mean": HALF, "std": HALF}
+    return net
+
+
+def _only_from_scratch(name: str, pretrained: bool, kwargs: dict) -> None:
+    if pretrained:
+        raise InputError(f"{name} has no pretrained weights; set pretrained=False")
+    for key in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
+        kwargs.pop(key, None)
 
 
 class Classifier(nn.Module):
@@ -66,7 +81,7 @@ class Classifier(nn.Module):
 
 
 def build(backbone: str, num_classes: int, bottleneck: int = 0, pretrained: bool = False, **kwargs) -> Classifier:
-    """A classifier on any timm model (`timm.list_models()`) or `pocket_resnet`; weights not pretrained come from the current random state.
+    """A classifier on any timm model (`timm.list_models()`) or `pocket_resnet`, `pocket_vit`; weights not pretrained are drawn at random.
 
     `kwargs` go to the timm model (for example `img_size` of a ViT). Errors: InputError for an unknown backbone or weights out of reach.
     """
