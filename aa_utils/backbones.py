@@ -1,7 +1,8 @@
-"""Classifiers: a timm backbone, an optional bottleneck, a linear head; saved as `model.safetensors` + `config.json`."""
+"""Classifiers: a timm backbone, an optional bottleneck, a head; saved as `model.safetensors` + `config.json`."""
 
 import difflib
 import json
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -12,7 +13,7 @@ from timm.models.resnet import BasicBlock, ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from aa_utils import files
+from aa_utils import files, lenet  # noqa: F401  (lenet: importing it registers its networks with timm)
 from aa_utils.errors import InputError
 
 HALF = (0.5, 0.5, 0.5)
@@ -49,17 +50,20 @@ def _only_from_scratch(name: str, pretrained: bool, kwargs: dict) -> None:
 class Classifier(nn.Module):
     """Backbone (timm, no head) + optional bottleneck (Linear, BatchNorm, ReLU; as in DANN's ResNet recipe) + linear head.
 
+    A backbone with `make_head(num_classes)` brings its own head instead, of any depth; it takes no bottleneck.
     It takes float images (N, 3, H, W) in [0, 1] and normalises them itself, so that source and target cannot be normalised differently.
     """
 
     def __init__(self, backbone: str, num_classes: int, bottleneck: int = 0, pretrained: bool = False, **kwargs):
         super().__init__()
         self.backbone = _backbone(backbone, pretrained, kwargs)
+        if bottleneck and hasattr(self.backbone, "make_head"):
+            raise InputError(f"bottleneck is {bottleneck}, but {backbone} brings its own head; set bottleneck=0")
         self.width = bottleneck or self.backbone.num_features
         self.bottleneck = nn.Identity()
         if bottleneck:
             self.bottleneck = nn.Sequential(nn.Linear(self.backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
-        self.head = nn.Linear(self.width, num_classes)
+        self.head = getattr(self.backbone, "make_head", partial(nn.Linear, self.width))(num_classes)
         normalisation = {name: list(self.backbone.pretrained_cfg.get(name) or HALF) for name in ("mean", "std")}
         self.config = {"backbone": backbone, "kwargs": kwargs, "bottleneck": bottleneck, "num_classes": num_classes} | normalisation
         self.register_buffer("mean", torch.tensor(normalisation["mean"]).view(1, 3, 1, 1), persistent=False)
@@ -77,11 +81,18 @@ class Classifier(nn.Module):
 
     def reset_head(self) -> None:
         """Draw new weights for the head from the current random state."""
-        self.head.reset_parameters()
+        reset(self.head)
+
+
+def reset(net: nn.Module) -> None:
+    """Draw new weights for every layer of `net`, as it draws them when it is made, from the current random state."""
+    for layer in net.modules():
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
 
 
 def build(backbone: str, num_classes: int, bottleneck: int = 0, pretrained: bool = False, **kwargs) -> Classifier:
-    """A classifier on any timm model (`timm.list_models()`) or `pocket_resnet`, `pocket_vit`; weights not pretrained are drawn at random.
+    """A classifier on any timm model, `pocket_resnet` and `pocket_vit` among them; weights not pretrained come from the random state.
 
     `kwargs` go to the timm model (for example `img_size` of a ViT). Errors: InputError for an unknown backbone or weights out of reach.
     """
