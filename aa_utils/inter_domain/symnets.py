@@ -20,8 +20,8 @@ nothing from G's. Logarithms of sums are log-sum-exps, so no probability of 0 ne
 Source and target go through the network one after the other, as in both codes: BatchNorm normalises each by its own statistics, and the
 running ones are a mixture of both. C_t is the classifier's head, which is saved and predicts: it takes no label to say so, whereas the
 authors report the better of C_s and C_t on the target's labels, at the best epoch (on VisDA-17 version 2 reports C_t).
-Values at uniform logits, where a run begins: heads 2 ln K + 2 ln 2 (version 2: 2 ln K + ln 2K + ln 2), category confusion ln 2K, domain
-confusion ln 2, entropy ln K. Authors' recipe: batches of 128 + 128, sgd, lr 0.01 with `inverse` schedule, backbone_lr 0.1, weight decay
+At uniform logits, near which a run begins: heads 2 ln K + 2 ln 2 (version 2: 2 ln K + ln 2K + ln 2), category confusion ln 2K, domain
+confusion ln 2, entropy ln K. Authors' recipe: batches of 128 + 128, sgd, lr 0.01 with schedule `inverse`, backbone_lr 0.1, weight decay
 1e-4.
 """
 
@@ -34,6 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aa_utils import backbones
 from aa_utils.errors import InputError
 
 
@@ -58,9 +59,7 @@ def coefficient(progress: float, config: Config) -> float:
 def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
     """C_s: a head like the classifier's own, C_t, with weights of its own."""
     source_head = copy.deepcopy(classifier.head)
-    for module in source_head.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+    backbones.reset(source_head)
     return {"source_head": source_head}
 
 
