@@ -1,5 +1,6 @@
 """Classifiers: a timm backbone, an optional bottleneck, a head; saved as `model.safetensors` + `config.json`."""
 
+import copy
 import difflib
 import json
 from functools import partial
@@ -50,11 +51,12 @@ def _only_from_scratch(name: str, pretrained: bool, kwargs: dict) -> None:
 class Classifier(nn.Module):
     """Backbone (timm, no head) + optional bottleneck (Linear, BatchNorm, ReLU; as in DANN's ResNet recipe) + linear head.
 
-    A backbone with `make_head(num_classes)` brings its own head instead, of any depth; it takes no bottleneck.
+    A backbone with `make_head(num_classes)` brings its own head instead, of any depth; it takes no bottleneck. `heads` > 1: as many heads
+    of that kind, whose logits are averaged (`joined`).
     It takes float images (N, 3, H, W) in [0, 1] and normalises them itself, so that source and target cannot be normalised differently.
     """
 
-    def __init__(self, backbone: str, num_classes: int, bottleneck: int = 0, pretrained: bool = False, **kwargs):
+    def __init__(self, backbone: str, num_classes: int, bottleneck: int = 0, pretrained: bool = False, heads: int = 1, **kwargs):
         super().__init__()
         self.backbone = _backbone(backbone, pretrained, kwargs)
         if bottleneck and hasattr(self.backbone, "make_head"):
@@ -63,9 +65,12 @@ class Classifier(nn.Module):
         self.bottleneck = nn.Identity()
         if bottleneck:
             self.bottleneck = nn.Sequential(nn.Linear(self.backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
-        self.head = getattr(self.backbone, "make_head", partial(nn.Linear, self.width))(num_classes)
+        make_head = getattr(self.backbone, "make_head", partial(nn.Linear, self.width))
+        self.head = make_head(num_classes) if heads == 1 else Heads(make_head(num_classes) for _ in range(heads))
         normalisation = {name: list(self.backbone.pretrained_cfg.get(name) or HALF) for name in ("mean", "std")}
         self.config = {"backbone": backbone, "kwargs": kwargs, "bottleneck": bottleneck, "num_classes": num_classes} | normalisation
+        if heads > 1:
+            self.config["heads"] = heads
         self.register_buffer("mean", torch.tensor(normalisation["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(normalisation["std"]).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # a sixth faster on CPU, more with tensor cores; the values are the same to rounding
@@ -82,6 +87,22 @@ class Classifier(nn.Module):
     def reset_head(self) -> None:
         """Draw new weights for the head from the current random state."""
         reset(self.head)
+
+
+class Heads(nn.ModuleList):
+    """Several heads as one: the mean of their logits, which names the same classes as the sum."""
+
+    def forward(self, f: Tensor) -> Tensor:
+        """z (N, K)."""
+        return torch.stack([head(f) for head in self]).mean(0)
+
+
+def joined(classifier: Classifier, *heads: nn.Module) -> Classifier:
+    """A copy of `classifier` whose head is the mean of its own and of `heads` (of the same kind): what a method with several keeps."""
+    result = copy.deepcopy(classifier)
+    result.head = Heads([result.head, *copy.deepcopy(heads)])
+    result.config["heads"] = len(result.head)
+    return result
 
 
 def reset(net: nn.Module) -> None:
@@ -112,7 +133,8 @@ def load(folder: Path) -> tuple[Classifier, dict]:
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise InputError(f"no classifier in '{folder}': it needs model.safetensors and config.json (notebooks 30 and 40 write them)")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    classifier = build(config["backbone"], config["num_classes"], config["bottleneck"], **config["kwargs"])
+    heads = config.get("heads", 1)
+    classifier = build(config["backbone"], config["num_classes"], config["bottleneck"], heads=heads, **config["kwargs"])
     classifier.load_state_dict(load_file(folder / "model.safetensors"))
     return classifier.eval(), config
 
