@@ -1,7 +1,8 @@
 """Labels for unlabelled images from the features of a classifier that half knows them: class centres, and pairs across the domains.
 
-Class centres: Liang et al., "Do We Really Need to Access the Source Data?" (SHOT), ICML 2020, arXiv 2002.08546, section 3.2. Pairs: Xu et
-al., "CDTrans", ICLR 2022, arXiv 2109.06165, section 3.2 (two-way centre-aware labelling). No function here takes a true target label.
+Class centres: Liang et al., "Do We Really Need to Access the Source Data?" (SHOT), ICML 2020, arXiv 2002.08546, self-supervised
+pseudo-labelling. Pairs: Xu et al., "CDTrans", ICLR 2022, arXiv 2109.06165, two-way centre-aware labelling. No function here takes a true
+target label.
 """
 
 import torch
