@@ -1,12 +1,15 @@
 """Stage 3: from the labelled synthetic images to the unlabelled target. One method is one module of this folder, found by its name.
 
 A method module has
-- `Config`: a frozen dataclass of its options, each default with where it comes from. `lr_factors` (network name -> learning rate in
-  multiples of the backbone's) and `ema` (decay of averaged weights; 0 = none) are read by the training loop where a Config has them;
+- `Config`: a frozen dataclass of its options, each default with where it comes from. Where a Config has them, `lr_factors` (network name ->
+  learning rate in multiples of the backbone's) and `ema` (decay of averaged weights; 0 = none) are read by the training loop, and `mu`
+  (target images for each source image; else 1) here;
 - `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
 - `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up. `batch` holds `x_s` and `x_t`
   (float (B, 3, S, S) in [0, 1]) and `y_s` (int64); `progress` is p in [0, 1). A name that starts with `share_` is only recorded.
 - `uses_target` = False, if it never looks at the target;
+- `target_views`, if it needs other views of the target than one `x_t`: tensor's name in the batch -> view (`augment.VIEWS`), all of them of
+  the same images. They take the place of the target's view that the caller names;
 - `step(nets, batch, progress, config, update) -> dict[str, Tensor]` instead of `losses`, if one sum of losses for all weights is not the
   method: it calls `update((loss, weights), ...)`, once or several times a batch; each loss trains its weights and no others;
 - `refresh(nets, streams, step, steps, config) -> list[Stream]`, if what is drawn changes on the way (pairs, pseudo-labels). It is called
@@ -49,5 +52,6 @@ def adapt(
         classifier = backbones.build(num_classes=len(source.class_names), **architecture)
     streams = [train.Stream("s", source.pixels, source.labels, recipe.batch_size, {"x_s": augment[0]})]
     if getattr(module, "uses_target", True):
-        streams.append(train.Stream("t", target.pixels, None, recipe.batch_size, {"x_t": augment[1]}))
+        views = getattr(module, "target_views", {"x_t": augment[1]})
+        streams.append(train.Stream("t", target.pixels, None, getattr(config, "mu", 1) * recipe.batch_size, views))
     return train.fit(module, config, classifier, streams, recipe, seed, folder, source.class_names)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aa_utils import consistency
 from aa_utils.images import ImageSet
 from aa_utils.train import Stream
 
@@ -47,7 +48,5 @@ def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, confi
     """{"labelled", "unlabelled"} and, to watch, the share of unlabelled images over the threshold."""
     parts = [batch["x_l"], batch["x_u_weak"], batch["x_u_strong"]]
     z_l, z_weak, z_strong = nets["classifier"](torch.cat(parts)).split([len(part) for part in parts])
-    confidence, pseudo = z_weak.detach().float().softmax(1).max(1)
-    mask = (confidence >= config.threshold).float()
-    unlabelled = (F.cross_entropy(z_strong, pseudo, reduction="none") * mask).mean()
+    unlabelled, mask, _ = consistency.masked(z_weak, z_strong, config.threshold)
     return {"labelled": F.cross_entropy(z_l, batch["y_l"]), "unlabelled": config.weight * unlabelled, "share_confident": mask.mean()}

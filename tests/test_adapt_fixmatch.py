@@ -1,0 +1,153 @@
+"""FixMatch between domains: its loss by explicit loops, the views and sizes it is given, and that it shares the refinement's term."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_methods import linear_classifier, log_softmax, value
+from test_train import ARCHITECTURE, RECIPE, Killed, picture_set
+from torch import nn
+
+from aa_utils import backbones, consistency, inter_domain, methods, train
+from aa_utils.errors import InputError
+from aa_utils.inter_domain import fixmatch
+from aa_utils.intra_domain import fixmatch as refinement
+
+
+def batch_of(n_s=2, n_t=6, side=1):
+    x = {name: torch.randn(n, 3, side, side) for name, n in (("x_s", n_s), ("x_t_weak", n_t), ("x_t_strong", n_t))}
+    return x | {"y_s": torch.tensor([2, 0][:n_s])}
+
+
+def test_loss_by_hand():
+    torch.manual_seed(0)
+    net, batch = linear_classifier(3 * torch.randn(3, 2)), batch_of()
+    got = fixmatch.losses({"classifier": net}, batch, 0.0, fixmatch.Config(mu=3, threshold=0.8, weight=0.5))
+    expected = -sum(log_softmax(net(batch["x_s"])[i].tolist())[label] for i, label in enumerate([2, 0])) / 2
+    assert value(got["classification"]) == pytest.approx(expected, rel=1e-5)
+    total, over, named = 0.0, 0, set()
+    for weak, strong in zip(net(batch["x_t_weak"]).tolist(), net(batch["x_t_strong"]).tolist(), strict=True):
+        q = [math.exp(v) for v in log_softmax(weak)]
+        if max(q) >= 0.8:
+            over += 1
+            named.add(q.index(max(q)))
+            total -= log_softmax(strong)[q.index(max(q))]
+    assert 0 < over < 6, "the test must have images on both sides of the threshold"
+    assert value(got["consistency"]) == pytest.approx(0.5 * total / 6, rel=1e-5), "divided by all target images"
+    assert value(got["share_confident"]) == pytest.approx(over / 6)
+    assert value(got["share_classes"]) == pytest.approx(len(named) / 3)
+
+
+def test_the_term_is_the_refinements():
+    torch.manual_seed(0)
+    net, batch = linear_classifier(3 * torch.randn(3, 2)), batch_of()
+    between = fixmatch.losses({"classifier": net}, batch, 0.0, fixmatch.Config(threshold=0.8))
+    renamed = {"x_l": batch["x_s"], "y_l": batch["y_s"], "x_u_weak": batch["x_t_weak"], "x_u_strong": batch["x_t_strong"]}
+    within = refinement.losses({"classifier": net}, renamed, 0.0, refinement.Config(threshold=0.8))
+    assert value(between["consistency"]) == value(within["unlabelled"])
+    assert value(between["classification"]) == value(within["labelled"])
+    assert value(between["share_confident"]) == value(within["share_confident"])
+
+
+@pytest.mark.parametrize(("threshold", "expected"), [(1.0, 0.0), (0.25, math.log(4))])
+def test_values_at_uniform_logits(threshold, expected):
+    loss, mask, _ = consistency.masked(torch.zeros(5, 4), torch.zeros(5, 4), threshold)
+    assert value(loss) == pytest.approx(expected)
+    assert mask.tolist() == [float(expected > 0)] * 5, "the threshold itself is enough"
+
+
+def test_weak_views_give_labels_and_take_no_gradient():
+    z_weak, z_strong = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
+    consistency.masked(z_weak, z_strong, 0.0)[0].backward()
+    assert z_weak.grad is None
+    expected = (z_strong.softmax(1) - nn.functional.one_hot(z_weak.argmax(1), 3)) / 4
+    assert torch.allclose(z_strong.grad, expected)
+
+
+def test_without_a_confident_image_only_the_source_teaches():
+    torch.manual_seed(0)
+    net, batch = linear_classifier(torch.zeros(3, 2)), batch_of()
+    got = fixmatch.losses({"classifier": net}, batch, 0.0, fixmatch.Config())
+    assert value(got["share_confident"]) == value(got["share_classes"]) == 0
+    got["consistency"].backward(retain_graph=True)
+    assert float(net.head.weight.grad.abs().sum()) == 0
+    got["classification"].backward()
+    assert float(net.head.weight.grad.abs().sum()) > 0
+
+
+def test_both_domains_are_normalised_together():
+    torch.manual_seed(0)
+    net = backbones.build(num_classes=3, **ARCHITECTURE).train()
+    fixmatch.losses({"classifier": net}, batch_of(side=32), 0.0, fixmatch.Config())
+    counters = [int(buffer) for name, buffer in net.named_buffers() if "num_batches_tracked" in name]
+    assert set(counters) == {1}
+
+
+def adapt(folder, method="fixmatch", options=None, recipe=RECIPE, augment=("weak", "weak")):
+    target = picture_set(7, labels=False, seed=1)
+    return inter_domain.adapt(picture_set(10), target, method, options or {}, ARCHITECTURE, recipe, 0, folder, augment)
+
+
+def seen_streams(monkeypatch, tmp_path, *arguments, **options):
+    class Seen(Exception):
+        pass
+
+    def fit(module, config, classifier, streams, *rest):
+        raise Seen(streams)
+
+    monkeypatch.setattr(train, "fit", fit)
+    with pytest.raises(Seen) as seen:
+        adapt(tmp_path, *arguments, **options)
+    return seen.value.args[0]
+
+
+def test_a_method_names_the_target_views_it_needs(monkeypatch, tmp_path):
+    source, target = seen_streams(monkeypatch, tmp_path, "fixmatch", {"mu": 3}, augment=("affine", "affine"))
+    assert source.views == {"x_s": "affine"}
+    assert target.views == {"x_t_weak": "weak", "x_t_strong": "strong"}
+    assert (source.size, target.size) == (4, 12)
+    assert target.labels is None
+    batch = train._batch([target], 0, 0, flip=False)
+    assert batch["x_t_weak"].shape == batch["x_t_strong"].shape == (12, 3, 32, 32)
+
+
+def test_other_methods_keep_one_view_and_one_size(monkeypatch, tmp_path):
+    _, target = seen_streams(monkeypatch, tmp_path, "dann", augment=("affine", "crop"))
+    assert (target.views, target.size) == ({"x_t": "crop"}, 4)
+    assert len(seen_streams(monkeypatch, tmp_path, "source_only")) == 1
+
+
+def test_defaults_are_tllibs():
+    config = fixmatch.Config()
+    assert (config.mu, config.threshold, config.weight, getattr(config, "ema", 0.0)) == (1, 0.9, 1.0, 0.0)
+    assert methods.configure(inter_domain, "dann", {"threshold": 0.8}) == methods.load(inter_domain, "dann").Config()
+
+
+@pytest.mark.parametrize(("wrong", "message"), [({"mu": 0}, "mu is 0"), ({"threshold": 1.5}, "a probability")])
+def test_config_refuses(wrong, message):
+    with pytest.raises(InputError, match=message):
+        fixmatch.Config(**wrong)
+
+
+def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
+    adapt(tmp_path / "whole", options={"threshold": 0.3})
+    real, calls = train._batch, []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 6:
+            raise Killed
+        return real(*arguments)
+
+    monkeypatch.setattr(train, "_batch", killed)
+    with pytest.raises(Killed):
+        adapt(tmp_path / "halves", options={"threshold": 0.3})
+    monkeypatch.setattr(train, "_batch", real)
+    torch.manual_seed(99)
+    adapt(tmp_path / "halves", options={"threshold": 0.3})
+    whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    other = adapt(tmp_path / "other", options={"threshold": 0.3}, recipe=replace(RECIPE, steps=5))
+    assert not torch.equal(whole["head.weight"], other.head.weight)
