@@ -11,7 +11,8 @@ from torch import Tensor
 from aa_utils import files
 from aa_utils.seeds import stable_hash
 
-CODE = ("train", "optimise", "augment", "sampling", "backbones")  # modules of this package that decide a result besides the method's own
+# Modules of this package that decide a result besides the method's own.
+CODE = ("train", "optimise", "augment", "sampling", "backbones", "lenet", "consistency", "labelling", "evaluate")
 
 
 def identity_of(method, config, classifier, streams, recipe, seed) -> str:

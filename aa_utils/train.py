@@ -45,11 +45,13 @@ class Recipe:
     clip: float = 0.0  # largest gradient norm; 0 = no clipping
     amp: str = "off"
     flip: bool = True  # False where left and right differ (digits, text)
-    device: str = "cpu"
+    device: str = "cpu"  # or cuda, cuda:1; auto is cuda where there is one, else cpu
     log_every: int = 20  # steps a row of history.csv averages over
     checkpoint_every: int = 500  # steps between checkpoints, at least: they are written with a row of history.csv
 
     def __post_init__(self):
+        if self.device == "auto":
+            object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
         for name, allowed in (("optimizer", optimise.OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
@@ -103,6 +105,8 @@ def fit(
         return backbones.load(folder)[0].to(recipe.device)
     nets, rows, seconds = _train(method, config, classifier, streams, recipe, seed, folder, identity)
     result = nets["average"].module if "average" in nets else nets["classifier"]
+    if hasattr(method, "result"):
+        result = method.result(nets, config)
     checkpoint.write_history(folder, rows)
     about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
     backbones.save(result, folder, class_names, **about, seconds_train=round(seconds, 3), identity=identity)
@@ -122,7 +126,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
         scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
         first, rows, seconds = checkpoint.resume(folder, identity, nets, optimiser, scaler)
         streams = [_placed(stream, device) for stream in streams]
-        step_of, refresh = getattr(method, "step", _single_step(method)), getattr(method, "refresh", None)
+        step_of, refresh = getattr(method, "step", single_step(method)), getattr(method, "refresh", None)
         kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
 
         def update(*parts: optimise.Part) -> None:
@@ -154,7 +158,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
     return nets, rows, seconds + time.perf_counter() - started
 
 
-def _single_step(method: ModuleType):
+def single_step(method: ModuleType):
     """The step of a method that brings none: the sum of its loss terms, one backward, one update of all weights."""
 
     def step(nets, batch, p, config, update):

@@ -12,6 +12,7 @@ A method module has
   the same images. They take the place of the target's view that the caller names;
 - `step(nets, batch, progress, config, update) -> dict[str, Tensor]` instead of `losses`, if one sum of losses for all weights is not the
   method: it calls `update((loss, weights), ...)`, once or several times a batch; each loss trains its weights and no others;
+- `result(nets, config) -> Classifier`, if what is kept is not the classifier as trained (or its average): two heads joined, say;
 - `refresh(nets, streams, step, steps, config) -> list[Stream]`, if what is drawn changes on the way (pairs, pseudo-labels). It is called
   before every batch. What it must remember lies in buffers of its `networks`, so that a checkpoint holds it.
 """

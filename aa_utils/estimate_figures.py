@@ -1,0 +1,88 @@
+"""Estimates of accuracy against the true one, a panel an estimator: which of them ranks runs, and which tells the number."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aa_utils import estimate, tables
+from aa_utils.estimate_runs import spearman
+from aa_utils.house_style import WIDTH, caption, colour, marker, save, styled, title
+from aa_utils.layout import ordered, printed, refined
+from aa_utils.tables import NO_REFINEMENT
+
+COLUMNS = ["benchmark", "estimator", "prompts", "inter_domain", "intra_domain", "images", "run", "seed", "x", "y"]
+PANELS = 4  # in a row
+
+
+def points(frame: pd.DataFrame) -> pd.DataFrame:
+    """Points of `estimates` from a table of `estimate_runs.per_seed`: a row an estimator, run and seed; x the estimate, y the accuracy."""
+    parts = [frame.assign(estimator=name, x=frame[name], y=frame["accuracy"]) for name in [*estimate.SCORES, *estimate.ACCURACIES]]
+    joined = pd.concat(parts, ignore_index=True)[COLUMNS]
+    return tables.rounded(joined[joined["x"].notna()].reset_index(drop=True))
+
+
+def draw(frame: pd.DataFrame, folder: str | Path) -> Path:
+    """Draw `estimates` from a table of `estimate_runs.per_seed`, save it in `folder`; returns the PNG's path."""
+    made = points(frame)
+    return save(estimates(made), "estimates", folder, made)
+
+
+@styled
+def estimates(points: pd.DataFrame) -> Figure:
+    """Small multiples: the true accuracy against each estimate, a marker a run and seed; on the line the estimate is right.
+
+    Upper row: scores, which rank and no more. Lower row: estimates of accuracy. In the corner Spearman's rank correlation, and for
+    estimates of accuracy the mean error in points. `points`: of the function of that name.
+    """
+    figure = Figure(figsize=(WIDTH, 5.5), layout="constrained")
+    names = [*estimate.SCORES, *estimate.ACCURACIES]
+    panels = figure.subplots(len(names) // PANELS, PANELS, sharey=True).flat
+    span = 100 * points["y"].min() - 4, 100 * points["y"].max() + 4
+    for axes, name in zip(panels, names, strict=True):
+        _panel(axes, name, points[points["estimator"] == name], span)
+    axes = figure.axes[0]
+    handles = _legend(axes, points)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize=9, handletextpad=0.3, columnspacing=1.2)
+    figure.supylabel("true accuracy on the target, per cent", fontsize=10)
+    title(figure, f"{printed(points['benchmark'].iloc[0])}: accuracy without labels")
+    runs, each = points["run"].nunique(), points.groupby("run")["seed"].nunique()
+    low, high = int(each.min()), int(each.max())
+    n = f"n = {low if low == high else f'{low} to {high}'} seed{'s' * (high > 1)}"
+    caption(figure, f"A marker for each of {runs} runs and its seeds ({n}). r: Spearman's rank correlation; e: mean error in points.")
+    return figure
+
+
+def _panel(axes: Axes, name: str, here: pd.DataFrame, span: tuple[float, float]) -> None:
+    scale = 100 if name in estimate.ACCURACIES else 1
+    for (method, refinement), group in here.groupby(["inter_domain", "intra_domain"]):
+        look = {"mfc": "white" if refinement == NO_REFINEMENT else colour(method), "mec": colour(method), "mew": 1.1, "ms": 4.5}
+        axes.plot(scale * group["x"], 100 * group["y"], ls="", marker=marker(refinement), alpha=0.8, **look)
+    axes.set_title({**estimate.SCORES, **estimate.ACCURACIES}[name].replace("difference of confidences", "difference of conf."), fontsize=9)
+    axes.set_ylim(*span)
+    axes.tick_params(labelsize=8)
+    axes.margins(x=0.12)
+    corner = f"r = {spearman(here['x'], here['y']):.2f}" if not np.isnan(spearman(here["x"], here["y"])) else ""
+    if name in estimate.ACCURACIES and len(here):
+        low, high = axes.get_xlim()
+        low, high = min(low, span[0]), min(max(high, span[1]), 102)
+        axes.plot([0, 100], [0, 100], color="#999999", lw=1, ls=(0, (4, 2)), zorder=1)
+        axes.set_xlim(low, high)
+        corner = f"{corner}\ne = {100 * (here['x'] - here['y']).abs().mean():.1f}".strip()
+    place = {"xycoords": "axes fraction", "ha": "left", "va": "top", "fontsize": 8.5}
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+    axes.annotate(corner or "too few runs", (0.04, 0.97), bbox=box, **place)
+    if here.empty:
+        axes.set_xticks([])
+
+
+def _legend(axes: Axes, points: pd.DataFrame) -> list[Artist]:
+    """Handles: a colour an inter-domain method, a marker a refinement."""
+    look = {"ls": "", "ms": 7, "mew": 1.4}
+    methods = [axes.plot([], [], "o", mfc=colour(m), mec=colour(m), label=printed(m), **look)[0] for m in ordered(points["inter_domain"])]
+    stages = ordered(points["intra_domain"])
+    fill = {s: "white" if s == NO_REFINEMENT else "#444444" for s in stages}
+    return methods + [axes.plot([], [], marker(s), mfc=fill[s], mec="#444444", label=refined(s), **look)[0] for s in stages]
