@@ -289,7 +289,7 @@ def test_written_tables_and_figure(finished, frame, tmp_path):
 
 def test_panels_show_the_points():
     figure = estimate_figures.estimates(estimate_figures.points(made()))
-    panels = {axes.get_title(): axes for axes in figure.axes}
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     assert len(panels) == len(estimate.SCORES) + len(estimate.ACCURACIES)
     drawn = panels["ATC"].lines[0]
     assert drawn.get_xdata() == pytest.approx([40, 50, 60, 70])
