@@ -1,0 +1,136 @@
+"""Our numbers beside published ones: a row a measurement, each with its labelled source, its protocol and where it comes from.
+
+Published rows are `published/<family>.csv`, copied digit by digit (`published/README.md`); `published/<family>_protocols.csv` says which
+images a source trained on, as far as it says so. A row of ours is a mean over seeds, of runs that share source, target and test images.
+"""
+
+import pandas as pd
+
+from aa_utils import tables
+from aa_utils.errors import InputError
+from aa_utils.layout import Layout, percent, printed, rank
+from aa_utils.paths import ROOT
+
+# What tells tasks apart: labelled benchmark ("" for synthetic images), and the benchmarks that train unlabelled and test.
+TASK = ["real_source", "target", "test"]
+COLUMNS = ["target", "labelled", "method", "network", "protocol", "mean", "sd", "n", "origin"]
+NAMES = {"mnist": "MNIST", "usps": "USPS", "svhn": "SVHN"}
+OURS = "this kit"
+UNSAID = "not said"
+
+
+def dataset(name: str) -> str:
+    """How the benchmark `name` ("mnist:train-2000") is called in tables of other papers ("MNIST")."""
+    module = name.partition(":")[0]
+    return NAMES.get(module, printed(module))
+
+
+def per_seed(entries: dict[str, dict]) -> pd.DataFrame:
+    """One row a run and seed of any number of tasks: `tables.per_seed` of each task by itself, with the columns TASK and `network`.
+
+    `entries`: what `tables.records` gives. Errors: InputError where the runs of one task do not belong in one table.
+    """
+    families: dict[tuple, set[str]] = {}
+    for name, entry in entries.items():
+        if tables.stage(entry) in tables.PIPELINE:
+            family = _family(name, entries)
+            real = [entries[other]["parameters"]["benchmark"] for other in family if tables.stage(entries[other]) == "real_source"]
+            target = entry["parameters"].get("target", "")
+            key = (real[0] if real else "", target, entry["parameters"].get("test") or target)
+            families.setdefault(key, set()).update(family)
+    if not families:
+        raise InputError(f"none of the {len(entries)} records is a run of notebook 30 or 40")
+    frames = []
+    for key, family in sorted(families.items()):
+        chosen = {name: entries[name] for name in sorted(family)}
+        networks = {entry["parameters"].get("backbone", "") for entry in chosen.values() if tables.stage(entry) == "inter_domain"}
+        about = dict(zip(TASK, key, strict=True)) | {"network": ", ".join(sorted(filter(None, networks)))}
+        frames.append(tables.per_seed(chosen).assign(**about))
+    return pd.concat(frames, ignore_index=True)
+
+
+def over_seeds(per_seed: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
+    """Columns COLUMNS: the mean of `metric` over the seeds of each run of a frame of `per_seed`, as a fraction."""
+    rows = []
+    for (real, target, test, network), group in per_seed.groupby([*TASK, "network"], sort=True):
+        means = tables.over_seeds(group)
+        for row in means[means["metric"] == metric].itertuples():
+            refined = [] if row.intra_domain == tables.NO_REFINEMENT else [printed(row.intra_domain)]
+            drawn = f"synthetic: {row.prompts} prompts" + (f", {row.model}" if row.model else "")
+            labelled = dataset(real) if real else tables.UNRECORDED if row.prompts == tables.UNRECORDED else drawn
+            trained = f"{real}, {target}" if real else target
+            protocol = f"trained on {trained}; tested on {'the same images' if test == target else test}"
+            about = {"target": dataset(test), "labelled": labelled, "network": network, "protocol": protocol}
+            numbers = {"mean": row.mean, "sd": row.sd, "n": row.n, "origin": f"{OURS}: {row.run_ids}"}
+            rows.append(about | {"method": " + ".join([printed(row.inter_domain), *refined])} | numbers)
+    return tables.rounded(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def published(family: str, targets: list[str], methods: list[str]) -> pd.DataFrame:
+    """Columns COLUMNS: the rows of `published/<family>.csv` on these `targets`, by these `methods` (as printed there, case aside).
+
+    "DANN" also finds "DANN (rerun)", not "BSP+DANN". `sd` and `n` are empty. Errors: InputError for a family that is not there.
+    """
+    path = ROOT / "published" / f"{family}.csv"
+    if not path.is_file():
+        there = sorted(file.stem for file in path.parent.glob("*.csv") if not file.stem.endswith("_protocols"))
+        raise InputError(f"nothing published on '{family}'; there are: {', '.join(there)}")
+    notes = path.with_name(f"{family}_protocols.csv")
+    known = list(pd.read_csv(notes, dtype=str).itertuples(index=False)) if notes.is_file() else []
+    wanted, rows = [method.lower() for method in methods], []
+    for row in pd.read_csv(path).itertuples():
+        labelled, arrow, rest = row.task.partition("->")
+        target, _, variant = rest.partition(" (")
+        if not arrow or target not in targets or row.method.lower().partition(" (")[0] not in wanted:
+            continue
+        said = [note.protocol for note in known if row.source_url_or_path.startswith(note.source) and note.task == row.task]
+        about = {"target": target, "labelled": labelled, "method": row.method, "network": row.backbone}
+        about |= {"protocol": (said or [variant.rstrip(")") or UNSAID])[0], "origin": row.source_url_or_path}
+        rows.append(about | {"mean": row.accuracy / 100, "sd": float("nan"), "n": float("nan")})
+    return tables.rounded(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def layout(ours: pd.DataFrame, theirs: pd.DataFrame, title: str) -> Layout:
+    """A printed table of frames of `over_seeds` and `published`: by target, then source and method, ours before theirs.
+
+    Sources are numbered, and listed in full below.
+    """
+    shown = pd.concat([ours.assign(ours=True), theirs.assign(ours=False)], ignore_index=True)
+    origins = list(dict.fromkeys(theirs["origin"]))
+    rows = []
+    for row in sorted(shown.itertuples(), key=_order):
+        number = percent(row.mean, row.sd) if row.ours else f"{round(row.mean * 100, 4):g}"  # theirs with the digits they printed
+        where = f"{OURS}, n = {int(row.n)}" if row.ours else f"[{origins.index(row.origin) + 1}]"
+        rows.append([row.target, row.labelled, row.method, row.network, row.protocol, number, where])
+    header = ["target", "labelled source", "method", "network", "protocol", "accuracy", "from"]
+    said = ["Accuracy in per cent; ours: mean ± standard deviation over n seeds, last step. Target labels score, they choose nothing."]
+    said += ["Published rows are quoted; many codes report the best epoch by target labels, so compare rows of one protocol only."]
+    if ours.empty:
+        said.append("No run of this kit is of this kind yet.")
+    return Layout(title, header, rows, said + [f"[{i + 1}] {origin}" for i, origin in enumerate(origins)], "lllllrl")
+
+
+def _family(name: str, entries: dict[str, dict]) -> set[str]:
+    """The names of a record and of all that it was made from."""
+    by_id = {entry["run_id"]: other for other, entry in entries.items()}
+    found, todo = set(), [name]
+    while todo:
+        found.add(todo[-1])
+        inputs = entries[todo.pop()]["inputs"]
+        todo += [by_id[row["parent"]] for row in inputs if row["parent"] in by_id and by_id[row["parent"]] not in found]
+    return found
+
+
+def _order(row) -> tuple:
+    """Sources and methods in the papers' order; one task's rows stay together."""
+    method = row.method.lower().replace("source only", "source_only").partition(" ")[0]
+    return (
+        row.target,
+        row.labelled.startswith(("synthetic", tables.UNRECORDED)),
+        row.labelled,
+        rank(method),
+        not row.ours,
+        row.method,
+        row.protocol,
+        row.mean,
+    )
