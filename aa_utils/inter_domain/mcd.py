@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aa_utils import backbones
 from aa_utils.errors import InputError
 
 
@@ -53,24 +54,15 @@ class Config:
 
 
 def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
-    """F2: a head like the classifier's own, F1, with weights of its own; from equal weights d would stay 0.
-
-    Errors: InputError if the head is not linear: two others have no mean that is one head.
-    """
-    if not isinstance(classifier.head, nn.Linear):
-        raise InputError(f"mcd joins its two heads into one and needs linear ones; this classifier's is a {type(classifier.head).__name__}")
+    """F2: a head like the classifier's own, F1, with weights of its own; from equal weights d would stay 0."""
     second = copy.deepcopy(classifier.head)
-    second.reset_parameters()
+    backbones.reset(second)
     return {"second_head": second}
 
 
-def result(nets: nn.ModuleDict, config: Config) -> nn.Module:
-    """The classifier to keep: its logits are the mean of both heads', for linear heads exactly the head of the mean weights."""
-    classifier = copy.deepcopy(nets["classifier"])
-    with torch.no_grad():
-        for first, second in zip(classifier.head.parameters(), nets["second_head"].parameters(), strict=True):
-            first.lerp_(second, 0.5)
-    return classifier
+def result(nets: nn.ModuleDict, config: Config) -> backbones.Classifier:
+    """The classifier to keep: its logits are the mean of both heads'."""
+    return backbones.joined(nets["classifier"], nets["second_head"])
 
 
 def discrepancy(z_1: Tensor, z_2: Tensor) -> Tensor:
