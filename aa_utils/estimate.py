@@ -139,7 +139,8 @@ def range_of(estimates: dict[str, float], n: int) -> tuple[float, float]:
     It spans ATC, which trusts that confidence means on the target what it means on the source, and the agreement of seeds, which trusts
     that seeds err apart: they fail for different reasons. Each end is moved out by the 95 per cent interval of a share of `n` images, n
     the smaller number of target and held-out images. With one of the two estimates (nan for the other) it is that one's interval.
-    It is no confidence interval: a shift that fools both fools it. Errors: InputError if neither is there.
+    It is no confidence interval: a shift that fools both fools it. A classifier that was refined on its own labels of the target is surer
+    there than on any source image, so ATC is too high for it. Errors: InputError if neither is there.
     """
     known = [estimates[name] for name in IN_RANGE if not math.isnan(estimates.get(name, math.nan))]
     if not known:

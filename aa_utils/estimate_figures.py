@@ -35,10 +35,10 @@ def draw(frame: pd.DataFrame, folder: str | Path) -> Path:
 def estimates(points: pd.DataFrame) -> Figure:
     """Small multiples: the true accuracy against each estimate, a marker a run and seed; on the line the estimate is right.
 
-    Upper row: scores, which rank and no more. Lower row: estimates of accuracy. In the corner Spearman's rank correlation, and for
+    Upper row: scores, which rank and no more. Lower row: estimates of accuracy. Below each Spearman's rank correlation, and for
     estimates of accuracy the mean error in points. `points`: of the function of that name.
     """
-    figure = Figure(figsize=(WIDTH, 5.5), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 6.0), layout="constrained")
     names = [*estimate.SCORES, *estimate.ACCURACIES]
     panels = figure.subplots(len(names) // PANELS, PANELS, sharey=True).flat
     span = 100 * points["y"].min() - 4, 100 * points["y"].max() + 4
@@ -46,13 +46,17 @@ def estimates(points: pd.DataFrame) -> Figure:
         _panel(axes, name, points[points["estimator"] == name], span)
     axes = figure.axes[0]
     handles = _legend(axes, points)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize=9, handletextpad=0.3, columnspacing=1.2)
+    figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), fontsize=9, handletextpad=0.3, columnspacing=1.2)
     figure.supylabel("true accuracy on the target, per cent", fontsize=10)
     title(figure, f"{printed(points['benchmark'].iloc[0])}: accuracy without labels")
     runs, each = points["run"].nunique(), points.groupby("run")["seed"].nunique()
     low, high = int(each.min()), int(each.max())
     n = f"n = {low if low == high else f'{low} to {high}'} seed{'s' * (high > 1)}"
-    caption(figure, f"A marker for each of {runs} runs and its seeds ({n}). r: Spearman's rank correlation; e: mean error in points.")
+    caption(
+        figure,
+        f"A marker for each of {runs} runs and its seeds ({n}). Upper row: scores; lower row: estimates in per cent, right on the line. r: Spearman's rank correlation; e: mean error in points.",
+        2,
+    )
     return figure
 
 
@@ -65,16 +69,15 @@ def _panel(axes: Axes, name: str, here: pd.DataFrame, span: tuple[float, float])
     axes.set_ylim(*span)
     axes.tick_params(labelsize=8)
     axes.margins(x=0.12)
-    corner = f"r = {spearman(here['x'], here['y']):.2f}" if not np.isnan(spearman(here["x"], here["y"])) else ""
+    rank = spearman(here["x"], here["y"])
+    noted = ["too few runs" if np.isnan(rank) else f"r = {rank:.2f}"]
     if name in estimate.ACCURACIES and len(here):
         low, high = axes.get_xlim()
         low, high = min(low, span[0]), min(max(high, span[1]), 102)
         axes.plot([0, 100], [0, 100], color="#999999", lw=1, ls=(0, (4, 2)), zorder=1)
         axes.set_xlim(low, high)
-        corner = f"{corner}\ne = {100 * (here['x'] - here['y']).abs().mean():.1f}".strip()
-    place = {"xycoords": "axes fraction", "ha": "left", "va": "top", "fontsize": 8.5}
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
-    axes.annotate(corner or "too few runs", (0.04, 0.97), bbox=box, **place)
+        noted.append(f"e = {100 * (here['x'] - here['y']).abs().mean():.1f}")
+    axes.set_xlabel(", ".join(noted), fontsize=8.5)
     if here.empty:
         axes.set_xticks([])
 

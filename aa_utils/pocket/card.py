@@ -64,7 +64,7 @@ def write(folder: Path, about: About, fits: dict[str, Fit], facts: dict[str, obj
     """Write `<folder>/README.md`. `fits` are the trainings by part; `facts` holds renders, seed, early_step and cost; `quality` is what was
     measured."""
     recipe = "\n".join(
-        f"| {part} | {fits[part].steps:,} | {fits[part].batch} | {fits[part].lr:g} | {fits[part].weight_decay:g} | {fits[part].average:g} |"
+        f"| {part} | {fits[part].steps:,}{_horizon(fits[part])} | {fits[part].batch} | {fits[part].lr:g} | {fits[part].weight_decay:g} | {fits[part].average:g} |"
         for part in about.parts
     )
     text = f"""---
@@ -83,8 +83,8 @@ capital letters, handwritten, printed, in chalk and on seven-segment displays. N
 are those that ship with matplotlib.
 
 ## Recipe
-From scratch by `notebooks/01_pocket_world.ipynb` with the parameters in `experiments/pocket_world.yaml`: AdamW, warm-up, half a cosine,
-averaged weights.
+From scratch by `notebooks/01_pocket_world.ipynb` with the parameters in `experiments/pocket_world.yaml`: AdamW, warm-up, half a cosine
+(where it says "of", ended before the cosine did), averaged weights.
 
 | part | steps | batch | learning rate | weight decay | decay of the average |
 |---|---|---|---|---|---|
@@ -104,6 +104,10 @@ Cost: {facts["cost"]}; torch {torch.__version__}.
 MIT, as the rest of the repository.
 """
     write_text(folder / "README.md", text)
+
+
+def _horizon(fit: Fit) -> str:
+    return f" of {fit.horizon:,}" if fit.horizon > fit.steps else ""
 
 
 def _markdown(table: pd.DataFrame) -> str:

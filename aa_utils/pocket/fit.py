@@ -23,7 +23,10 @@ Loss = Callable[[torch.Generator], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Fit:
-    """How long and how fast to train. `keep_at`: steps after which the averaged weights are written aside (the early generator)."""
+    """How long and how fast to train. `keep_at`: steps after which the averaged weights are written aside (the early generator).
+
+    `horizon`: the steps that the learning rate is laid out for, where more than `steps`; a run may end when it is good enough.
+    """
 
     steps: int
     batch: int
@@ -33,15 +36,16 @@ class Fit:
     average: float = 0.999  # decay of the exponential moving average of the weights
     clip_norm: float = 1.0
     every: int = 250  # steps between checkpoints and lines of the history
+    horizon: int = 0
     keep_at: tuple[int, ...] = ()
     bf16: bool = False  # bfloat16 autocast: about twice as fast on recent CPUs and GPUs, slower on CPUs without it
 
 
 def learning_rate(step: int, fit: Fit) -> float:
-    """Linear warm-up over `fit.warmup` steps, then a half cosine down to 2 % of `fit.lr`."""
+    """Linear warm-up over `fit.warmup` steps, then a half cosine down to 2 % of `fit.lr` at the horizon."""
     if step < fit.warmup:
         return fit.lr * (step + 1) / fit.warmup
-    p = (step - fit.warmup) / max(1, fit.steps - fit.warmup)
+    p = (step - fit.warmup) / max(1, max(fit.steps, fit.horizon) - fit.warmup)
     return fit.lr * (0.02 + 0.98 * 0.5 * (1 + cos(pi * p)))
 
 
