@@ -85,7 +85,10 @@ class Classifier(nn.Module):
         return self.head(self.features(x))
 
     def reset_head(self) -> None:
-        """Draw new weights for the head from the current random state."""
+        """Draw new weights for the head from the current random state; of several joined heads one is left."""
+        if isinstance(self.head, Heads):
+            self.head = self.head[0]
+            del self.config["heads"]
         reset(self.head)
 
 

@@ -48,6 +48,7 @@ def update(parts: tuple[Part, ...], optimiser: torch.optim.Optimizer, scaler: to
         torch.nn.utils.clip_grad_norm_([q for group in optimiser.param_groups for q in group["params"]], clip)
     scaler.step(optimiser)
     scaler.update()
+    torch.clear_autocast_cache()  # or the next forward pass of this batch would use the weights' low-precision copies from before
 
 
 class Average(nn.Module):

@@ -134,6 +134,17 @@ def test_bfloat16_runs_on_a_cpu(tmp_path):
     assert all(value.isfinite().all() for value in load_file(tmp_path / "model.safetensors").values())
 
 
+def test_in_mixed_precision_too_an_update_is_seen_by_the_next_forward_pass():
+    torch.manual_seed(0)
+    net, x = nn.Linear(3, 2), torch.randn(4, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        before = net(x)
+        optimise.update(
+            ((before.float().sum(), net.parameters()),), torch.optim.SGD(net.parameters(), lr=1.0), torch.amp.GradScaler(enabled=False), 0.0
+        )
+        assert not torch.equal(net(x), before)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [({"schedule": "step"}, "there are: constant"), ({"amp": "fp16"}, "CUDA"), ({"steps": 0}, "at least 1"), ({"lr": 0.0}, "above 0")],
