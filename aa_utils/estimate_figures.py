@@ -52,11 +52,8 @@ def estimates(points: pd.DataFrame) -> Figure:
     runs, each = points["run"].nunique(), points.groupby("run")["seed"].nunique()
     low, high = int(each.min()), int(each.max())
     n = f"n = {low if low == high else f'{low} to {high}'} seed{'s' * (high > 1)}"
-    caption(
-        figure,
-        f"A marker for each of {runs} runs and its seeds ({n}). Upper row: scores; lower row: estimates in per cent, right on the line. r: Spearman's rank correlation; e: mean error in points.",
-        2,
-    )
+    said = f"A marker for each of {runs} runs and its seeds ({n}). Upper row: scores; lower row: estimates in per cent, right on the line."
+    caption(figure, f"{said} r: Spearman's rank correlation; e: mean error in points.", 2)
     return figure
 
 

@@ -294,5 +294,7 @@ def test_panels_show_the_points():
     drawn = panels["ATC"].lines[0]
     assert drawn.get_xdata() == pytest.approx([40, 50, 60, 70])
     assert drawn.get_ydata() == pytest.approx([50, 60, 70, 80])
-    assert "r = 1.00\ne = 10.0" in [text.get_text() for text in panels["ATC"].texts]
+    assert panels["ATC"].get_xlabel() == "r = 1.00, e = 10.0"
+    assert panels["negative entropy"].get_xlabel() == "r = -1.00"
+    assert panels["agreement of seeds"].get_xlabel() == "too few runs"
     assert "n = 1 seed)" in figure.get_supxlabel()
