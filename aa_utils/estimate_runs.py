@@ -104,7 +104,8 @@ def table(summary: pd.DataFrame, frame: pd.DataFrame) -> layout.Layout:
     notes += ["Target labels judge the estimates here; no estimate reads one."]
     seen = int((frame["held_out"] == 0).sum())
     if seen:
-        notes.append(f"{seen} of {len(frame)} were calibrated on images that they were trained on, or have no record that says otherwise: too high.")
+        why = "calibrated on images that they were trained on, or without a record that says otherwise"
+        notes.append(f"{seen} of {len(frame)} were {why}: their estimates are too high.")
     header = ["estimator", "n", "rank correlation", "error", "bias", "picks", "regret"]
     return layout.Layout(f"{layout.printed(frame['benchmark'].iloc[0])}: accuracy without labels", header, rows, notes, "lrrrrlr")
 
