@@ -7,7 +7,7 @@
 #
 # What a job depends on: the records of the jobs before it, the model folder, its notebook, and the modules of aa_utils that the notebook
 # imports, directly or not (aa_utils.experiment.code_files). An edit runs again exactly what depends on it. Executed notebooks and progress
-# are logs, so a failed one stays. Heavy files go below artifacts/<name>/ (AA_ARTIFACTS moves them), tables and figures to results/<name>/.
+# are logs, so a failed one stays. Priorities: the longest chain first, the curve in what is left. Heavy files go below artifacts/<name>/ (AA_ARTIFACTS moves them), tables and figures to results/<name>/.
 import sys
 from pathlib import Path
 
@@ -123,6 +123,7 @@ rule images:
         ),
     log:
         **logs("images/{writer}"),
+    priority: 3
     threads: X["threads"]
     shell:
         command("20_generate")
@@ -149,6 +150,7 @@ rule inter_domain:
         ),
     log:
         **logs("inter_domain/{writer}/{method}"),
+    priority: 2
     threads: X["threads"]
     shell:
         command("30_inter_domain")
@@ -202,6 +204,7 @@ rule intra_domain:
         ),
     log:
         **logs("intra_domain/{writer}/{method}/{refinement}"),
+    priority: 2
     threads: X["threads"]
     shell:
         command("40_intra_domain")
