@@ -39,7 +39,7 @@ CARDS = {
         "diffusers.StableDiffusionPipeline",
         ("clip", "autoencoder", "unet"),
         DRAWS,
-        KNOWS + " Small and blurred characters are its weakest.",
+        KNOWS + " Seven-segment displays are its weakest.",
     ),
     "pocket-diffusion-early": About(
         "pocket-diffusion-early",
