@@ -3,19 +3,24 @@
 #     snakemake --configfile experiments/pocket.yaml --cores 2        (make reproduce does this)
 #
 #     prompts -> images -> inter_domain -> intra_domain -> benchmark (tables and figures)
-#                      \-> few_images -> number_of_images (the curve)
+#       real_source -/ \                            \-> without_labels (held-out images are one more writer's)
+#                       \-> few_images -> number_of_images (the curve)
 #
+# Runs lie at <stage>/<source>/<method>[/<refinement>], in an experiment with `tasks` at <stage>/<task>/<source>/….
 # What a job depends on: the records of the jobs before it, the model folder, its notebook, and the modules of aa_utils that the notebook
-# imports, directly or not (aa_utils.experiment.code_files). An edit runs again exactly what depends on it. Executed notebooks and progress
-# are logs, so a failed one stays. Priorities: the longest chain first, the curve in what is left. Heavy files go below artifacts/<name>/ (AA_ARTIFACTS moves them), tables and figures to results/<name>/.
+# imports, directly or not (aa_utils.dependencies). An edit runs again exactly what depends on it. Executed notebooks and progress are
+# logs, so a failed one stays. Priorities: the longest chain first, the curve in what is left. Heavy files go below artifacts/<name>/
+# (AA_ARTIFACTS moves them), tables and figures to results/<name>/.
+import re
 import sys
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 from aa_utils import experiment
+from aa_utils.dependencies import code_files
 from aa_utils.errors import InputError
-from aa_utils.experiment import code_files, place, settings
+from aa_utils.experiment import place, settings
 
 if "name" not in config:
 
@@ -27,11 +32,10 @@ try:
 except InputError as error:
     sys.exit(str(error))
 
-NAME, SEEDS, RESULTS, TARGET = X["name"], X["seeds"], X["results"], X["target"]
-WRITERS, GENERATOR = X["writers"], X["generator"]
-INTER, INTRA = X["inter_domain"], X["intra_domain"]
+NAME, RESULTS, WRITERS, SOURCES, GENERATOR, TASKS = (X[key] for key in ("name", "results", "writers", "sources", "generator", "tasks"))
+ONE = TASKS.get("")  # the task of an experiment with one target: ablations are of it
+RUNS = [f"{stage}/{run}" for stage, made in experiment.runs(TASKS).items() for run in made]
 TABLES = X["benchmark"]["notebook"]
-TARGET_CODE = f"benchmarks/{TARGET.partition(':')[0]}"
 
 
 def out(path):
@@ -51,6 +55,24 @@ def code(*names):
     return [place(path) for path in code_files(*names)]
 
 
+def benchmarks(*names):
+    """The modules of benchmarks ("usps:test")."""
+    return [f"benchmarks/{name.partition(':')[0]}" for name in names if name]
+
+
+def task(wildcards):
+    return TASKS[wildcards.task.rstrip("/")]
+
+
+def code_of_run(notebook, method, task):
+    return code(notebook, method, *benchmarks(task["target"], task.get("test")))
+
+
+def one_of(names):
+    """A wildcard that is one of `names`, or nothing at all."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def model_files(model):
     """A model folder's files; a hub id has none here."""
     folder = Path(place(model))
@@ -67,16 +89,22 @@ def results(*paths):
     return [place(f"{RESULTS}/{path}") for path in paths]
 
 
-RUNS = [f"inter_domain/{writer}/{method}" for writer in WRITERS for method in INTER["methods"]]
-RUNS += [f"intra_domain/{writer}/{method}/{refinement}" for writer in WRITERS for method in INTER["methods"] for refinement in INTRA["methods"]]
 CURVE = X["ablations"].get("number_of_images")
 # The run on all images is a point of the curve that the grid has made already.
 POINTS = [f"few_images/inter_domain/{CURVE['writer']}/{CURVE['method']}/{limit}" for limit in CURVE["limit_per_class"]] if CURVE else []
 CURVE_RUNS = [*POINTS, f"inter_domain/{CURVE['writer']}/{CURVE['method']}"] if CURVE else []
+# The tables of one target come with a close look at two of its runs; those of several tasks with a row for each run.
+LOOK = {"baseline": "inter_domain", "full": "intra_domain"} if "baseline" in X["benchmark"] else {}
+FAMILY = TABLES.partition("_benchmark_")[2]
+TABLE_FILES = [f"tables/{name}.csv" for name in (("accuracy", "claims") if LOOK else (FAMILY, f"{FAMILY}_seeds"))]
+FIGURE_FILES = [f"figures/{name}.png" for name in ("accuracy_by_stage", "confusion", "embedding") if LOOK]
 
 
 wildcard_constraints:
-    writer="[^/]+",
+    writer=one_of(WRITERS),
+    real=one_of(SOURCES),
+    task="([^/]+/)?",
+    source="[^/]+",
     method="[^/]+",
     refinement="[^/]+",
     limit="[0-9]+",
@@ -87,6 +115,7 @@ rule all:
     default_target: True
     input:
         [record(f"{stage}/{writer}") for stage in ("prompts", "images") for writer in WRITERS],
+        [record(f"images/{source}") for source in SOURCES],
         [record(run) for run in RUNS + POINTS],
         record("benchmark"),
         [record(f"ablations/{name}") for name in X["ablations"]],
@@ -129,27 +158,43 @@ rule images:
         command("20_generate")
 
 
+rule real_source:
+    message:
+        "images: {wildcards.real}"
+    input:
+        lambda w: code("21_real_source", *benchmarks(SOURCES[w.real]["benchmark"])),
+    output:
+        record("images/{real}"),
+    params:
+        set=lambda w: settings("21_real_source", SOURCES[w.real], out=out(f"images/{w.real}")),
+    log:
+        **logs("images/{real}"),
+    priority: 3
+    threads: X["threads"]
+    shell:
+        command("21_real_source")
+
+
 rule inter_domain:
     message:
-        "inter-domain: {wildcards.method} from {wildcards.writer}"
+        "inter-domain: {wildcards.task}{wildcards.method} from {wildcards.source}"
     input:
-        record("images/{writer}"),
-        lambda w: code("30_inter_domain", f"inter_domain/{w.method}", TARGET_CODE),
+        record("images/{source}"),
+        lambda w: code_of_run("30_inter_domain", f"inter_domain/{w.method}", task(w)),
     output:
-        record("inter_domain/{writer}/{method}"),
+        record("inter_domain/{task}{source}/{method}"),
     params:
         set=lambda w: settings(
             "30_inter_domain",
-            INTER,
-            INTER["methods"][w.method],
-            source=out(f"images/{w.writer}"),
-            target=TARGET,
+            task(w)["inter_domain"],
+            task(w)["inter_domain"]["methods"][w.method],
+            task(w),
+            source=out(f"images/{w.source}"),
             method=w.method,
-            seeds=SEEDS,
-            out=out(f"inter_domain/{w.writer}/{w.method}"),
+            out=out(f"inter_domain/{w.task}{w.source}/{w.method}"),
         ),
     log:
-        **logs("inter_domain/{writer}/{method}"),
+        **logs("inter_domain/{task}{source}/{method}"),
     priority: 2
     threads: X["threads"]
     shell:
@@ -158,26 +203,25 @@ rule inter_domain:
 
 rule few_images:
     message:
-        "number of images: {wildcards.limit} a class, {wildcards.method} from {wildcards.writer}"
+        "number of images: {wildcards.limit} a class, {wildcards.method} from {wildcards.source}"
     input:
-        record("images/{writer}"),
-        lambda w: code("30_inter_domain", f"inter_domain/{w.method}", TARGET_CODE),
+        record("images/{source}"),
+        lambda w: code_of_run("30_inter_domain", f"inter_domain/{w.method}", ONE),
     output:
-        record("few_images/inter_domain/{writer}/{method}/{limit}"),
+        record("few_images/inter_domain/{source}/{method}/{limit}"),
     params:
         set=lambda w: settings(
             "30_inter_domain",
-            INTER,
-            INTER["methods"][w.method],
-            source=out(f"images/{w.writer}"),
-            target=TARGET,
+            ONE["inter_domain"],
+            ONE["inter_domain"]["methods"][w.method],
+            ONE,
+            source=out(f"images/{w.source}"),
             method=w.method,
-            seeds=SEEDS,
             limit_per_class=int(w.limit),
-            out=out(f"few_images/inter_domain/{w.writer}/{w.method}/{w.limit}"),
+            out=out(f"few_images/inter_domain/{w.source}/{w.method}/{w.limit}"),
         ),
     log:
-        **logs("few_images/inter_domain/{writer}/{method}/{limit}"),
+        **logs("few_images/inter_domain/{source}/{method}/{limit}"),
     threads: X["threads"]
     shell:
         command("30_inter_domain")
@@ -185,25 +229,24 @@ rule few_images:
 
 rule intra_domain:
     message:
-        "intra-domain: {wildcards.refinement} after {wildcards.method} from {wildcards.writer}"
+        "intra-domain: {wildcards.task}{wildcards.refinement} after {wildcards.method} from {wildcards.source}"
     input:
-        record("inter_domain/{writer}/{method}"),
-        lambda w: code("40_intra_domain", f"intra_domain/{w.refinement}", TARGET_CODE),
+        record("inter_domain/{task}{source}/{method}"),
+        lambda w: code_of_run("40_intra_domain", f"intra_domain/{w.refinement}", task(w)),
     output:
-        record("intra_domain/{writer}/{method}/{refinement}"),
+        record("intra_domain/{task}{source}/{method}/{refinement}"),
     params:
         set=lambda w: settings(
             "40_intra_domain",
-            INTRA,
-            INTRA["methods"][w.refinement],
-            initial=out(f"inter_domain/{w.writer}/{w.method}"),
-            target=TARGET,
+            task(w)["intra_domain"],
+            task(w)["intra_domain"]["methods"][w.refinement],
+            task(w),
+            initial=out(f"inter_domain/{w.task}{w.source}/{w.method}"),
             method=w.refinement,
-            seeds=SEEDS,
-            out=out(f"intra_domain/{w.writer}/{w.method}/{w.refinement}"),
+            out=out(f"intra_domain/{w.task}{w.source}/{w.method}/{w.refinement}"),
         ),
     log:
-        **logs("intra_domain/{writer}/{method}/{refinement}"),
+        **logs("intra_domain/{task}{source}/{method}/{refinement}"),
     priority: 2
     threads: X["threads"]
     shell:
@@ -212,25 +255,22 @@ rule intra_domain:
 
 rule benchmark:
     message:
-        f"tables and figures: {TARGET}"
+        f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}"
     input:
         [record(run) for run in RUNS],
-        code(TABLES, TARGET_CODE),
-        model_files(X["benchmark"].get("clip", "models/pocket-clip")),
+        code(TABLES, *benchmarks(ONE["target"] if ONE else "")),
+        model_files(X["benchmark"].get("clip", "models/pocket-clip")) if LOOK else [],
     output:
         record("benchmark"),
-        report(results("tables/accuracy.csv"), category="Tables"),
-        report(results("tables/claims.csv"), category="Tables"),
-        report(results("figures/accuracy_by_stage.png", "figures/confusion.png", "figures/embedding.png"), category="Figures"),
+        report(results(*TABLE_FILES), category="Tables"),
+        report(results(*FIGURE_FILES), category="Figures"),
     params:
         set=settings(
             TABLES,
             X["benchmark"],
+            {key: out(f"{stage}/{X['benchmark'][key]}") for key, stage in LOOK.items()},
+            {"target": ONE["target"], "images": [out(f"images/{source}") for source in ONE["sources"]]} if ONE else {},
             runs=[out(run) for run in RUNS],
-            images=[out(f"images/{writer}") for writer in WRITERS],
-            baseline=out(f"inter_domain/{X['benchmark']['baseline']}"),
-            full=out(f"intra_domain/{X['benchmark']['full']}"),
-            target=TARGET,
             results=RESULTS,
             out=out("benchmark"),
         ),
@@ -246,16 +286,16 @@ rule number_of_images:
         "tables and figures: number of images"
     input:
         [record(run) for run in CURVE_RUNS],
-        code("60_ablation_number_of_images", TARGET_CODE),
+        lambda w: code("60_ablation_number_of_images", *benchmarks(ONE["target"])),
     output:
         record("ablations/number_of_images"),
         report(results("tables/number_of_images.csv"), category="Tables"),
         report(results("figures/number_of_images.png"), category="Figures"),
     params:
-        set=settings(
+        set=lambda w: settings(
             "60_ablation_number_of_images",
             runs=[out(run) for run in CURVE_RUNS],
-            target=TARGET,
+            target=ONE["target"],
             results=RESULTS,
             out=out("ablations/number_of_images"),
         ),
@@ -264,3 +304,32 @@ rule number_of_images:
     threads: X["threads"]
     shell:
         command("60_ablation_number_of_images")
+
+
+rule without_labels:
+    message:
+        "tables and figures: accuracy without labels"
+    input:
+        [record(run) for run in RUNS + POINTS],
+        record("images/held_out"),
+        lambda w: code("62_ablation_without_labels", *benchmarks(ONE["target"])),
+    output:
+        record("ablations/without_labels"),
+        report(results("tables/estimates.csv"), category="Tables"),
+        report(results("figures/estimates.png"), category="Figures"),
+    params:
+        set=lambda w: settings(
+            "62_ablation_without_labels",
+            ONE["inter_domain"],
+            runs=[out(run) for run in RUNS + POINTS],
+            held_out=out("images/held_out"),
+            chosen=out(next(run for run in RUNS if run.partition("/")[2] == X["ablations"]["without_labels"]["chosen"])),
+            target=ONE["target"],
+            results=RESULTS,
+            out=out("ablations/without_labels"),
+        ),
+    log:
+        **logs("ablations/without_labels"),
+    threads: X["threads"]
+    shell:
+        command("62_ablation_without_labels")

@@ -1,11 +1,15 @@
 """Experiment files are checked before anything runs, and jobs depend on exactly the code they use."""
 
 import copy
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 import yaml
 
-from aa_utils import experiment, parameters
+from aa_utils import dependencies, experiment, parameters
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
 
@@ -16,6 +20,11 @@ FILES = [path for path in sorted((ROOT / "experiments").glob("*.yaml")) if "inte
 @pytest.fixture
 def smoke():
     return parameters.read_yaml((ROOT / "experiments/smoke.yaml").read_text(encoding="utf-8"), "smoke")
+
+
+@pytest.fixture
+def digits():
+    return parameters.read_yaml((ROOT / "experiments/digits.yaml").read_text(encoding="utf-8"), "digits")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -67,14 +76,148 @@ def test_checking_changes_nothing_that_was_given(smoke):
         (lambda x: x["inter_domain"].update(api_key="x"), "looks like a secret"),
         (lambda x: x["intra_domain"].update(methods={"fixmatch": {"zebra": 1}}), "intra_domain.methods.fixmatch: .* no parameter 'zebra'"),
         (lambda x: x.update(ablations={"nothing": {}}), "no ablation 'nothing'; there are"),
+        (lambda x: x.update(writers={}), "without 'tasks' the sources are the writers; list at least one"),
+        (lambda x: x.update(sources={"usps": {"benchmark": "usps:train"}}), "without 'tasks' .* none under 'sources'"),
+        (lambda x: x["benchmark"].update(notebook="53_benchmark_no"), "benchmark.notebook is '53_benchmark_no'; it is one of 51_"),
+        (
+            lambda x: x["ablations"]["without_labels"].update(chosen="offline/mcd"),
+            "chosen is 'offline/mcd'; it is one of simple/source_only",
+        ),
+        (lambda x: x["ablations"]["without_labels"]["held_out"].pop("seed"), "held_out.seed is None; it takes another one than 'offline'"),
+        (lambda x: x["ablations"]["without_labels"]["held_out"].update(seed=0), "held_out.seed is 0; it takes another one"),
+        (lambda x: x["ablations"]["without_labels"]["held_out"].update(zebra=1), "held_out: .* no parameter 'zebra'"),
+        (lambda x: x["generator"].update(seed=1000), "held_out.seed is 1000; it takes another one"),
+        (lambda x: x["writers"].update(held_out={"writer": "offline"}), "writers.held_out has the name of the held-out images"),
     ],
 )
 def test_mistakes_are_one_sentence(smoke, change, message):
     change(smoke)
+    is_one_sentence(smoke, message)
+
+
+def is_one_sentence(config, message):
     with pytest.raises(InputError, match=message) as caught:
-        experiment.check(smoke, "my.yaml")
+        experiment.check(config, "my.yaml")
     assert str(caught.value).startswith("my.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x.update(tasks={}), "tasks is empty"),
+        (lambda x: x.update(tasks=["mnist_usps"]), "tasks is \\['mnist_usps'\\]; it takes 'name: value' lines"),
+        (lambda x: x["tasks"]["mnist_usps"].pop("target"), "no 'tasks.mnist_usps.target'; a task has sources, target"),
+        (
+            lambda x: x["tasks"]["mnist_usps"].update(target="usp:test"),
+            "tasks.mnist_usps.target: nothing called 'usp' .* did you mean 'usps'",
+        ),
+        (lambda x: x["tasks"]["mnist_usps"].update(test="office"), "tasks.mnist_usps.test: nothing called 'office'"),
+        (lambda x: x["tasks"]["mnist_usps"].update(sources=["mnist"]), "mnist_usps.sources: no 'mnist'; there are: mnist_2000, .*offline"),
+        (lambda x: x["tasks"]["mnist_usps"].pop("sources"), "tasks.mnist_usps.sources is None; it is a list of names"),
+        (lambda x: x["tasks"]["mnist_usps"].update(sources=["usps_1800"]), "'usps_1800' is what it adapts to .* must not train"),
+        (lambda x: x["tasks"]["mnist_usps"].update(seeds=3), "tasks.mnist_usps.seeds is 3; it is a list of whole numbers"),
+        (lambda x: x["tasks"]["mnist_usps"].update(steps=3), "tasks.mnist_usps.steps is not known; a task has sources"),
+        (lambda x: x["tasks"]["mnist_usps"].update(inter_domain={"step": 3}), "tasks.mnist_usps.inter_domain: .* did you mean 'steps'"),
+        (
+            lambda x: x["tasks"]["mnist_usps"].update(intra_domain={"methods": ["fixmach"]}),
+            "intra_domain.methods: .* did you mean 'fixmatch'",
+        ),
+        (lambda x: x["tasks"].update({"a/b": {}}), "tasks: 'a/b' names a folder"),
+        (lambda x: x["sources"]["usps_1800"].update(benchmark="uspss"), "sources.usps_1800.benchmark: .* did you mean 'usps'"),
+        (lambda x: x["sources"].update(none={}), "sources.none.benchmark: nothing called 'None'"),
+        (lambda x: x["sources"]["usps_1800"].update(size=28), "sources.usps_1800: .* no parameter 'size'"),
+        (lambda x: x["sources"].update(offline={"benchmark": "usps"}), "'offline' is a writer and a source"),
+        (lambda x: x.update(benchmark={}), "benchmark.notebook is None; it is one of 51_.*, 52_benchmark_digits"),
+        (lambda x: x.update(benchmark={"notebook": "51_benchmark_uci_digits"}), "51_benchmark_uci_digits makes the tables of one target"),
+        (lambda x: x["benchmark"].update(baseline="offline/dann"), "benchmark: .* no parameter 'baseline'"),
+        (lambda x: x.update(ablations={"number_of_images": {}}), "ablations.number_of_images is of one target; .* without 'tasks'"),
+    ],
+)
+def test_mistakes_of_tasks_are_one_sentence(digits, change, message):
+    change(digits)
+    is_one_sentence(digits, message)
+
+
+def test_a_task_has_what_the_experiment_says_and_its_own_wins(digits):
+    digits["target"] = "uci_digits"
+    digits["inter_domain"]["methods"] = {"source_only": None, "mcd": {"method_config": {"num_k": 2}}}
+    digits["tasks"]["synthetic_uci"] = {"sources": ["offline"], "inter_domain": {"steps": 7}, "intra_domain": {"methods": ["mixmatch"]}}
+    task = experiment.check(digits)["tasks"]["synthetic_uci"]
+    assert (task["target"], task["seeds"], "test" in task) == ("uci_digits", [0, 1, 2, 3, 4], False)
+    assert (task["inter_domain"]["steps"], task["inter_domain"]["backbone"]) == (7, "lenet_usps")
+    assert task["inter_domain"]["methods"] == {"source_only": {}, "mcd": {"method_config": {"num_k": 2}}}
+    assert (task["intra_domain"]["methods"], task["intra_domain"]["steps"]) == ({"mixmatch": {}}, 2000)
+
+
+def test_without_tasks_there_is_one_without_a_name(smoke):
+    checked = experiment.check(smoke)
+    assert {name: task["sources"] for name, task in checked["tasks"].items()} == {"": ["simple", "offline"]}
+    assert experiment.runs(checked["tasks"])["intra_domain"][0] == "simple/source_only/fixmatch"
+
+
+def test_runs_of_a_task_lie_below_its_name():
+    task = {"sources": ["mnist"], "inter_domain": {"methods": {"dann": {}, "mcd": {}}}, "intra_domain": {"methods": {"fixmatch": {}}}}
+    assert experiment.runs({"a": task}) == {
+        "inter_domain": ["a/mnist/dann", "a/mnist/mcd"],
+        "intra_domain": ["a/mnist/dann/fixmatch", "a/mnist/mcd/fixmatch"],
+    }
+
+
+def test_held_out_images_are_one_more_writers_that_no_task_uses(smoke):
+    checked = experiment.check(smoke)
+    assert checked["writers"]["held_out"] == checked["writers"]["offline"] | {"per_class": 2, "seed": 1000}
+    assert "held_out" not in checked["tasks"][""]["sources"]
+
+
+def planned(name: str, folder) -> list[str]:
+    """The commands that Snakemake would run for an experiment of which nothing is made yet."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+        "--dry-run",
+        "--printshellcmds",
+    ]
+    command += ["--configfile", str(ROOT / f"experiments/{name}.yaml"), "--cores", "1"]
+    environment = os.environ | {"AA_ARTIFACTS": str(folder / "artifacts")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return re.findall(r"notebooks/(\w+\.ipynb.*) > ", done.stdout + done.stderr)
+
+
+def test_the_graph_of_several_tasks(tmp_path):
+    commands = planned("digits", tmp_path)
+    stages = [command.partition("_")[0] for command in commands]
+    assert {stage: stages.count(stage) for stage in stages} == {"10": 1, "20": 1, "21": 2, "30": 25, "40": 25, "52": 1}
+    mcd = next(command for command in commands if "out=artifacts/digits/inter_domain/mnist_usps/mnist_2000/mcd" in command)
+    for value in ("source=artifacts/digits/images/mnist_2000", "target=usps:train-1800", "test=usps:test", "'seeds=[0, 1, 2, 3, 4]'"):
+        assert f" {value} " in f"{mcd} "
+    refined = next(command for command in commands if "out=artifacts/digits/intra_domain/synthetic_uci/offline/dann/fixmatch" in command)
+    assert " initial=artifacts/digits/inter_domain/synthetic_uci/offline/dann " in refined
+    assert "test=" not in refined
+    table = next(command for command in commands if command.startswith("52_benchmark_digits"))
+    assert "artifacts/digits/intra_domain/usps_mnist/usps_1800/symnets/fixmatch" in table
+    assert " target=" not in table
+
+
+def test_the_graph_of_one_target(tmp_path):
+    commands = planned("pocket_full", tmp_path)
+    stages = [command.partition("_")[0] for command in commands]
+    assert {stage: stages.count(stage) for stage in stages} == {"10": 3, "20": 3, "30": 16, "40": 24, "51": 1, "60": 1, "62": 1}
+    held_out = next(command for command in commands if "out=artifacts/pocket_full/images/held_out" in command)
+    assert " prompts=artifacts/pocket_full/prompts/held_out/prompts.jsonl " in held_out
+    assert " seed=1000 " in held_out
+    table = next(command for command in commands if command.startswith("51_"))
+    assert 'images=["artifacts/pocket_full/images/simple", "artifacts/pocket_full/images/offline"]' in table
+    assert " full=artifacts/pocket_full/intra_domain/offline/dann/fixmatch " in table
+    estimates = next(command for command in commands if command.startswith("62_"))
+    assert " chosen=artifacts/pocket_full/intra_domain/offline/dann/fixmatch " in estimates
+    assert "few_images/inter_domain/offline/source_only/100" in estimates
 
 
 def test_settings_go_to_the_notebooks_that_have_them():
@@ -83,7 +226,7 @@ def test_settings_go_to_the_notebooks_that_have_them():
 
 
 def test_a_job_depends_on_the_code_it_uses():
-    files = experiment.code_files("30_inter_domain", "inter_domain/dann", "benchmarks/uci_digits")
+    files = dependencies.code_files("30_inter_domain", "inter_domain/dann", "benchmarks/uci_digits")
     assert {"notebooks/30_inter_domain.ipynb", "aa_utils/inter_domain/dann.py", "aa_utils/train.py", "aa_utils/backbones.py"} <= set(files)
     assert not {"aa_utils/record.py", "aa_utils/progress.py", "aa_utils/run.py", "aa_utils/inter_domain/mcd.py"} & set(files)
     assert not any("/pocket/" in file or "/generate" in file for file in files)
@@ -91,7 +234,7 @@ def test_a_job_depends_on_the_code_it_uses():
 
 
 def test_banks_count_as_code():
-    assert "aa_utils/prompts/banks/handwriting.yaml" in experiment.code_files("10_prompts", "prompts/offline")
+    assert "aa_utils/prompts/banks/handwriting.yaml" in dependencies.code_files("10_prompts", "prompts/offline")
 
 
 def test_place_is_short_where_it_can_be(monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ from aa_utils.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # These are steps of every experiment; the others are run by hand, once or for one's own data.
-IN_THE_GRAPH = re.compile(r"(10|20|30|40|6\d)_")
+IN_THE_GRAPH = re.compile(r"(10|2\d|30|40|6\d)_")
 ABSOLUTE = re.compile(r"""["'](/(?!/)[A-Za-z]|[A-Za-z]:\\|~/)|/(home|Users|root|tmp|mnt|opt|work|projects|data)/""")
 
 
@@ -109,8 +109,9 @@ def test_readme_lists_it(path):
 def test_an_experiment_runs_it(path):
     graph = (ROOT / "Snakefile").read_text(encoding="utf-8")
     experiments = [file.read_text(encoding="utf-8") for file in (ROOT / "experiments").glob("*.yaml")]
-    if path.name.startswith("5"):  # found by the target's name
-        assert any(f"target: {path.stem.partition('_benchmark_')[2]}" in text for text in experiments)
+    if path.name.startswith("5"):  # found by the target's name, or named
+        wanted = (f"target: {path.stem.partition('_benchmark_')[2]}", f"notebook: {path.stem}")
+        assert any(text in file for file in experiments for text in wanted)
     elif IN_THE_GRAPH.match(path.name):
         assert path.stem in graph
 

@@ -63,7 +63,7 @@ def finished(graph):
 
 def test_every_run_has_its_record_and_its_parents(finished):
     records = {path.parent: json.loads(path.read_text()) for path in finished.artifacts.rglob("record.json")}
-    assert len(records) == 2 + 2 + 4 + 4 + 2 + 1 + 1
+    assert len(records) == 3 + 3 + 4 + 4 + 2 + 1 + 2
     by_id = {record["run_id"]: record for record in records.values()}
     full = records[finished.artifacts / "intra_domain/offline/dann/fixmatch"]
     line = []
@@ -81,6 +81,7 @@ def test_the_table_has_every_cell(finished):
     assert cells == {(writer, *method) for writer in ("simple", "offline") for method in methods}
     assert (finished.artifacts / "results/tables/accuracy.md").exists()
     assert (finished.artifacts / "results/figures/number_of_images.svg").exists()
+    assert (finished.artifacts / "results/figures/estimates.svg").exists()
 
 
 def test_a_second_call_does_nothing(finished):
