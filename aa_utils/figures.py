@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aa_utils import tables
+from aa_utils import estimate_figures, tables
 from aa_utils.errors import InputError
 from aa_utils.house_style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
 from aa_utils.layout import ordered, printed, refined
@@ -241,4 +241,5 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "number_of_images": number_of_images,
     "confusion": confusion,
     "embedding": embedding,
+    "estimates": estimate_figures.estimates,
 }

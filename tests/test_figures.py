@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aa_utils import figures, files, house_style, sheets, tables
+from aa_utils import estimate, estimate_figures, figures, files, house_style, sheets, tables
 from aa_utils.errors import InputError
 
 TESTS = Path(__file__).parent
@@ -42,11 +42,19 @@ def points() -> dict[str, pd.DataFrame]:
         for domain in ("source", "target")
         for _ in range(5)
     ]
+    methods = ("source_only", "dann")
+    about = {"benchmark": "uci_digits", "prompts": "offline", "intra_domain": "none", "images": 100, "seed": 0}
+    estimated = [
+        about | {"estimator": name, "inter_domain": methods[i], "run": methods[i], "x": 0.5 + 0.2 * i, "y": 0.6 + 0.2 * i}
+        for name in [*estimate.SCORES, *estimate.ACCURACIES]
+        for i in range(2)
+    ]
     return {
         "accuracy_by_stage": per_seed(),
         "number_of_images": per_seed(images=(100, 200, 400, 800, 1200)),
         "confusion": pd.DataFrame(cells, columns=["true", "predicted", "true_name", "predicted_name", "count", "caption"]),
         "embedding": tables.rounded(pd.DataFrame(features, columns=["stage", "domain", "class_name", "x", "y", "caption"])),
+        "estimates": pd.DataFrame(estimated, columns=estimate_figures.COLUMNS),
     }
 
 
