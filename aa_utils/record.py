@@ -94,12 +94,14 @@ def describe_input(name: str, value: str) -> dict:
 
 
 def run_id(code_sha256: str, parameters: dict, inputs: list[dict]) -> str:
-    """12 hex digits that say what a run computes: the same notebook code, parameters and input contents give the same, wherever it lies."""
+    """12 hex digits that say what a run computes: the same notebook code, parameters and inputs give the same, wherever and whenever.
+
+    An input counts by the run that made it, or by its content where no run did: what a run wrote also holds how long it took.
+    """
     what = {name: value for name, value in parameters.items() if name != "out"}
-    # An input counts by its content, not by where it lies.
     by_name: dict[str, list[str]] = {}
     for row in inputs:
-        by_name.setdefault(row["name"], []).append(row["sha256"])
+        by_name.setdefault(row["name"], []).append(row["parent"] or row["sha256"])
     what.update(by_name)
     text = json.dumps([SCHEMA, code_sha256, what], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -46,7 +46,17 @@ def test_figures_have_all_their_files(folder):
 
 def test_published_numbers_have_their_source():
     for path in sorted((ROOT / "published").glob("*.csv")):
+        if path.stem.endswith("_protocols"):
+            continue
         frame = tables.pd.read_csv(path)
         assert list(frame.columns) == ["benchmark", "task", "method", "backbone", "accuracy", "source_url_or_path"]
         assert frame.notna().all().all(), path.name
         assert frame["accuracy"].between(0, 100).all(), path.name
+
+
+def test_protocols_are_those_of_published_numbers():
+    published, protocols = (tables.pd.read_csv(ROOT / "published" / f"{name}.csv") for name in ("digits", "digits_protocols"))
+    assert protocols.notna().all().all()
+    for row in protocols.itertuples():
+        same = published[(published["task"] == row.task) & published["source_url_or_path"].str.contains(row.source, regex=False)]
+        assert len(same), f"{row.source}, {row.task}: no published number has this protocol"
