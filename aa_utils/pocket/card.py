@@ -63,10 +63,7 @@ CARDS = {
 def write(folder: Path, about: About, fits: dict[str, Fit], facts: dict[str, object], quality: pd.DataFrame) -> None:
     """Write `<folder>/README.md`. `fits` are the trainings by part; `facts` holds renders, seed, early_step and cost; `quality` is what was
     measured."""
-    recipe = "\n".join(
-        f"| {part} | {fits[part].steps:,}{_horizon(fits[part])} | {fits[part].batch} | {fits[part].lr:g} | {fits[part].weight_decay:g} | {fits[part].average:g} |"
-        for part in about.parts
-    )
+    recipe = "\n".join(_recipe(part, fits[part]) for part in about.parts)
     text = f"""---
 license: mit
 tags: [adapt-anything, pocket-world]
@@ -106,8 +103,9 @@ MIT, as the rest of the repository.
     write_text(folder / "README.md", text)
 
 
-def _horizon(fit: Fit) -> str:
-    return f" of {fit.horizon:,}" if fit.horizon > fit.steps else ""
+def _recipe(part: str, fit: Fit) -> str:
+    steps = f"{fit.steps:,}" + (f" of {fit.horizon:,}" if fit.horizon > fit.steps else "")
+    return f"| {part} | {steps} | {fit.batch} | {fit.lr:g} | {fit.weight_decay:g} | {fit.average:g} |"
 
 
 def _markdown(table: pd.DataFrame) -> str:
