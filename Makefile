@@ -31,7 +31,7 @@ endif
 
 reproduce: setup  ## every run, table and figure of the experiment (EXPERIMENT=experiments/pocket.yaml, CORES=all)
 	$(SNAKEMAKE)
-	@cat "$$("$(PY)" -m aa_utils.experiment "$(EXPERIMENT)")/tables/accuracy.md"
+	@cd "$$("$(PY)" -m aa_utils.experiment "$(EXPERIMENT)")/tables" && cat accuracy.md 2> /dev/null || cat *.md
 
 report: setup  ## artifacts/report-<experiment>.html: one page with tables, figures, run times and the graph
 	$(SNAKEMAKE)
