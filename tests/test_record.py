@@ -95,3 +95,12 @@ def test_progress_survives_a_lost_log(tmp_path, monkeypatch):
     monkeypatch.delenv("AA_PROGRESS")
     assert list(progress([1, 2], what="train")) == [1, 2]
     note("nobody reads this")
+
+
+def test_a_run_is_known_by_the_runs_it_was_made_from_and_not_by_their_timings():
+    made = {"name": "initial", "path": "a", "sha256": "1", "parent": "run 1"}
+    first = record.run_id("code", {"steps": 1}, [made])
+    assert record.run_id("code", {"steps": 1}, [made | {"sha256": "2"}]) == first  # the same run on a slower day
+    assert record.run_id("code", {"steps": 1}, [made | {"parent": "run 2"}]) != first
+    by_hand = made | {"parent": None}
+    assert record.run_id("code", {"steps": 1}, [by_hand]) != record.run_id("code", {"steps": 1}, [by_hand | {"sha256": "2"}])
