@@ -54,7 +54,7 @@ lint: setup  ## ruff (code and notebooks) and the notebook normaliser
 	"$(PY)" -m aa_utils.notebooks --check
 
 lab: setup  ## JupyterLab on the notebooks
-	"$(PY)" -m jupyterlab notebooks
+	"$(PY)" -m jupyterlab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 clean:  ## remove caches and logs; artifacts/ and results/ stay
 	rm -rf .snakemake .pytest_cache .ruff_cache
