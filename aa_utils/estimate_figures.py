@@ -66,6 +66,7 @@ def _panel(axes: Axes, name: str, here: pd.DataFrame, span: tuple[float, float])
     axes.set_ylim(*span)
     axes.tick_params(labelsize=8)
     axes.margins(x=0.12)
+    axes.locator_params(axis="x", nbins=3)
     rank = spearman(here["x"], here["y"])
     noted = ["too few runs" if np.isnan(rank) else f"r = {rank:.2f}"]
     if name in estimate.ACCURACIES and len(here):
