@@ -3,11 +3,12 @@
 The per-seed CSV is the source: means, layouts and figures are made from it, at once or again (`again`), and every row of it names its run.
 """
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import claims, figures, files, layout, tables
+from aa_utils import benchmark_tables, claims, figures, files, layout, tables
 from aa_utils.paths import existing, resolve
 
 # Per-seed CSV -> parameters of notebook 30 that this table is about.
@@ -44,13 +45,14 @@ def untraced(results: str | Path) -> list[str]:
     """One sentence for each row of the per-seed tables that the records in `runs/` do not give; empty if all is traced."""
     folder, copies = resolve(results), tables.read_copies(results)
     said = []
-    for name, vary in VARY.items():
+    for name in (*VARY, "digits"):
         path = folder / "tables" / f"{name}_seeds.csv"
         if not path.is_file():
             continue
+        per_seed = benchmark_tables.per_seed if name == "digits" else partial(tables.per_seed, vary=VARY[name])
         written = tables.read_csv(path)
         used = {row: entry for row, entry in copies.items() if tables.stage(entry) not in tables.SCORED or row in set(written["run"])}
-        given = tables.per_seed(used, vary) if used else written.iloc[:0]
+        given = per_seed(used) if used else written.iloc[:0]
         known = set(given.astype(str).itertuples(index=False, name=None))
         for row in written.astype(str).itertuples(index=False, name=None):
             if row not in known or tables.UNRECORDED in row:
