@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_methods import linear_classifier, log_softmax, value
-from test_train import ARCHITECTURE, RECIPE, Killed, picture_set
+from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
 from torch import nn
 
 from aa_utils import backbones, consistency, inter_domain, methods, train
@@ -133,19 +133,7 @@ def test_config_refuses(wrong, message):
 
 def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
     adapt(tmp_path / "whole", options={"threshold": 0.3})
-    real, calls = train._batch, []
-
-    def killed(*arguments):
-        calls.append(1)
-        if len(calls) == 6:
-            raise Killed
-        return real(*arguments)
-
-    monkeypatch.setattr(train, "_batch", killed)
-    with pytest.raises(Killed):
-        adapt(tmp_path / "halves", options={"threshold": 0.3})
-    monkeypatch.setattr(train, "_batch", real)
-    torch.manual_seed(99)
+    killed_at(monkeypatch, 6, lambda: adapt(tmp_path / "halves", options={"threshold": 0.3}))
     adapt(tmp_path / "halves", options={"threshold": 0.3})
     whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)

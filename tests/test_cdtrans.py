@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_train import RECIPE, Killed, picture_set
+from test_train import RECIPE, killed_at, picture_set
 from torch import nn
 
 from aa_utils import backbones, inter_domain, labelling, methods, train
@@ -357,21 +357,10 @@ def test_same_seed_same_bits_and_target_labels_are_never_read(tmp_path):
 
 def test_a_run_killed_between_two_pairings_continues_to_the_same_bits(tmp_path, monkeypatch):
     adapt(tmp_path / "whole")
-    real, calls, paired = train._batch, [], []
-
-    def killed(*arguments):
-        calls.append(1)
-        if len(calls) == 6:  # step 5; the checkpoint is of step 4, and its pairs were made before step 2
-            raise Killed
-        return real(*arguments)
-
-    monkeypatch.setattr(train, "_batch", killed)
-    with pytest.raises(Killed):
-        adapt(tmp_path / "halves")
-    monkeypatch.setattr(train, "_batch", real)
+    paired = []
+    killed_at(monkeypatch, 6, lambda: adapt(tmp_path / "halves"))  # step 5; the checkpoint is of step 4, its pairs were made before step 2
     real_pair = cdtrans._pair
     monkeypatch.setattr(cdtrans, "_pair", lambda *arguments: (paired.append(arguments[-1]), real_pair(*arguments))[1])
-    torch.manual_seed(99)  # whatever state the next process is in
     adapt(tmp_path / "halves")
     assert paired == ["step 5 of 8"], "the pairs of step 2 come from the checkpoint"
     whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))

@@ -156,21 +156,16 @@ def test_helpers_are_no_benchmarks():
 
 
 REAL = [("mnist:train", 60000, 5923), ("mnist:test", 10000, 980), ("usps:train", 7291, 1194), ("usps:test", 2007, 359)]
-REAL += [("svhn:train", 73257, 4948), ("svhn:test", 26032, 1744)]
 
 
 @pytest.mark.parametrize(("name", "count", "zeros"), REAL)
 def test_real_files(name, count, zeros):
     if not os.environ.get("AA_DATA"):
         pytest.skip("AA_DATA is unset: it names the folder of the real data sets")
-    try:
-        target = benchmarks.load(name, 28)
-    except InputError as error:
-        pytest.skip(str(error))
+    target = benchmarks.load(name, 28)
     assert len(target.images) == count
     assert int((target.labels == 0).sum()) == zeros
-    if not name.startswith("svhn"):
-        assert target.images.pixels[:, :, :2].float().mean() < 20 < target.images.pixels.float().mean(), "white ink on black"
+    assert target.images.pixels.float().mean() < 100, "white ink on black"
 
 
 NETWORKS = [("lenet_usps", 28, 768, 39_440, 88_410), ("lenet_svhn", 32, 3072, 25_487_808, 6_318_090)]

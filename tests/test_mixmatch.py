@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from test_methods import linear_classifier, log_softmax, value
-from test_train import ARCHITECTURE, RECIPE, Killed, picture_set
+from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
 from torch import nn
 
 from aa_utils import backbones, intra_domain, train
@@ -209,19 +209,7 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
         return intra_domain.refine(initial, target, parts, "mixmatch", {}, replace(RECIPE, steps=6), 0, tmp_path / folder)
 
     refine("whole")
-    real, calls = train._batch, []
-
-    def killed(*arguments):
-        calls.append(1)
-        if len(calls) == 6:
-            raise Killed
-        return real(*arguments)
-
-    monkeypatch.setattr(train, "_batch", killed)
-    with pytest.raises(Killed):
-        refine("halves")
-    monkeypatch.setattr(train, "_batch", real)
-    torch.manual_seed(99)
+    killed_at(monkeypatch, 6, lambda: refine("halves"))
     refine("halves")
     whole, halves = (load_file(tmp_path / folder / "model.safetensors") for folder in ("whole", "halves"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_train import ARCHITECTURE, RECIPE, Killed, picture_set
+from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
 from torch import nn
 
-from aa_utils import backbones, inter_domain, optimise, train
+from aa_utils import backbones, inter_domain, optimise
 from aa_utils.errors import InputError
 from aa_utils.inter_domain import symnets
 
@@ -159,20 +159,8 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
         return inter_domain.adapt(source, target, "symnets", {}, ARCHITECTURE, RECIPE, 0, folder)
 
     adapt(tmp_path / "whole")
-    real, calls = train._batch, []
-
-    def killed(*arguments):
-        calls.append(1)
-        if len(calls) == 6:
-            raise Killed
-        return real(*arguments)
-
-    monkeypatch.setattr(train, "_batch", killed)
-    with pytest.raises(Killed):
-        adapt(tmp_path / "halves")
+    killed_at(monkeypatch, 6, lambda: adapt(tmp_path / "halves"))
     assert (tmp_path / "halves/checkpoint.pt").exists()
-    monkeypatch.setattr(train, "_batch", real)
-    torch.manual_seed(99)  # whatever state the next process is in
     adapt(tmp_path / "halves")
     whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)

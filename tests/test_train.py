@@ -73,22 +73,27 @@ class Killed(Exception):
     pass
 
 
-def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
-    adapt(tmp_path / "whole")
+def killed_at(monkeypatch, batch: int, run) -> None:
+    """`run()`, dead as it draws its batch number `batch`; the random state is then whatever the next process would have."""
     real, calls = train._batch, []
 
     def killed(*arguments):
         calls.append(1)
-        if len(calls) == 6:
+        if len(calls) == batch:
             raise Killed
         return real(*arguments)
 
     monkeypatch.setattr(train, "_batch", killed)
     with pytest.raises(Killed):
-        adapt(tmp_path / "halves")
-    assert (tmp_path / "halves/checkpoint.pt").exists()
+        run()
     monkeypatch.setattr(train, "_batch", real)
-    torch.manual_seed(99)  # whatever state the next process is in
+    torch.manual_seed(99)
+
+
+def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
+    adapt(tmp_path / "whole")
+    killed_at(monkeypatch, 6, lambda: adapt(tmp_path / "halves"))
+    assert (tmp_path / "halves/checkpoint.pt").exists()
     adapt(tmp_path / "halves")
     whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
