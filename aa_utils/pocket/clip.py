@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
+from aa_utils.pocket.jitter import jitter
+
 LENGTH = 48  # tokens of the longest caption, start and end included
 MEAN = STD = (0.5, 0.5, 0.5)
 
@@ -101,7 +103,8 @@ def naming(net: CLIPModel, pictures: Tensor, labels: Tensor, sentences: list[Ten
         rows = torch.randint(len(pictures), (batch,), generator=generator)
         wording = int(torch.randint(len(pooled), (1,), generator=generator))
         text = F.normalize(net.text_projection(pooled[wording]).float(), dim=-1)
-        image = net.vision_model(pixel_values=normalised(pictures[rows]).to(device)).pooler_output
+        seen = jitter(normalised(pictures[rows]), generator).to(device)
+        image = net.vision_model(pixel_values=seen).pooler_output
         image = F.normalize(net.visual_projection(image).float(), dim=-1)
         return {"naming": F.cross_entropy(net.logit_scale.exp() * image @ text.T, labels[rows].to(device))}
 

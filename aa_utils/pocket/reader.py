@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from aa_utils.files import atomic
 from aa_utils.pocket.clip import normalised
+from aa_utils.pocket.jitter import jitter
 
 
 def model(classes: int = 10) -> nn.Sequential:
@@ -37,10 +38,7 @@ def reading(net: nn.Module, pictures: Tensor, labels: Tensor, batch: int, device
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
         rows = torch.randint(len(pictures), (batch,), generator=generator)
-        x = normalised(pictures[rows])
-        move = torch.eye(2, 3).repeat(batch, 1, 1) + 0.06 * torch.randn(batch, 2, 3, generator=generator)
-        x = F.grid_sample(x, F.affine_grid(move, x.shape, align_corners=False), padding_mode="border", align_corners=False)
-        x = x * (1 + 0.1 * torch.randn(batch, 1, 1, 1, generator=generator)) + 0.05 * torch.randn(x.shape, generator=generator)
+        x = jitter(normalised(pictures[rows]), generator)
         return {"cross_entropy": F.cross_entropy(net(x.to(device)).float(), labels[rows].to(device), label_smoothing=0.05)}
 
     return loss
