@@ -6,7 +6,7 @@ images a source trained on, as far as it says so. A row of ours is a mean over s
 
 import pandas as pd
 
-from aa_utils import tables
+from aa_utils import lineage, tables
 from aa_utils.errors import InputError
 from aa_utils.layout import Layout, percent, printed, rank
 from aa_utils.paths import ROOT
@@ -28,13 +28,13 @@ def dataset(name: str) -> str:
 def per_seed(entries: dict[str, dict]) -> pd.DataFrame:
     """One row a run and seed of any number of tasks: `tables.per_seed` of each task by itself, with the columns TASK and `network`.
 
-    `entries`: what `tables.records` gives. Errors: InputError where the runs of one task do not belong in one table.
+    `entries`: what `lineage.records` gives. Errors: InputError where the runs of one task do not belong in one table.
     """
     families: dict[tuple, set[str]] = {}
     for name, entry in entries.items():
-        if tables.stage(entry) in tables.PIPELINE:
+        if lineage.stage(entry) in tables.PIPELINE:
             family = _family(name, entries)
-            real = [entries[other]["parameters"]["benchmark"] for other in family if tables.stage(entries[other]) == "real_source"]
+            real = [entries[other]["parameters"]["benchmark"] for other in family if lineage.stage(entries[other]) == "real_source"]
             target = entry["parameters"].get("target", "")
             key = (real[0] if real else "", target, entry["parameters"].get("test") or target)
             families.setdefault(key, set()).update(family)
@@ -43,7 +43,7 @@ def per_seed(entries: dict[str, dict]) -> pd.DataFrame:
     frames = []
     for key, family in sorted(families.items()):
         chosen = {name: entries[name] for name in sorted(family)}
-        networks = {entry["parameters"].get("backbone", "") for entry in chosen.values() if tables.stage(entry) == "inter_domain"}
+        networks = {entry["parameters"].get("backbone", "") for entry in chosen.values() if lineage.stage(entry) == "inter_domain"}
         about = dict(zip(TASK, key, strict=True)) | {"network": ", ".join(sorted(filter(None, networks)))}
         frames.append(tables.per_seed(chosen).assign(**about))
     return pd.concat(frames, ignore_index=True)
@@ -57,7 +57,7 @@ def over_seeds(per_seed: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
         for row in means[means["metric"] == metric].itertuples():
             refined = [] if row.intra_domain == tables.NO_REFINEMENT else [printed(row.intra_domain)]
             drawn = f"synthetic: {row.prompts} prompts" + (f", {row.model}" if row.model else "")
-            labelled = dataset(real) if real else tables.UNRECORDED if row.prompts == tables.UNRECORDED else drawn
+            labelled = dataset(real) if real else lineage.UNRECORDED if row.prompts == lineage.UNRECORDED else drawn
             trained = f"{real}, {target}" if real else target
             protocol = f"trained on {trained}; tested on {'the same images' if test == target else test}"
             about = {"target": dataset(test), "labelled": labelled, "network": network, "protocol": protocol}
@@ -126,7 +126,7 @@ def _order(row) -> tuple:
     method = row.method.lower().replace("source only", "source_only").partition(" ")[0]
     return (
         row.target,
-        row.labelled.startswith(("synthetic", tables.UNRECORDED)),
+        row.labelled.startswith(("synthetic", lineage.UNRECORDED)),
         row.labelled,
         rank(method),
         not row.ours,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from aa_utils import backbones, benchmarks, estimate, evaluate, files, images, layout, record, tables
+from aa_utils import backbones, benchmarks, estimate, evaluate, files, images, layout, lineage, record, tables
 from aa_utils.errors import InputError
 from aa_utils.paths import existing, resolve
 
@@ -26,8 +26,8 @@ def per_seed(runs: Sequence[str], benchmark: str, image_size: int, held_out: str
     """
     target = benchmarks.load(benchmark, image_size)
     labelled, hashes = _labelled(held_out, image_size, target.class_names)
-    about = tables.per_seed(tables.records(list(runs), benchmark), vary=("limit_per_class",))
-    folders = {tables.run_name(folder): folder for given in runs for folder in _below(resolve(given))}
+    about = tables.per_seed(lineage.records(list(runs), benchmark), vary=("limit_per_class",))
+    folders = {lineage.run_name(folder): folder for given in runs for folder in _below(resolve(given))}
     rows = []
     for name, seeds in about[about["run"].isin(folders)].groupby("run", sort=False):
         here = {row.seed: folders[name] / f"seed{row.seed}" for row in seeds.itertuples()}
@@ -76,7 +76,7 @@ def spearman(a: pd.Series, b: pd.Series) -> float:
 
 def said(frame: pd.DataFrame, run: str | Path) -> str:
     """What a practitioner may say of the run in the folder `run`: a line for each seed, and how often such ranges held in `frame`."""
-    rows = frame[frame["run"] == tables.run_name(run)]
+    rows = frame[frame["run"] == lineage.run_name(run)]
     if rows.empty:
         raise InputError(f"'{run}' is not among the runs: {', '.join(frame['run'].unique())}")
     lines = []
@@ -113,7 +113,7 @@ def table(summary: pd.DataFrame, frame: pd.DataFrame) -> layout.Layout:
 def write(results: str | Path, runs: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
     """Write `<results>/tables/estimates_seeds.csv` and `estimates` (CSV, Markdown, LaTeX) and the records used; returns the summary."""
     summary = judged(frame)
-    tables.write_copies(results, tables.records(list(runs), frame["benchmark"].iloc[0]))
+    lineage.write_copies(results, lineage.records(list(runs), frame["benchmark"].iloc[0]))
     tables.write_csv(resolve(results) / "tables" / "estimates_seeds.csv", frame)
     tables.write_csv(resolve(results) / "tables" / "estimates.csv", summary)
     layout.write(results, "estimates", table(summary, frame))

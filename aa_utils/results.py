@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import benchmark_tables, claims, figures, files, layout, tables
+from aa_utils import benchmark_tables, claims, figures, files, layout, lineage, tables
 from aa_utils.paths import existing, resolve
 
 # Per-seed CSV -> parameters of notebook 30 that this table is about.
@@ -18,7 +18,7 @@ VARY = {"accuracy": (), "number_of_images": ("limit_per_class",)}
 def write(results: str | Path, name: str, entries: dict[str, dict]) -> pd.DataFrame:
     """Write the tables called `name` ("accuracy", "number_of_images"), their figure and the records used; returns the per-seed table."""
     frame = tables.per_seed(entries, VARY[name])
-    tables.write_copies(results, entries)
+    lineage.write_copies(results, entries)
     tables.write_csv(resolve(results) / "tables" / f"{name}_seeds.csv", frame)
     _from_seeds(results, name)
     return frame
@@ -43,7 +43,7 @@ def again(results: str | Path) -> pd.DataFrame:
 
 def untraced(results: str | Path) -> list[str]:
     """One sentence for each row of the per-seed tables that the records in `runs/` do not give; empty if all is traced."""
-    folder, copies = resolve(results), tables.read_copies(results)
+    folder, copies = resolve(results), lineage.read_copies(results)
     said = []
     for name in (*VARY, "digits"):
         path = folder / "tables" / f"{name}_seeds.csv"
@@ -51,11 +51,11 @@ def untraced(results: str | Path) -> list[str]:
             continue
         per_seed = benchmark_tables.per_seed if name == "digits" else partial(tables.per_seed, vary=VARY[name])
         written = tables.read_csv(path)
-        used = {row: entry for row, entry in copies.items() if tables.stage(entry) not in tables.SCORED or row in set(written["run"])}
+        used = {row: entry for row, entry in copies.items() if lineage.stage(entry) not in tables.SCORED or row in set(written["run"])}
         given = per_seed(used) if used else written.iloc[:0]
         known = set(given.astype(str).itertuples(index=False, name=None))
         for row in written.astype(str).itertuples(index=False, name=None):
-            if row not in known or tables.UNRECORDED in row:
+            if row not in known or lineage.UNRECORDED in row:
                 said.append(f"{path.name}: {', '.join(row)} does not follow from a record in runs/")
     return said
 

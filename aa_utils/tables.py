@@ -1,17 +1,16 @@
 """From records to tidy tables: which run gave which number, and means over seeds. Accuracies are fractions here; `layout` prints per cent.
 
-A table is built from records alone: `records` (from run folders, with the runs they were made from) -> `per_seed` (one row a run and seed)
--> `over_seeds` (mean, standard deviation, n). The records used are copied beside the tables, so that every number can be traced to its run.
+A table is built from records alone: `lineage.records` (runs, with those they were made from) -> `per_seed` (one row a run and seed)
+-> `over_seeds` (mean, standard deviation, n). The records are copied beside the tables, so that every number can be traced to its run.
 """
 
-import json
-import re
 from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import files, record
+from aa_utils import files
 from aa_utils.errors import InputError
+from aa_utils.lineage import UNRECORDED, ancestors, stage
 from aa_utils.paths import resolve
 
 # What tells one row of a table from another; `model` is the generator (the CLIP model for zero_shot).
@@ -22,66 +21,12 @@ OVER_SEEDS = [*FACTORS, "metric", "mean", "sd", "n", "seeds", "run_ids"]
 # Columns that hold numbers, in tables and in the points of figures; all others are text.
 NUMBERS = {"images", "seed", *METRICS, "mean", "sd", "n", "low", "high", "x", "y", "true", "predicted", "count"}
 NO_REFINEMENT = "none"
-UNRECORDED = "unrecorded"
 # Stages whose metrics are accuracies on the target. `system` is "pipeline" for the first two, the stage's name for the references.
 PIPELINE = ("inter_domain", "intra_domain")
 REFERENCES = ("zero_shot", "oracle")
 SCORED = PIPELINE + REFERENCES
 # Parameters that may differ between runs of one table: where things lie, which seeds, and how many copies of a prompt were drawn.
 FREE = {"out", "seed", "seeds", "images_per_prompt", "device", "shard", "num_shards", "batch_size_predict"}
-
-
-def stage(entry: dict) -> str:
-    """The stage that a record belongs to: its notebook's name without the number ("inter_domain")."""
-    return entry.get("stage") or re.sub(r"^\d+_", "", Path(entry["notebook"]).stem)
-
-
-def records(folders: list[str], target: str) -> dict[str, dict]:
-    """name -> record, for the runs in `folders` (a run's folder, or a folder of runs) and all runs they were made from.
-
-    A run made by hand in Jupyter has numbers but no record: it comes with run id "unrecorded", as one on `target`, and every table says so.
-    Errors: InputError for a folder without runs, and where a run's input was made again since.
-    """
-    found: dict[str, dict] = {}
-    for folder in folders:
-        runs = _runs_below(resolve(folder))
-        if not runs:
-            raise InputError(f"no run at '{folder}': neither record.json nor metrics.json there or below; notebooks 30 and 40 write them")
-        for run in runs:
-            _add(found, run, target)
-    return dict(sorted(found.items()))
-
-
-def run_name(folder: str | Path) -> str:
-    """The name of the run in `folder`: inter_domain-offline-dann for …/inter_domain/offline/dann, inter_domain-a-b for …/a/b."""
-    path = resolve(folder)
-    own = stage(record.read(path) if (path / "record.json").is_file() else _by_hand(path, ""))
-    below = path.parts[path.parts.index(own) + 1 :] if own in path.parts else path.parts[-2:]
-    return "-".join([own, *below])
-
-
-def read_copies(results: str | Path) -> dict[str, dict]:
-    """name -> record, from the copies in `<results>/runs`."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((resolve(results) / "runs").glob("*.json"))}
-
-
-def write_copies(results: str | Path, entries: dict[str, dict]) -> None:
-    """Copy records to `<results>/runs/<name>.json`."""
-    for name, entry in entries.items():
-        files.write_json(resolve(results) / "runs" / f"{name}.json", entry)
-
-
-def measurement(stage: str, notebook: str, parameters: dict, inputs: dict[str, str], metrics: list[dict]) -> dict:
-    """A record of numbers measured inside a table's own notebook (CLIP's zero-shot line, say), whose run has no record yet.
-
-    `inputs` maps a name to a file or folder; one that is not on this disk (a hub id) is left to `parameters`. The same parameters and
-    contents of inputs give the same run id.
-    """
-    described = [record.describe_input(name, path) for name, path in sorted(inputs.items()) if resolve(path).exists()]
-    rows = [{key: value.item() if hasattr(value, "item") else value for key, value in row.items()} for row in metrics]
-    known = {"schema": record.SCHEMA, "run_id": record.run_id(stage, parameters, described), "stage": stage, "notebook": notebook}
-    about = {"git": record.git_state(), "environment": record.environment(), "hardware": record.hardware()}
-    return known | {"parameters": parameters, "inputs": described} | about | {"metrics": rows}
 
 
 def per_seed(entries: dict[str, dict], vary: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -160,53 +105,8 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     return frame.assign(**{name: pd.to_numeric(frame[name]) for name in frame.columns if name in NUMBERS})
 
 
-def _runs_below(folder: Path) -> list[Path]:
-    if (folder / "record.json").is_file() or (folder / "metrics.json").is_file():
-        return [folder]
-    return sorted({path.parent for name in ("record.json", "metrics.json") for path in folder.rglob(name)})
-
-
-def _add(found: dict[str, dict], folder: Path, target: str) -> None:
-    """Put the run of `folder` and, through the paths of its inputs, its ancestors into `found`."""
-    entry = record.read(folder) if (folder / "record.json").is_file() else _by_hand(folder, target)
-    if entry["run_id"] != UNRECORDED and any(other["run_id"] == entry["run_id"] for other in found.values()):
-        return
-    name = run_name(folder)
-    found[name if name not in found else f"{name}-{entry['run_id']}"] = entry
-    for row in entry["inputs"]:
-        if row["parent"] is None:
-            continue
-        path = resolve(row["path"])
-        parent = path if path.is_dir() else path.parent
-        if not (parent / "record.json").is_file() or record.read(parent)["run_id"] != row["parent"]:
-            raise InputError(f"'{name}' was made from run {row['parent']} at '{row['path']}', which is gone or newer; run '{name}' again")
-        _add(found, parent, target)
-
-
-def _by_hand(folder: Path, target: str) -> dict:
-    """What is known of a run without a record: its numbers, and its method from a classifier's config.json."""
-    configs = sorted(folder.glob("*/config.json"))
-    about = json.loads(configs[0].read_text(encoding="utf-8")) if configs else {}
-    stage_name, _, method = about.get("method", "").partition(".")
-    parameters = {"method": method, "prompts": UNRECORDED, "inter_domain_method": UNRECORDED, "target": target}
-    rows = record.read_metrics(folder)
-    return {"schema": record.SCHEMA, "run_id": UNRECORDED, "stage": stage_name, "parameters": parameters, "inputs": [], "metrics": rows}
-
-
-def _lineage(entry: dict, by_id: dict[str, dict]) -> dict[str, dict]:
-    """stage -> record, for a record and its ancestors."""
-    chain = {stage(entry): entry}
-    for row in entry["inputs"]:
-        if row["parent"] in by_id:
-            for name, parent in _lineage(by_id[row["parent"]], by_id).items():
-                if chain.setdefault(name, parent)["run_id"] != parent["run_id"]:
-                    ids = f"{chain[name]['run_id']} and {parent['run_id']}"
-                    raise InputError(f"run {entry['run_id']} descends from two runs of {name}: {ids}")
-    return chain
-
-
 def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
-    chain, own, parameters = _lineage(entry, by_id), stage(entry), entry["parameters"]
+    chain, own, parameters = ancestors(entry, by_id), stage(entry), entry["parameters"]
     about = {"benchmark": parameters.get("target", ""), "system": "pipeline", "run": name, "run_id": entry["run_id"]}
     if own in REFERENCES:
         about |= {"system": own, "prompts": "", "model": Path(parameters.get("model", "")).name, "inter_domain": "", "intra_domain": ""}

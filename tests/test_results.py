@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from aa_utils import benchmark_tables, results, tables
+from aa_utils import benchmark_tables, lineage, results, tables
 from aa_utils.paths import ROOT
 
 EXPERIMENTS = sorted(path.parent for path in (ROOT / "results").glob("*/tables"))
@@ -20,7 +20,7 @@ def test_every_number_is_traced_to_a_record(folder):
 
 
 def test_every_run_named_in_a_table_has_its_record(folder):
-    known = {entry["run_id"] for entry in tables.read_copies(folder).values()}
+    known = {entry["run_id"] for entry in lineage.read_copies(folder).values()}
     for path in sorted((folder / "tables").glob("*.csv")):
         frame = tables.read_csv(path)
         column = next(name for name in ("run_ids", "run_id", "origin") if name in frame)

@@ -1,0 +1,109 @@
+"""Which runs a number comes from: the records of runs and of all runs they were made from, and copies of them beside the tables."""
+
+import json
+import re
+from pathlib import Path
+
+from aa_utils import files, record
+from aa_utils.errors import InputError
+from aa_utils.paths import resolve
+
+UNRECORDED = "unrecorded"  # the run id of what was made by hand
+
+
+def stage(entry: dict) -> str:
+    """The stage that a record belongs to: its notebook's name without the number ("inter_domain")."""
+    return entry.get("stage") or re.sub(r"^\d+_", "", Path(entry["notebook"]).stem)
+
+
+def records(folders: list[str], target: str) -> dict[str, dict]:
+    """name -> record, for the runs in `folders` (a run's folder, or a folder of runs) and all runs they were made from.
+
+    A run made by hand in Jupyter has numbers but no record: it comes with run id "unrecorded", as one on `target`, and every table says so.
+    Errors: InputError for a folder without runs, and where a run's input was made again since.
+    """
+    found: dict[str, dict] = {}
+    for folder in folders:
+        runs = _runs_below(resolve(folder))
+        if not runs:
+            raise InputError(f"no run at '{folder}': neither record.json nor metrics.json there or below; notebooks 30 and 40 write them")
+        for run in runs:
+            _add(found, run, target)
+    return dict(sorted(found.items()))
+
+
+def run_name(folder: str | Path) -> str:
+    """The name of the run in `folder`: inter_domain-offline-dann for …/inter_domain/offline/dann, inter_domain-a-b for …/a/b."""
+    path = resolve(folder)
+    own = stage(record.read(path) if (path / "record.json").is_file() else _by_hand(path, ""))
+    below = path.parts[path.parts.index(own) + 1 :] if own in path.parts else path.parts[-2:]
+    return "-".join([own, *below])
+
+
+def ancestors(entry: dict, by_id: dict[str, dict]) -> dict[str, dict]:
+    """stage -> record, for a record and its ancestors."""
+    chain = {stage(entry): entry}
+    for row in entry["inputs"]:
+        if row["parent"] in by_id:
+            for name, parent in ancestors(by_id[row["parent"]], by_id).items():
+                if chain.setdefault(name, parent)["run_id"] != parent["run_id"]:
+                    ids = f"{chain[name]['run_id']} and {parent['run_id']}"
+                    raise InputError(f"run {entry['run_id']} descends from two runs of {name}: {ids}")
+    return chain
+
+
+def read_copies(results: str | Path) -> dict[str, dict]:
+    """name -> record, from the copies in `<results>/runs`."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((resolve(results) / "runs").glob("*.json"))}
+
+
+def write_copies(results: str | Path, entries: dict[str, dict]) -> None:
+    """Copy records to `<results>/runs/<name>.json`."""
+    for name, entry in entries.items():
+        files.write_json(resolve(results) / "runs" / f"{name}.json", entry)
+
+
+def measurement(stage: str, notebook: str, parameters: dict, inputs: dict[str, str], metrics: list[dict]) -> dict:
+    """A record of numbers measured inside a table's own notebook (CLIP's zero-shot line, say), whose run has no record yet.
+
+    `inputs` maps a name to a file or folder; one that is not on this disk (a hub id) is left to `parameters`. The same parameters and
+    contents of inputs give the same run id.
+    """
+    described = [record.describe_input(name, path) for name, path in sorted(inputs.items()) if resolve(path).exists()]
+    rows = [{key: value.item() if hasattr(value, "item") else value for key, value in row.items()} for row in metrics]
+    known = {"schema": record.SCHEMA, "run_id": record.run_id(stage, parameters, described), "stage": stage, "notebook": notebook}
+    about = {"git": record.git_state(), "environment": record.environment(), "hardware": record.hardware()}
+    return known | {"parameters": parameters, "inputs": described} | about | {"metrics": rows}
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    if (folder / "record.json").is_file() or (folder / "metrics.json").is_file():
+        return [folder]
+    return sorted({path.parent for name in ("record.json", "metrics.json") for path in folder.rglob(name)})
+
+
+def _add(found: dict[str, dict], folder: Path, target: str) -> None:
+    """Put the run of `folder` and, through the paths of its inputs, its ancestors into `found`."""
+    entry = record.read(folder) if (folder / "record.json").is_file() else _by_hand(folder, target)
+    if entry["run_id"] != UNRECORDED and any(other["run_id"] == entry["run_id"] for other in found.values()):
+        return
+    name = run_name(folder)
+    found[name if name not in found else f"{name}-{entry['run_id']}"] = entry
+    for row in entry["inputs"]:
+        if row["parent"] is None:
+            continue
+        path = resolve(row["path"])
+        parent = path if path.is_dir() else path.parent
+        if not (parent / "record.json").is_file() or record.read(parent)["run_id"] != row["parent"]:
+            raise InputError(f"'{name}' was made from run {row['parent']} at '{row['path']}', which is gone or newer; run '{name}' again")
+        _add(found, parent, target)
+
+
+def _by_hand(folder: Path, target: str) -> dict:
+    """What is known of a run without a record: its numbers, and its method from a classifier's config.json."""
+    configs = sorted(folder.glob("*/config.json"))
+    about = json.loads(configs[0].read_text(encoding="utf-8")) if configs else {}
+    stage_name, _, method = about.get("method", "").partition(".")
+    parameters = {"method": method, "prompts": UNRECORDED, "inter_domain_method": UNRECORDED, "target": target}
+    rows = record.read_metrics(folder)
+    return {"schema": record.SCHEMA, "run_id": UNRECORDED, "stage": stage_name, "parameters": parameters, "inputs": [], "metrics": rows}
