@@ -29,6 +29,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "inverse": lambda p: (1 + 10 * p) ** -0.75,  # Ganin et al. 2016, section 5.2.2: mu_p
 }
 AMP = ("off", "bf16", "fp16")
+LAYOUT = torch.channels_last  # what convolutions are fastest in, most of all in low precision, on CPUs and GPUs
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
     device = torch.device(recipe.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _deterministic(device):
         torch.manual_seed(stable_hash("networks", seed))
-        nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device).train()
+        nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device, memory_format=LAYOUT).train()
         decay = getattr(config, "ema", 0.0)
         if decay:
             nets["average"] = optimise.Average(classifier)
@@ -183,7 +184,7 @@ def _batch(streams: list[Stream], seed: int, step: int, flip: bool) -> dict[str,
             index = stream.rows[index]
         pixels = stream.pixels[index.to(stream.pixels.device)]
         for name, kind in stream.views.items():
-            batch[name] = augment.view(pixels, kind, flip)
+            batch[name] = augment.view(pixels, kind, flip).contiguous(memory_format=LAYOUT)
         if stream.labels is not None:
             batch[f"y_{stream.name}"] = stream.labels[index].to(pixels.device)
     return batch
