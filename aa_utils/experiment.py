@@ -4,7 +4,8 @@ The Snakefile is the graph; this is what it asks. A section's keys are the param
 of options: a name is right if the notebook has it, a value if it fits the default there.
 
 A task says what adapts to what: from each of its `sources` (writers of prompts, or real sources), by every method, to its `target`. An
-experiment with one target needs no `tasks`: it is one task without a name, from all its writers to `target`.
+experiment with one target needs no `tasks`: it is one task without a name, from all its writers to `target`. A method may be kept to some
+`sources`, a refinement to those runs that come `after` some methods.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import difflib
 import json
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 from aa_utils import experiment_keys as keys
@@ -31,6 +33,8 @@ NOTEBOOKS = {
 REQUIRED = ("name", "class_names", "seeds", "inter_domain", "intra_domain", "benchmark")
 ONE_TARGET = ("target", "writers", "generator")  # required where no `tasks` say what adapts to what
 OPTIONAL = ("sources", "tasks", "ablations", "results", "threads")
+# A method may say which part of the grid it is in: a refinement after which methods, any other from which sources.
+ONLY = {"inter_domain": "sources", "intra_domain": "after"}
 TASK = ("sources", "target", "test", "seeds", "inter_domain", "intra_domain")
 ABLATIONS = {"number_of_images": ("writer", "method", "limit_per_class"), "without_labels": ("writer", "held_out", "chosen")}
 
@@ -85,9 +89,15 @@ def runs(tasks: dict[str, dict]) -> dict[str, list[str]]:
     """stage -> its runs, as paths below the stage's folder: [task/]source/method, and for a refinement [task/]source/method/refinement."""
     inter, intra = [], []
     for name, task in tasks.items():
-        here = ["/".join(filter(None, (name, source, method))) for source in task["sources"] for method in task["inter_domain"]["methods"]]
-        inter += here
-        intra += [f"{run}/{refinement}" for run in here for refinement in task["intra_domain"]["methods"]]
+        for source, method in product(task["sources"], task["inter_domain"]["methods"]):
+            if source in task["inter_domain"]["methods"][method].get("sources", [source]):
+                run = "/".join(filter(None, (name, source, method)))
+                inter.append(run)
+                intra += [
+                    f"{run}/{refinement}"
+                    for refinement, own in task["intra_domain"]["methods"].items()
+                    if method in own.get("after", [method])
+                ]
     return {"inter_domain": inter, "intra_domain": intra}
 
 
@@ -110,7 +120,9 @@ def _methods(where: str, section: str, options: dict, source: str) -> dict:
     keys.check_parameters(where, common, NOTEBOOKS[section], source)
     for name, own in methods.items():
         keys.check_module(f"{where}.methods", name, section, source)
-        keys.check_parameters(f"{where}.methods.{name}", own, NOTEBOOKS[section], source)
+        if ONLY[section] in own:
+            keys.check_list(f"{where}.methods.{name}.{ONLY[section]}", own[ONLY[section]], str, source)
+        keys.check_parameters(f"{where}.methods.{name}", {k: v for k, v in own.items() if k != ONLY[section]}, NOTEBOOKS[section], source)
     return common | {"methods": methods}
 
 
@@ -147,6 +159,10 @@ def _task(where: str, own: dict, config: dict, source: str) -> dict:
     for section in ("inter_domain", "intra_domain"):
         options = config[section] | keys.mapping(own.get(section), f"{where}{section}", source)
         task[section] = _methods(f"{where}{section}", section, options, source)
+    for section, there in (("inter_domain", task["sources"]), ("intra_domain", task["inter_domain"]["methods"])):
+        for name, options in task[section]["methods"].items():
+            for value in options.get(ONLY[section], []):
+                keys.check_choice(f"{where}{section}.methods.{name}.{ONLY[section]}", value, there, source)
     return task
 
 

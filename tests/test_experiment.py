@@ -75,6 +75,9 @@ def test_checking_changes_nothing_that_was_given(smoke):
         (lambda x: x["inter_domain"]["methods"].append("dan"), "inter_domain.methods: nothing called 'dan' .* did you mean 'dann'"),
         (lambda x: x["inter_domain"].update(api_key="x"), "looks like a secret"),
         (lambda x: x["intra_domain"].update(methods={"fixmatch": {"zebra": 1}}), "intra_domain.methods.fixmatch: .* no parameter 'zebra'"),
+        (lambda x: x["inter_domain"].update(methods={"dann": {"sources": ["gpt"]}}), "methods.dann.sources is 'gpt'; it is one of simple"),
+        (lambda x: x["inter_domain"].update(methods={"dann": {"sources": "offline"}}), "dann.sources is 'offline'; it is a list of names"),
+        (lambda x: x["intra_domain"].update(methods={"fixmatch": {"after": ["mcd"]}}), "fixmatch.after is 'mcd'; it is one of source_only"),
         (lambda x: x.update(ablations={"nothing": {}}), "no ablation 'nothing'; there are"),
         (lambda x: x.update(writers={}), "without 'tasks' the sources are the writers; list at least one"),
         (lambda x: x.update(sources={"usps": {"benchmark": "usps:train"}}), "without 'tasks' .* none under 'sources'"),
@@ -162,6 +165,17 @@ def test_runs_of_a_task_lie_below_its_name():
         "inter_domain": ["a/mnist/dann", "a/mnist/mcd"],
         "intra_domain": ["a/mnist/dann/fixmatch", "a/mnist/mcd/fixmatch"],
     }
+
+
+def test_a_method_may_be_kept_to_a_part_of_the_grid(smoke):
+    smoke["inter_domain"]["methods"] = {"source_only": {}, "mcd": {"sources": ["offline"]}}
+    smoke["intra_domain"]["methods"] = {"fixmatch": {}, "mixmatch": {"after": ["mcd"]}}
+    smoke["benchmark"] |= {"baseline": "offline/source_only", "full": "offline/mcd/mixmatch"}
+    smoke["ablations"] = {}
+    made = experiment.runs(experiment.check(smoke)["tasks"])
+    assert made["inter_domain"] == ["simple/source_only", "offline/source_only", "offline/mcd"]
+    after = ["simple/source_only/fixmatch", "offline/source_only/fixmatch", "offline/mcd/fixmatch", "offline/mcd/mixmatch"]
+    assert made["intra_domain"] == after
 
 
 def test_held_out_images_are_one_more_writers_that_no_task_uses(smoke):
