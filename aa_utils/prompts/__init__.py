@@ -1,9 +1,12 @@
 """Stage 1: category names become prompts. One writer is one module of this folder, found by its name.
 
 A writer module has a frozen dataclass `Config` (its options, each with a default) and
-`write(class_names, per_class, seed, config) -> list[tuple[int, str]]`: pairs of (label, text), label = position in `class_names`.
+`write(class_names, per_class, seed, config) -> list[tuple[int, str]]`: pairs of (label, text), label = position in `class_names`. A third
+item names another writer that made the text. A writer that counts what it did (rejections, cost) has `write_and_count` with the same
+arguments, too: it returns the pairs and rows of counts.
 """
 
+from collections import Counter
 from dataclasses import fields
 from importlib import import_module
 from pkgutil import iter_modules
@@ -27,17 +30,25 @@ def write(class_names: list[str], writer: str, per_class: int, seed: int, **opti
     that one notebook serves them all. The id (`offline-003-0017`: writer, label, number) stays the same when more prompts are asked for.
     Errors: InputError for class names that are missing, blank or alike, `per_class` below 1, an unknown writer or option.
     """
+    return write_and_count(class_names, writer, per_class, seed, **options)[0]
+
+
+def write_and_count(class_names: list[str], writer: str, per_class: int, seed: int, **options) -> tuple[list[dict], list[dict]]:
+    """(rows of `write`, counts of the writer: flat rows by class_name, the last one for "all classes"; none from a writer without any)."""
     names = _checked_names(class_names)
     if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1:
         raise InputError(f"per_class is {per_class!r}; every class needs at least 1 prompt")
     module = _writer(writer)
+    arguments = names, per_class, seed, module.Config(**_own_options(writer, options))
+    written, counts = module.write_and_count(*arguments) if hasattr(module, "write_and_count") else (module.write(*arguments), [])
     rows: list[dict] = []
-    numbers = [0] * len(names)
-    for label, text in module.write(names, per_class, seed, module.Config(**_own_options(writer, options))):
-        prompt_id = f"{writer}-{label:03d}-{numbers[label]:04d}"
-        numbers[label] += 1
-        rows.append({"id": prompt_id, "label": label, "class_name": names[label], "text": text, "writer": writer})
-    return sorted(rows, key=lambda row: row["label"])
+    numbers: Counter[tuple[str, int]] = Counter()
+    for label, text, *other in written:
+        by = other[0] if other else writer
+        prompt_id = f"{by}-{label:03d}-{numbers[by, label]:04d}"
+        numbers[by, label] += 1
+        rows.append({"id": prompt_id, "label": label, "class_name": names[label], "text": text, "writer": by})
+    return sorted(rows, key=lambda row: row["label"]), counts
 
 
 def _writer(name: str) -> ModuleType:
