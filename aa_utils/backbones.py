@@ -11,10 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from aa_utils import files, lenet  # noqa: F401  (lenet: importing it registers its networks with timm)
+from aa_utils import files, lenet, pocket_vit  # noqa: F401  (importing the last two registers their networks with timm)
 from aa_utils.errors import InputError
 
 HALF = (0.5, 0.5, 0.5)
@@ -27,16 +26,6 @@ def pocket_resnet(pretrained: bool = False, **kwargs) -> ResNet:
     shape = {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128), "stem_type": "deep", "stem_width": 8, "zero_init_last": False}
     net = ResNet(BasicBlock, **(shape | kwargs))
     net.maxpool = nn.Identity()  # 32 px are too few to halve them twice before the first block
-    net.pretrained_cfg = {"mean": HALF, "std": HALF}
-    return net
-
-
-@register_model
-def pocket_vit(pretrained: bool = False, **kwargs) -> VisionTransformer:
-    """A ViT for 32 px: 64 patches of 4 px and a class token, 4 blocks of width 96, 4 heads; 0.5 M weights, 32 M multiply-adds an image."""
-    _only_from_scratch("pocket_vit", pretrained, kwargs)
-    shape = {"img_size": 32, "patch_size": 4, "embed_dim": 96, "depth": 4, "num_heads": 4}
-    net = VisionTransformer(**(shape | kwargs))
     net.pretrained_cfg = {"mean": HALF, "std": HALF}
     return net
 

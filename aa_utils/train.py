@@ -139,7 +139,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
             lr = recipe.lr * SCHEDULES[recipe.schedule](p)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["factor"]
-            torch.manual_seed(stable_hash("step", seed, step))
+            _seed(stable_hash("step", seed, step), device)
             if refresh:
                 streams = refresh(nets, streams, step, recipe.steps, config)
             batch = _batch(streams, seed, step, recipe.flip)
@@ -169,6 +169,13 @@ def single_step(method: ModuleType):
         return terms
 
     return step
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed torch on the CPU and on `device`; `torch.manual_seed` looks at every kind of device, half a millisecond a step."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _batch(streams: list[Stream], seed: int, step: int, flip: bool) -> dict[str, Tensor]:

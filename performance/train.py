@@ -25,7 +25,8 @@ from aa_utils import backbones, files, inter_domain, intra_domain, methods, reco
 from aa_utils.images import ImageSet
 from aa_utils.paths import ROOT
 
-# A step of each method: the passes of its classifier, each as (images in batches of the labelled stream, with a backward pass or without).
+# The passes of a step: (images in batches of the labelled stream, with a backward pass or without). They go through the classifier, and
+# its features through what else the method trains: a second head, a discriminator.
 PASSES = {
     (inter_domain, "source_only"): [(1, True)],
     (inter_domain, "dann"): [(2, True)],
@@ -70,7 +71,7 @@ def measure(stage: ModuleType, name: str, options: argparse.Namespace) -> dict:
     recipe = train.Recipe(options.steps, options.batch_size, clip=1.0, amp=options.amp, device=options.device, lr=1e-3)
     bare, loop = [], []
     for repeat in range(options.repeats + 1):
-        bare.append(clocked(partial(bare_passes, PASSES[stage, name], recipe, options), options.device))
+        bare.append(clocked(partial(bare_passes, module, config, PASSES[stage, name], recipe, options), options.device))
         loop.append(clocked(partial(loop_steps, module, config, streams, recipe, options), options.device))
         print(f"{name} {repeat}: bare {bare[-1]:.2f}, loop {loop[-1]:.2f}", file=sys.stderr)
     bare, loop = bare[1:], loop[1:]  # the first round warms up
@@ -107,23 +108,24 @@ def task(stage: ModuleType, name: str, options: argparse.Namespace) -> tuple:
     return module, config, streams
 
 
-def bare_passes(passes, recipe, options) -> Callable[[], None]:
+def bare_passes(module, config, passes, recipe, options) -> Callable[[], None]:
     """Ready to run the passes of `recipe.steps` steps on images that are there."""
-    net = backbones.build(options.backbone, 10).to(recipe.device, memory_format=train.LAYOUT).train()
-    sizes = {size for size, _ in passes}
-    side = options.image_size
-    images = {size: torch.rand(size * options.batch_size, 3, side, side, device=recipe.device) for size in sizes}
-    images = {size: x.contiguous(memory_format=train.LAYOUT) for size, x in images.items()}
+    classifier = backbones.build(options.backbone, 10)
+    extra = [net for net in module.networks(classifier, config).values() if list(net.parameters())]  # all of them take features
+    nets = torch.nn.ModuleList([classifier, *extra]).to(recipe.device, memory_format=train.LAYOUT).train()
+    images = torch.rand(max(size for size, _ in passes) * options.batch_size, 3, *[options.image_size] * 2, device=recipe.device)
+    images = images.contiguous(memory_format=train.LAYOUT)
     kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
 
     def run() -> None:
         for _ in range(recipe.steps):
             for size, learns in passes:
                 with torch.autocast(torch.device(recipe.device).type, kind, enabled=kind is not None), torch.set_grad_enabled(learns):
-                    z = net(images[size])
+                    f = classifier.features(images[: size * options.batch_size])
+                    z = [head(f) for head in (classifier.head, *extra)]
                 if learns:
-                    net.zero_grad(set_to_none=True)
-                    z.float().sum().backward()
+                    nets.zero_grad(set_to_none=True)
+                    sum(out.float().sum() for out in z).backward()
 
     return run
 
