@@ -1,0 +1,186 @@
+"""The loop that adapts a generator: a frozen copy and a trainable one see the same latents, and an objective says how the images of the
+trainable one should change.
+
+A generator has `z_dim`, `label_dim`, `mapping(z, labels=None, psi=1.0)` -> w (n, num_ws, w_dim) and `synthesis(w, noise="fixed")` -> images
+(n, 3, S, S), about in [-1, 1] (`stylegan2.Generator`). A 3-D one also has `sample_cameras(n, rng)` -> (n, 25): these are its labels, and
+its synthesis takes them, `synthesis(w, cameras, noise="fixed")`.
+
+All randomness of step k is seeded by (seed, k) and drawn on the CPU: a run that was killed goes on to the same weights bit for bit.
+"""
+
+import copy
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from aa_utils import checkpoint, optimise, train
+from aa_utils.errors import InputError
+from aa_utils.generator_adaptation import checkpoints, identity, latents, layers, samples
+from aa_utils.generator_adaptation.latents import render
+from aa_utils.generator_adaptation.recipe import Recipe
+from aa_utils.progress import progress
+from aa_utils.seeds import stable_hash, torch_generator
+
+
+class Objective(Protocol):
+    """What the loop asks; `fusion.Fusion` and `clip_direction.ClipDirection` are the two there are."""
+
+    recipe: Recipe
+    identity: str
+    needs_original: bool
+    classes: int  # whose prompts differ; 1 where all images have the same
+
+    def view(self, images: Tensor) -> Tensor: ...
+    def draw(self, n: int, rng: torch.Generator, labels: Tensor | None) -> dict[str, Tensor]: ...
+    def gradient(self, x: Tensor, x_org: Tensor | None, drawn: dict, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]: ...
+    def pull(self, x: Tensor, drawn: dict, rng: torch.Generator) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a run is watched; nothing of it changes the result."""
+
+    log_every: int = 20  # steps a row of history.csv averages over
+    samples_every: int = 100  # steps between sample grids
+    checkpoint_every: int = 100  # steps between checkpoints, at least: they are written with a row of the history
+    samples: int = 16  # images in a grid, from the same latents in every run
+    psi: float = 1.0  # their truncation; the official code shows 0.7
+
+
+def adapt(
+    generator: nn.Module, objective: Objective, seed: int, folder: Path, watch: Watch = Watch(), about: dict | None = None
+) -> nn.Module:
+    """The generator adapted by `objective` and its recipe, in eval mode; `generator` itself is left as it is, on its device.
+
+    `folder` receives the generator (`checkpoints.save`) with `about` in its config, history.csv, and samples/step<k>.png: unadapted images
+    above, adapted ones of the same latents below. A finished run is read, not repeated; a checkpoint of the same run is continued.
+    Errors: InputError if a gradient is not finite (which step, which term), or the prompts are of classes that the generator does not have.
+    """
+    if objective.classes > 1 and objective.classes != generator.label_dim:
+        raise InputError(f"the prompts name {objective.classes} classes, and this generator draws {generator.label_dim or 'none'}")
+    known = identity.of(generator, objective, seed)
+    device = next(generator.parameters()).device
+    if (folder / "config.json").is_file() and checkpoints.about(folder).get("identity") == known:
+        return checkpoints.load(folder).to(device).eval()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), train._deterministic(device):
+        net, rows, seconds = _adapt(generator, objective, seed, folder, watch, known, device)
+    checkpoint.write_history(folder, rows)
+    trained = layers.named(net, objective.recipe)
+    settings = {"recipe": asdict(objective.recipe), "seed": seed, "trained": trained, "seconds_train": round(seconds, 3)}
+    checkpoints.save(net, folder, **(about or {}), **settings, identity=known)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return net
+
+
+def _adapt(generator, objective, seed, folder, watch, identity, device):
+    recipe = objective.recipe
+    frozen = copy.deepcopy(generator).eval().requires_grad_(False)
+    nets = nn.ModuleDict({"net": copy.deepcopy(frozen)})
+    net = nets["net"]
+    names = layers.named(net, recipe)
+    layers.freeze(net, set(names))
+    weights = dict(net.named_parameters())
+    groups = layers.groups(net, recipe.select_offset) if recipe.select else []
+    if recipe.average:
+        nets["average"] = optimise.Average(net)
+    optimiser = torch.optim.Adam([weights[n] for n in names], lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
+    scaler = torch.amp.GradScaler(device.type, enabled=False)
+    first, rows, seconds = checkpoint.resume(folder, identity, nets, optimiser, scaler)
+    sheet = samples.Sheet(frozen, watch.samples, watch.psi, folder / "samples")
+    saved, pending, started = first, [], time.perf_counter()
+    steps = progress(range(first, recipe.steps), what=f"{recipe.objective} seed {seed}", unit="step")
+    for step in steps:
+        if step == 0:
+            sheet.write(frozen, 0)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.lr * train.SCHEDULES[recipe.schedule](step / recipe.steps)
+        torch.manual_seed(stable_hash("adapt", seed, step))  # for random noise maps
+        rng = torch_generator("adapt", seed, step)
+        labels = latents.labels(net, recipe.batch_size, rng, device)
+        drawn, watched = objective.draw(recipe.batch_size, rng, labels), {}
+        if recipe.select:
+            picked = _select(frozen, net, objective, drawn, rng, device)
+            watched = {f"share_w{i}": torch.tensor(float(i in picked)) for i in range(len(groups))}
+            layers.freeze(net, {name for i in picked for name in groups[i]} & set(names))
+        watched |= _step(frozen, net, objective, labels, drawn, rng, device)
+        if recipe.select and recipe.decay_unselected:
+            _zero_where_none(weights[n] for n in names)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if recipe.average:
+            nets["average"].update(net, recipe.average, step)
+        pending.append(watched)
+        done = step + 1
+        ends = done == recipe.steps
+        if done % watch.log_every == 0 or ends:
+            rows.append({"step": done, "lr": optimiser.param_groups[0]["lr"], **_means(pending, done)})
+            pending = []
+            if done - saved >= watch.checkpoint_every and not ends:
+                checkpoint.save(folder, identity, nets, optimiser, scaler, done, rows, seconds + time.perf_counter() - started)
+                saved = done
+        if done % watch.samples_every == 0 or ends:
+            sheet.write(nets["average"].module if recipe.average else net, done)
+    result = nets["average"].module if recipe.average else net
+    return result.eval().requires_grad_(False), rows, seconds + time.perf_counter() - started
+
+
+def _step(frozen, net, objective, labels, drawn, rng, device) -> dict[str, Tensor]:
+    """Give the trainable weights their gradient; returns what is watched."""
+    recipe = objective.recipe
+    z, crossing = latents.draw(net.z_dim, recipe.batch_size, recipe.mixing, rng, device)
+    step_seed = torch.initial_seed()
+    with torch.no_grad():
+        w_org = w = latents.mapped(frozen, z, crossing, labels, recipe.psi)
+    if any(weight.requires_grad for weight in net.mapping.parameters()):
+        w = latents.mapped(net, z, crossing, labels, recipe.psi)
+    torch.manual_seed(step_seed)
+    x = objective.view(render(net, w, recipe.noise, labels))
+    x_org = None
+    if objective.needs_original:
+        torch.manual_seed(step_seed)  # random noise maps are the same for both
+        with torch.no_grad():
+            x_org = objective.view(render(frozen, w_org, recipe.noise, labels))
+    gradient, watched = objective.gradient(x, x_org, drawn, rng)
+    if x.requires_grad:  # not where all selected layers are among those that never train
+        x.backward(gradient / recipe.batch_size)
+    return watched
+
+
+def _select(frozen, net, objective, drawn, rng, device) -> list[int]:
+    """Indices of the w whose layers this step trains: those that the objective would move most (`layers.moved`)."""
+    recipe = objective.recipe
+    m = recipe.select_batch
+    z, labels = torch.randn(m, net.z_dim, generator=rng).to(device), latents.labels(net, m, rng, device)
+    asked = objective.draw(m, rng, labels)
+    if recipe.one_time and "t" in drawn:
+        asked["t"] = drawn["t"][:1].expand(m)
+
+    def gradient(w: Tensor) -> Tensor:
+        x = objective.view(render(net, w, "random", labels))
+        return torch.autograd.grad(x, w, objective.pull(x, asked, rng))[0]
+
+    with torch.no_grad():
+        w = frozen.mapping(z, labels, psi=recipe.psi)
+    return layers.chosen(layers.moved(w, gradient, recipe.select_iters), recipe.select)
+
+
+def _zero_where_none(weights: Iterable[nn.Parameter]) -> None:
+    for weight in weights:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+
+
+def _means(pending: list[dict[str, Tensor]], done: int) -> dict[str, float]:
+    """The mean of each watched quantity over the last steps, with one look at the device. Errors: InputError for one that is not finite."""
+    names = list(pending[0])
+    values = torch.stack([torch.stack([row[name].float().cpu() for name in names]) for row in pending])
+    bad = (~values.isfinite()).nonzero()
+    if len(bad):
+        step, name = done - len(pending) + int(bad[0, 0]) + 1, names[int(bad[0, 1])]
+        raise InputError(f"the {name} gradient is not finite at step {step}; use dtype=bfloat16 or float32 for the guide, or a lower lr")
+    return {name: float(value) for name, value in zip(names, values.mean(0), strict=True)}

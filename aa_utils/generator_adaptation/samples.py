@@ -1,0 +1,57 @@
+"""Sample grids on the way: the same latents before and after, one below the other."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from aa_utils import files
+from aa_utils.generator_adaptation import latents
+from aa_utils.generator_adaptation.latents import render
+from aa_utils.seeds import torch_generator
+
+SIDE = 256  # pixels; larger images are shown at this size
+AT_ONCE = 8
+
+
+class Sheet:
+    """The unadapted images of `count` fixed latents, kept for the upper row of every grid. The latents are the same in every run."""
+
+    def __init__(self, frozen: nn.Module, count: int, psi: float, folder: Path):
+        self.folder, self.psi = folder, psi
+        rng = torch_generator("samples")
+        device = next(frozen.parameters()).device
+        self.z = torch.randn(count, frozen.z_dim, generator=rng).to(device)
+        self.labels = latents.labels(frozen, count, rng, device)
+        if self.labels is not None and self.labels.ndim == 1:  # each class in turn
+            self.labels = torch.arange(count, device=device) % frozen.label_dim
+        self.before = self.images(frozen)
+
+    @torch.no_grad()
+    def images(self, net: nn.Module) -> np.ndarray:
+        """(count, side, side, 3) uint8 of the fixed latents, with fixed noise maps."""
+        parts = []
+        for start in range(0, len(self.z), AT_ONCE):
+            rows = slice(start, start + AT_ONCE)
+            labels = None if self.labels is None else self.labels[rows]
+            parts.append(uint8(render(net, net.mapping(self.z[rows], labels, psi=self.psi), "fixed", labels)))
+        return np.concatenate(parts)
+
+    def write(self, net: nn.Module, step: int) -> Path:
+        """Write step<k>.png: the unadapted images above, those of `net` below. Returns its path."""
+        path, buffer = self.folder / f"step{step:06d}.png", io.BytesIO()
+        rows = [np.concatenate(list(row), axis=1) for row in (self.before, self.images(net))]
+        Image.fromarray(np.concatenate(rows)).save(buffer, "png")
+        files.write_bytes(path, buffer.getvalue())
+        return path
+
+
+def uint8(x: Tensor) -> np.ndarray:
+    """Images (n, 3, S, S) in [-1, 1] as (n, side, side, 3) uint8, no larger than `SIDE`."""
+    if x.shape[-1] > SIDE:
+        x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+    return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
