@@ -155,7 +155,20 @@ def test_helpers_are_no_benchmarks():
     assert not [name for name in benchmarks.names() if name.startswith("_")]
 
 
+def test_usps_as_cogan_splits_it_is_all_of_usps_drawn_anew(data, monkeypatch):
+    monkeypatch.setattr("aa_utils.benchmarks.usps_cogan.TRAINING", 32)
+    parts = {name: benchmarks.load(name, 16) for name in ("usps:train", "usps:test", "usps_cogan:train", "usps_cogan:test")}
+    assert [len(part.labels) for part in parts.values()] == [30, 10, 32, 8]
+    whole, again = (
+        sorted((bytes(x.numpy().tobytes()), int(y)) for part in chosen for x, y in zip(part.images.pixels, part.labels, strict=True))
+        for chosen in (list(parts.values())[:2], list(parts.values())[2:])
+    )
+    assert whole == again, "every image once, with its own label"
+    assert torch.equal(benchmarks.load("usps_cogan:test", 16).labels, parts["usps_cogan:test"].labels)
+
+
 REAL = [("mnist:train", 60000, 5923), ("mnist:test", 10000, 980), ("usps:train", 7291, 1194), ("usps:test", 2007, 359)]
+REAL += [("usps_cogan:train", 7438, 1239), ("usps_cogan:test", 1860, 314)]
 
 
 @pytest.mark.parametrize(("name", "count", "zeros"), REAL)
