@@ -30,9 +30,9 @@ NOTEBOOKS = {
     "inter_domain": ("30_inter_domain",),
     "intra_domain": ("40_intra_domain",),
 }
-REQUIRED = ("name", "class_names", "seeds", "inter_domain", "intra_domain", "benchmark")
+REQUIRED = ("name", "class_names", "seeds", "inter_domain", "benchmark")
 ONE_TARGET = ("target", "writers", "generator")  # required where no `tasks` say what adapts to what
-OPTIONAL = ("sources", "tasks", "ablations", "results", "threads")
+OPTIONAL = ("intra_domain", "sources", "tasks", "ablations", "results", "threads")
 # A method may say which part of the grid it is in: a refinement after which methods, any other from which sources.
 ONLY = {"inter_domain": "sources", "intra_domain": "after"}
 TASK = ("sources", "target", "test", "seeds", "inter_domain", "intra_domain")
@@ -59,7 +59,7 @@ def check(config: dict, source: str = "the experiment") -> dict:
         raise InputError(f"{source}: name is {config['name']!r}; it names folders, so use small letters, digits, - and _")
     keys.check_list("class_names", config["class_names"], str, source)
     keys.check_list("seeds", config["seeds"], int, source)
-    optional = {"writers": {}, "generator": {}, "sources": {}, "ablations": {}, "results": f"results/{config['name']}", "threads": 1}
+    optional = {"writers": {}, "generator": {}, "sources": {}, "intra_domain": {}, "ablations": {}, "results": f"results/{config['name']}", "threads": 1}
     done = copy.deepcopy(optional | config)
     done["writers"] = keys.named("writers", done["writers"], source)
     for name, options in done["writers"].items():
@@ -111,7 +111,9 @@ def settings(notebook: str, *sources: dict, **values: object) -> list[str]:
 
 
 def _methods(where: str, section: str, options: dict, source: str) -> dict:
-    """The section with `methods` as a mapping: name -> parameters of its own, which win over the section's."""
+    """The section with `methods` as a mapping: name -> parameters of its own, which win over the section's. Refinement may be left out."""
+    if section == "intra_domain" and not any(options.values()):
+        return {"methods": {}}
     if not options.get("methods"):
         raise InputError(f"{source}: no '{where}.methods'; list at least one method")
     methods = options["methods"]

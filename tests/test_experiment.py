@@ -24,7 +24,11 @@ def smoke():
 
 @pytest.fixture
 def digits():
-    return parameters.read_yaml((ROOT / "experiments/digits.yaml").read_text(encoding="utf-8"), "digits")
+    """Tasks from real sources, and one from a writer's images with refinement."""
+    config = parameters.read_yaml((ROOT / "experiments/digits.yaml").read_text(encoding="utf-8"), "digits")
+    config |= {"writers": {"offline": {"per_class": 2}}, "intra_domain": {"methods": ["fixmatch"], "steps": 2000}}
+    config["tasks"]["synthetic_uci"] = {"sources": ["offline"], "target": "uci_digits"}
+    return config
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -46,8 +50,8 @@ def test_checking_changes_nothing_that_was_given(smoke):
         (lambda x: x.update(writrs={}), "unknown key 'writrs'; did you mean 'writers'"),
         (lambda x: x.update(name="A b"), "name is 'A b'"),
         (
-            lambda x: x.update(target="office"),
-            "target: nothing called 'office' in aa_utils/benchmarks; there are: .*uci_digits",
+            lambda x: x.update(target="zebra"),
+            "target: nothing called 'zebra' in aa_utils/benchmarks; there are: .*uci_digits",
         ),
         (lambda x: x.update(seeds=[]), "seeds is \\[\\]; it is a list of whole numbers"),
         (lambda x: x.update(seeds=[0, 0]), "none of them twice"),
@@ -204,18 +208,25 @@ def planned(name: str, folder) -> list[str]:
     return re.findall(r"notebooks/(\w+\.ipynb.*) > ", done.stdout + done.stderr)
 
 
-def test_the_graph_of_several_tasks(tmp_path):
+def test_the_graph_of_several_tasks_from_real_sources(tmp_path):
     commands = planned("digits", tmp_path)
     stages = [command.partition("_")[0] for command in commands]
-    assert {stage: stages.count(stage) for stage in stages} == {"10": 1, "20": 1, "21": 2, "30": 25, "40": 25, "52": 1}
+    assert {stage: stages.count(stage) for stage in stages} == {"21": 2, "30": 10, "52": 1}
     mcd = next(command for command in commands if "out=artifacts/digits/inter_domain/mnist_usps/mnist_2000/mcd" in command)
-    for value in ("source=artifacts/digits/images/mnist_2000", "target=usps:train-1800", "test=usps:test", "'seeds=[0, 1, 2, 3, 4]'"):
+    domains = ("target=usps_cogan:train-1800", "test=usps_cogan:test")
+    for value in ("source=artifacts/digits/images/mnist_2000", *domains, "'seeds=[0, 1, 2, 3, 4]'"):
         assert f" {value} " in f"{mcd} "
-    refined = next(command for command in commands if "out=artifacts/digits/intra_domain/synthetic_uci/offline/dann/fixmatch" in command)
-    assert " initial=artifacts/digits/inter_domain/synthetic_uci/offline/dann " in refined
+
+
+def test_the_graph_of_several_tasks_from_prompts(tmp_path):
+    commands = planned("pocket_digits", tmp_path)
+    stages = {command.partition("_")[0] for command in commands}
+    assert stages == {"10", "20", "30", "40", "52"}
+    refined = next(command for command in commands if "out=artifacts/pocket_digits/intra_domain/usps/offline/dann/fixmatch" in command)
+    assert " initial=artifacts/pocket_digits/inter_domain/usps/offline/dann " in refined
     assert "test=" not in refined
     table = next(command for command in commands if command.startswith("52_benchmark_digits"))
-    assert "artifacts/digits/intra_domain/usps_mnist/usps_1800/symnets/fixmatch" in table
+    assert "artifacts/pocket_digits/intra_domain/mnist/offline/dann/fixmatch" in table
     assert " target=" not in table
 
 
