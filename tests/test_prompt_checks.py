@@ -1,7 +1,8 @@
-"""Does a text name its category, and no other? Is it a prompt at all? Every rule by example."""
+"""Does a text name its category, and no other? Is it a prompt at all? Do the options fit? Every rule of writer llm by example."""
 
 import pytest
 
+from aa_utils import prompts
 from aa_utils.errors import InputError
 from aa_utils.prompts._llm_checks import Checker, tokens
 from aa_utils.prompts._naming import names
@@ -62,3 +63,31 @@ def test_honest_prompts_pass():
 def test_letters_of_the_class_names_are_no_other_language():
     assert Checker(0, names(["猫"], {}), frozenset("猫")).judge("a 猫 on a roof") == ""
     assert Checker(0, names(["猫"], {}), frozenset("猫")).judge("a 猫 on a 屋") == "other language"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base_url": "localhost:8000"}, "base_url is 'localhost:8000'; it is an address such as"),
+        ({"base_url": "https://me:hunter22@example.com/v1"}, "base_url holds a password"),
+        ({"llm_model": ""}, "needs llm_model"),
+        ({"key_variable": "sk-abcdefgh"}, "NAME of an environment variable"),
+        ({"key_variable": "PATH"}, "NAME of an environment variable"),
+        ({"key_variable": "NOT_SET_API_KEY"}, "no key in the environment variable 'NOT_SET_API_KEY'"),
+        ({"prompts_per_call": 0}, "prompts_per_call is 0; it lies between 1 and 200"),
+        ({"prices": [1.0]}, "prices is"),
+        ({"money_cap": 1.0}, "without prices"),
+        ({"answer_format": "xml"}, "answer_format is 'xml'"),
+        ({"fill": "simple"}, "fill is 'simple'"),
+        ({"synonyms": {"cup": ["mug"]}}, "synonyms has 'cup', which is no class"),
+        ({"synonyms": {"mug": "cup"}}, "they are a list of words"),
+        ({"synonyms": {"mug": ["TV"]}}, "'TV' names class 'TV' and class 'mug'"),
+        ({"pin": {"template": ["full"]}}, "writer 'llm' has none of"),
+        ({"bank": "pottery"}, "no bank 'pottery'"),
+    ],
+)
+def test_wrong_options_of_writer_llm_stop_before_a_call(options, message, tmp_path):
+    nobody = {"base_url": "http://127.0.0.1:9/v1", "llm_model": "scripted", "cache": str(tmp_path)}
+    with pytest.raises(InputError, match=message) as caught:
+        prompts.write(["mug", "TV"], "llm", 4, 0, **(nobody | options))
+    assert "hunter22" not in str(caught.value) and "sk-abc" not in str(caught.value)

@@ -19,6 +19,7 @@ from aa_utils.prompts._llm_spend import Spend, Stopped
 FIRST_WAIT = 1.0  # seconds; doubles with each further try
 LONGEST_WAIT = 60.0
 LONGEST_RETRY_AFTER = 300.0  # a server that asks for more stops the run, which can be called again
+_JITTER = random.Random()  # its own: a run's seeds are not touched
 _AGAIN = {408, 409, 425, 429}  # and 5xx
 _FORMAT = re.compile(r"response_format|json_schema|json_object|structured|guided|grammar", re.IGNORECASE)
 _UNKNOWN = re.compile(r"support|unexpected|unknown|unrecogni|permitted|allowed|extra|invalid|deprecated", re.IGNORECASE)
@@ -120,7 +121,7 @@ class Server:
             raise InputError(f"{url} did not answer in {tries} tries; the last time: {trouble}{hint}. {self._kept()}")
         if asked is not None and asked > LONGEST_RETRY_AFTER:
             raise InputError(f"{url} asks to come back in {asked:.0f} seconds ({trouble}). {self._kept()}")
-        wait = min(FIRST_WAIT * 2 ** (tries - 1), LONGEST_WAIT) * random.uniform(0.5, 1)
+        wait = min(FIRST_WAIT * 2 ** (tries - 1), LONGEST_WAIT) * _JITTER.uniform(0.5, 1)
         if asked is not None:
             wait = asked + wait / 10
         note(f"llm: {trouble}; try {tries + 1} in {wait:.1f} s")

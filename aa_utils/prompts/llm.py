@@ -79,14 +79,14 @@ def write_and_count(class_names: list[str], per_class: int, seed: int, config: C
     counts = _counts(classes, per_class, server)
     lacking = {own.label: per_class - len(own.accepted) for own in classes if len(own.accepted) < per_class}
     if lacking and not config.fill:
-        raise InputError(_too_few(lacking, class_names, per_class, counts[-1], config))
+        raise InputError(_too_few(lacking, classes, per_class, counts[-1], config))
     pairs: list[tuple] = [(own.label, text) for own in classes for text in own.accepted[:per_class]]
     for label, number in lacking.items():
         options = offline.Config(config.bank, config.domain, config.pin)
         pairs += [(label, text, "offline") for _, text in offline.write([class_names[label]], number, seed, options)]
-        counts[label]["filled"] = number
     if lacking:
-        counts[-1]["filled"] = sum(lacking.values())
+        for row, number in zip(counts, [*(lacking.get(own.label, 0) for own in classes), sum(lacking.values())], strict=True):
+            row["filled"] = number
         print(f"{sum(lacking.values())} prompts of {len(lacking)} classes are from writer 'offline'")
     return pairs, counts
 
@@ -100,15 +100,7 @@ class _Class:
         self._config, self._seed, self._hints = config, seed, hints
         shown = [_forms(name, config) for name in class_names]
         self._forms, self._others = shown[label], [forms[0] for other, forms in enumerate(shown) if other != label]
-        self._models: set[str] = set()
-
-    @property
-    def accepted(self) -> list[str]:
-        return self._checker.accepted
-
-    @property
-    def models(self) -> set[str]:
-        return self._models
+        self.accepted, self.models, self.examples = self._checker.accepted, set(), {}
 
     def more(self, per_class: int, limit: int) -> list[tuple["_Class", dict]]:
         """The calls that would do for what is lacking, if all their texts were good; none when it has enough, or `limit` were made."""
@@ -119,13 +111,14 @@ class _Class:
     def take(self, answer: dict) -> None:
         """Judge what an answer holds; answers come in the order of their calls."""
         items, reason = texts(answer)
-        self._models.add(f"{answer['model']} at {answer['base_url']} by {answer['answer_format']}")
+        self.models.add(f"{answer['model']} at {answer['base_url']} by {answer['answer_format']}")
         self.counts.update({"answers": 1, "texts": len(items)})
-        if reason:
-            self.counts[f"answer: {reason}"] += 1
-        for item in items:
-            reason = self._checker.judge(item)
-            self.counts[f"text: {reason}" if reason else "accepted"] += 1
+        judged = [("answer", answer["content"], reason)] if reason else []
+        judged += [("text", item, self._checker.judge(item)) for item in items]
+        for kind, what, reason in judged:
+            self.counts[f"{kind}: {reason}" if reason else "accepted"] += 1
+            if reason:
+                self.examples.setdefault(f"{kind}: {reason}", what)
 
     def _request(self, number: int) -> dict:
         config, count, domain = self._config, self._config.prompts_per_call, self._config.domain
@@ -140,7 +133,7 @@ class _Class:
 
 
 def _forms(name: str, config: Config) -> list[str]:
-    return [*config.synonyms.get(name, ()), name.replace("_", " ")]
+    return list(dict.fromkeys([*config.synonyms.get(name, ()), name.replace("_", " ")]))
 
 
 def _answers(server: Server, requests: list[dict]) -> list[dict]:
@@ -176,10 +169,12 @@ def _counts(classes: list[_Class], per_class: int, server: Server) -> list[dict]
     return [*rows, {"class_name": "all classes", **total, **cost, **{f"retried: {what}": n for what, n in sorted(server.retried.items())}}]
 
 
-def _too_few(lacking: dict[int, int], class_names: list[str], per_class: int, total: dict, config: Config) -> str:
-    named = [f"'{class_names[label]}' {number}" for label, number in lacking.items()]
+def _too_few(lacking: dict[int, int], classes: list[_Class], per_class: int, total: dict, config: Config) -> str:
+    named = [f"'{classes[label].name}' {number}" for label, number in lacking.items()]
     shown = ", ".join(named[:12]) + (f" and {len(named) - 12} classes more" if len(named) > 12 else "")
-    reasons = [f"{key} {total[key]}" for key in total if key.startswith(("answer: ", "text: "))]
+    # One example of each reason, of a class that lacks: whether the model or a rule is at fault shows in the text.
+    examples = {key: what for label in lacking for key, what in classes[label].examples.items()}
+    reasons = [f"{key} {total[key]} ({repr(examples[key])[:80]})" for key in sorted(examples)]
     return (
         f"too few good prompts: of {per_class} a class there lack {shown}. {total['answers']} answers held {total['texts']} texts, "
         f"{total['accepted']} good; rejected: {', '.join(reasons) or 'none'}. All answers are kept in '{config.cache}'; go on with "
