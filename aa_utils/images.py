@@ -1,18 +1,15 @@
 """Image folders as one uint8 tensor: synthetic ones with `metadata.jsonl`, and plain folders of unlabelled pictures."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from aa_utils import files
+from aa_utils import decode, files
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 from aa_utils.seeds import stable_hash
@@ -22,7 +19,10 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pictures of one size: `pixels` uint8 (N, 3, S, S), `labels` int64 (N,) or None, `names` (N ids), `class_names` (K)."""
+    """Pictures of one size: `pixels` uint8 (N, 3, S, S), `labels` int64 (N,) or None, `names` (N ids), `class_names` (K).
+
+    `pixels` is only ever read: of a large set it is a memory map (`aa_utils.decode`), of which a run loads what it draws.
+    """
 
     pixels: Tensor
     labels: Tensor | None
@@ -45,7 +45,7 @@ def load(folder: str | Path, size: int, class_names: Sequence[str] | None = None
     root = existing(folder, "image folder", "notebooks/20_generate.ipynb")
     rows = _rows(root)
     labels, names = _labels(rows, list(class_names) if class_names is not None else None, folder)
-    pixels = _decode([root / row["file_name"] for row in rows], size, folder)
+    pixels = _decode([root / row["file_name"] for row in rows], size, folder, [row.get("sha256", "") for row in rows])
     return ImageSet(pixels, labels, [Path(row["file_name"]).with_suffix("").name for row in rows], names)
 
 
@@ -100,26 +100,10 @@ def _labels(rows: list[dict], wanted: list[str] | None, folder: str | Path) -> t
     return torch.tensor([position[str(row["class_name"])] for row in rows]), wanted
 
 
-def _decode(paths: list[Path], size: int, folder: str | Path) -> Tensor:
-    """All pictures in one array: decoding releases the interpreter lock, so threads read in parallel."""
-    pixels = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
-
-    def read(i: int) -> str | None:
-        try:
-            with Image.open(paths[i]) as opened:
-                picture = ImageOps.exif_transpose(opened).convert("RGB")
-        except FileNotFoundError:
-            return f"{paths[i].name} (missing)"
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            return f"{paths[i].name} ({type(error).__name__})"
-        if picture.size != (size, size):
-            picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-        pixels[i] = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(size, size, 3).permute(2, 0, 1)
-        return None
-
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
-        bad = [problem for problem in threads.map(read, range(len(paths))) if problem]
+def _decode(paths: list[Path], size: int, folder: str | Path, marks: list[str]) -> Tensor:
+    pixels, bad = decode.pixels(paths, size, Path(folder).name, marks)
     if bad:
         more = f" and {len(bad) - 20} more" if len(bad) > 20 else ""
-        raise InputError(f"{len(bad)} of {len(paths)} images of '{folder}' cannot be read: {', '.join(bad[:20])}{more}")
+        named = ", ".join(f"{paths[i].name} ({reason})" for i, reason in bad[:20])
+        raise InputError(f"{len(bad)} of {len(paths)} images of '{folder}' cannot be read: {named}{more}")
     return pixels
