@@ -27,6 +27,11 @@ if "name" not in config:
     configfile: str(ROOT / "experiments/pocket.yaml")
 
 
+# How many jobs make a writer's images at once (`--config shards=4`): a matter of the machines, for the images are the same.
+SHARDS = config.pop("shards", 1)
+if not isinstance(SHARDS, int) or SHARDS < 1:
+    sys.exit(f"shards is {SHARDS!r}; it is a whole number of at least 1")
+
 try:
     X = experiment.check(config, ", ".join(map(str, workflow.configfiles)) or "the experiment")
 except InputError as error:
@@ -85,6 +90,14 @@ def command(notebook):
     return f"OMP_NUM_THREADS={{threads}} {{sys.executable:q}} -m aa_utils.run '{path}' --wait 3600 --set {{params.set:q}} > /dev/null"
 
 
+def image_settings(writer):
+    return settings("20_generate", GENERATOR, WRITERS[writer], prompts=out(f"prompts/{writer}/prompts.jsonl"), out=out(f"images/{writer}"))
+
+
+def image_shard(shard):
+    return place(out("images/{writer}")) + f"/.shards/{shard}-of-{SHARDS}"
+
+
 def results(*paths):
     return [place(f"{RESULTS}/{path}") for path in paths]
 
@@ -108,6 +121,7 @@ wildcard_constraints:
     method="[^/]+",
     refinement="[^/]+",
     limit="[0-9]+",
+    shard="[0-9]+",
 
 
 # Records are listed beside the tables: deleting one makes it again, even while the tables stand.
@@ -137,6 +151,27 @@ rule prompts:
         command("10_prompts")
 
 
+# One of the jobs that make a writer's images, each with a GPU of its own; `images` then finds them standing and records them.
+rule image_shards:
+    message:
+        f"images: {{wildcards.writer}}, shard {{wildcards.shard}} of {SHARDS}"
+    input:
+        record("prompts/{writer}"),
+        code("20_generate"),
+        model_files(GENERATOR.get("model", "models/pocket-diffusion")),
+    output:
+        touch(image_shard("{shard}") + ".done"),
+    params:
+        set=lambda w: image_settings(w.writer),
+    log:
+        image_shard("{shard}") + ".log",
+    priority: 3
+    threads: X["threads"]
+    shell:
+        "OMP_NUM_THREADS={threads} {sys.executable:q} -m aa_utils.generate --shard {wildcards.shard} --num-shards {SHARDS} "
+        "--set {params.set:q} > {log:q} 2>&1"
+
+
 rule images:
     message:
         "images: {wildcards.writer}"
@@ -144,12 +179,11 @@ rule images:
         record("prompts/{writer}"),
         code("20_generate"),
         model_files(GENERATOR.get("model", "models/pocket-diffusion")),
+        [image_shard(shard) + ".done" for shard in range(SHARDS)] if SHARDS > 1 else [],
     output:
         record("images/{writer}"),
     params:
-        set=lambda w: settings(
-            "20_generate", GENERATOR, WRITERS[w.writer], prompts=out(f"prompts/{w.writer}/prompts.jsonl"), out=out(f"images/{w.writer}")
-        ),
+        set=lambda w: image_settings(w.writer),
     log:
         **logs("images/{writer}"),
     priority: 3
