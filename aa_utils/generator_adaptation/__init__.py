@@ -1,0 +1,12 @@
+"""Generator adaptation (StyleGAN-Fusion, arXiv 2212.04473): a pretrained style-based generator moves to a domain named by a prompt.
+
+| what | where |
+|---|---|
+| StyleGAN2 in plain PyTorch | `stylegan2`, its layers `modulated_conv` and `upfirdn2d`; `discriminator` |
+| generators in files, our own and the public ones | `checkpoints`, `layouts`, `restricted_pickle` |
+| training a generator (70_pretrain_gan) | `gan_training`, `gan_quality`, `pocket_gan` |
+| adapting one by prompt | `adapt`, the other modules |
+
+A generator is a module with `config`, `kind` (the name of its file here), `z_dim`, `mapping(z, labels=None, psi=1.0)` -> w (N, num_ws,
+w_dim) and `synthesis(w, noise="fixed")` -> images (N, 3, R, R), about in [-1, 1].
+"""
