@@ -1,0 +1,151 @@
+"""The report: one HTML file with everything in it, that opens offline. Names of files and classes are text, whatever they hold."""
+
+import base64
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from aa_utils import estimate, files, record
+from aa_utils.images import ImageSet
+from aa_utils.photos import export
+from aa_utils.photos.findings import Finding
+from aa_utils.photos.groups import Group
+from aa_utils.photos.intake import Photos
+from aa_utils.photos.judge import STAGES, Judgement
+from aa_utils.photos.stages import Plan
+
+TEMPLATE = Path(__file__).with_name("report.html")
+SIDE = 112  # pixels of a picture, at most
+PICTURES = 1200  # in the contact sheets of all classes together, so that the file stays small
+A_ROW = 10  # pictures of a class at each end
+LEAST_SURE = 30
+IN_GROUP = 12
+PAIRS = 12
+STAGE_NAMES = dict(zip(STAGES, ("before refinement", "after refinement"), strict=True))
+
+
+def write(
+    path: Path,
+    photos: Photos,
+    source: ImageSet,
+    found: Judgement,
+    groups: tuple[list[Group], int],
+    pairs: list[tuple[int, int, float]],
+    made: list[Finding],
+    plan: Plan,
+    about: dict,
+) -> Path:
+    """Write the report to `path`; returns it. `groups`: what `groups.suspicious` gave; `about`: settings of the run that `plan` lacks."""
+    from jinja2 import Environment, StrictUndefined
+
+    names, sheet = photos.images.class_names, _Sheet(photos, found)
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+        TEMPLATE.read_text(encoding="utf-8")
+    )
+    folder = path.with_name("classifier")
+    text = template.render(
+        photos=len(photos.rows),
+        names=names,
+        low=found.low,
+        high=found.high,
+        reliable=float(found.reliable.float().mean()),
+        findings=made,
+        classes=_classes(found, source, names, sheet),
+        groups=[_group(group, sheet, names) for group in groups[0]],
+        looked_at=groups[1],
+        least=[sheet.picture(i) for i in _surest(found, range(len(photos.rows)))[::-1][:LEAST_SURE]],
+        pairs=[[sheet.picture(i), sheet.picture(j), f"{r:.3f}"] for i, j, r in pairs[:PAIRS]],
+        more_pairs=max(0, len(pairs) - PAIRS),
+        estimates=[_estimate(row) for row in found.estimates.to_dict("records")],
+        kinds=[*estimate.ACCURACIES.values()],
+        held_out=int(found.held_out.sum()),
+        loading=export.loading(folder.name, plan.architecture["backbone"], len(names)),
+        loading_onnx=export.loading_onnx(folder.name, plan.image_size),
+        settings=json.dumps(about | asdict(plan), indent=2, ensure_ascii=False, default=str),
+        versions=", ".join(f"{name} {version}" for name, version in record.environment().items() if version),
+    )
+    files.write_text(path, text)
+    return path
+
+
+class _Sheet:
+    """Pictures of the photos with what is said of each, made when they are asked for."""
+
+    def __init__(self, photos: Photos, found: Judgement):
+        self.photos, self.found, self.top = photos, found, found.p.topk(min(3, found.p.shape[1]), 1)
+
+    def picture(self, i: int) -> dict:
+        """{"src", "ratio", "tiny", "file", "name", "share", "others", "votes", "reliable"} of photo i."""
+        row, names = self.photos.rows[i], self.photos.images.class_names
+        top = list(zip(self.top.indices[i].tolist(), self.top.values[i].tolist(), strict=True))
+        ratio = min(2.5, max(0.4, row["width"] / row["height"]))  # as it was, not as it was squeezed
+        return shown(self.photos.images.pixels[i]) | {
+            "ratio": f"{ratio:.3f}",
+            "file": row["file"],
+            "name": names[top[0][0]],
+            "share": f"{top[0][1]:.0%}",
+            "others": ", ".join(f"{names[k]} {share:.0%}" for k, share in top[1:] if share >= 0.005),
+            "votes": f"{float(self.found.votes[i]):.0%}",
+            "reliable": bool(self.found.reliable[i]),
+        }
+
+
+def shown(pixels: Tensor) -> dict:
+    """{"src": a data URI, "tiny"} of one picture uint8 (3, S, S): PNG for few pixels, which stay visible as such; else a small JPEG."""
+    from PIL import Image
+
+    picture, data, tiny = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()), io.BytesIO(), pixels.shape[-1] <= 64
+    if tiny:
+        picture.save(data, "png")
+    else:
+        picture.thumbnail((SIDE, SIDE))
+        picture.save(data, "jpeg", quality=82)
+    kind = "png" if tiny else "jpeg"
+    return {"src": f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}", "tiny": tiny}
+
+
+def _surest(found: Judgement, rows) -> list[int]:
+    """`rows` by how sure they are, the surest first: reliable ones, then by votes, then by the largest probability."""
+    share = found.p.amax(1)
+    return sorted(rows, key=lambda i: (-int(found.reliable[i]), -float(found.votes[i]), -float(share[i])))
+
+
+def _classes(found: Judgement, source: ImageSet, names: list[str], sheet: _Sheet) -> list[dict]:
+    """One row a class: numbers, the surest and the least sure photos, and what the generator drew for it."""
+    each = max(2, min(A_ROW, PICTURES // (3 * len(names))))
+    recall = found.held_out.diagonal().double() / found.held_out.sum(1).clamp(min=1)
+    made = []
+    for k, name in enumerate(names):
+        rows = (found.prediction == k).nonzero()[:, 0]
+        order = _surest(found, rows.tolist())
+        drawn = (source.labels == k).nonzero()[:, 0]
+        picked = drawn[torch.linspace(0, len(drawn) - 1, min(each, len(drawn))).round().long()]
+        made.append(
+            {
+                "name": name,
+                "count": len(order),
+                "share": len(order) / len(found.p),
+                "confidence": float(found.p[rows].amax(1).mean()) if order else None,
+                "reliable": float(found.reliable[rows].float().mean()) if order else None,
+                "recall": float(recall[k]),
+                "surest": [sheet.picture(i) for i in order[:each]],
+                "least": [sheet.picture(i) for i in order[each:][::-1][:each]],
+                "drawn": [shown(source.pixels[i]) for i in picked.tolist()],
+            }
+        )
+    return made
+
+
+def _group(group: Group, sheet: _Sheet, names: list[str]) -> dict:
+    named = ", ".join(f"{names[k]} {share:.0%}" for k, share in group.named)
+    spread = torch.linspace(0, len(group.rows) - 1, min(IN_GROUP, len(group.rows))).round().long().tolist()
+    return {"size": len(group.rows), "named": named, "reasons": group.reasons, "pictures": [sheet.picture(group.rows[i]) for i in spread]}
+
+
+def _estimate(row: dict) -> dict:
+    values = ["–" if row[name] != row[name] else f"{row[name]:.0%}" for name in estimate.ACCURACIES]
+    return {"stage": STAGE_NAMES[row["stage"]], "seed": row["seed"], "values": values, "range": f"{row['low']:.0%} to {row['high']:.0%}"}

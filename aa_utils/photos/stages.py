@@ -1,0 +1,145 @@
+"""The four stages on one's own photos, by the functions of notebooks 10 to 40; a run that was killed goes on where it stood.
+
+What a stage can be told are the parameters of its notebook, with its defaults: there is no second list of them.
+"""
+
+import inspect
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+
+from aa_utils import backbones, evaluate, experiment_keys, files, images, inter_domain, intra_domain, methods, parameters, prompts, train
+from aa_utils.errors import InputError
+from aa_utils.generate import generate
+from aa_utils.images import ImageSet
+from aa_utils.intra_domain.split import missing, split
+from aa_utils.paths import resolve
+from aa_utils.photos import export
+from aa_utils.seeds import stable_hash
+
+NOTEBOOKS = {"writer": "10_prompts", "generator": "20_generate", "inter_domain": "30_inter_domain", "intra_domain": "40_intra_domain"}
+# What notebook 90 says once for all stages, or makes itself.
+TAKEN = {"class_names", "per_class", "prompts", "model", "source", "target", "test", "initial", "image_size", "backbone", "pretrained"}
+TAKEN |= {"bottleneck", "flip", "seeds", "device", "out", "images_per_prompt", "limit_per_class"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All settings of a run, complete and checked: one mapping for each stage, and what they share."""
+
+    class_names: list[str]
+    seeds: list[int]
+    image_size: int
+    architecture: dict
+    device: str
+    flip: bool
+    writer: dict
+    generator: dict
+    inter_domain: dict
+    intra_domain: dict
+
+    def recipe(self, stage: str) -> train.Recipe:
+        """How long and how a network is trained in "inter_domain" or "intra_domain"."""
+        known = {field.name for field in fields(train.Recipe)}
+        own = {name: value for name, value in getattr(self, stage).items() if name in known}
+        return train.Recipe(**own, flip=self.flip, device=self.device)
+
+
+def plan(
+    class_names: list[str],
+    seeds: list[int],
+    image_size: int,
+    backbone: str,
+    pretrained: bool,
+    flip: bool,
+    device: str,
+    **given: dict,
+) -> Plan:
+    """The settings of a run; `given` holds for each of NOTEBOOKS what differs from the defaults in that notebook's parameters cell.
+
+    Errors: InputError, before a photo is read, for names and types that do not fit, unknown methods, seeds that are missing or twice, a
+    backbone that is unknown, cannot be had (its weights are fetched here), does not take this image size, or cannot be exported.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"seeds is {seeds}; it is a list of different whole numbers, at least two for an estimate by their agreement")
+    complete = {stage: settings(stage, given[stage]) for stage in NOTEBOOKS}
+    architecture = {"backbone": backbone, "pretrained": pretrained}
+    made = Plan(class_names, seeds, image_size, architecture, device, flip, **complete)
+    for stage, module in (("inter_domain", inter_domain), ("intra_domain", intra_domain)):
+        methods.configure(module, complete[stage]["method"], complete[stage]["method_config"])
+        made.recipe(stage)
+    prompts.write(class_names, "simple", per_class=1, seed=0)  # the names alone: another writer may cost money
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stable_hash("classifier", seeds[0]))
+        export.check(backbones.build(num_classes=len(class_names), **architecture), image_size)
+    return made
+
+
+def settings(stage: str, given: dict) -> dict:
+    """`given` put into the defaults of the stage's notebook. Errors: InputError for what that notebook lacks or notebook 90 sets."""
+    notebook = NOTEBOOKS[stage]
+    plain = [parameters.Parameter(p.name, p.default, "") for p in experiment_keys.of_notebook(notebook)]
+    twice = sorted(set(given) & TAKEN)
+    if twice:
+        raise InputError(f"{stage}: '{twice[0]}' does not belong here; 90_adapt_your_images.ipynb sets it for all stages, or makes it")
+    try:
+        complete = parameters.checked(plain, given, f"{notebook}.ipynb")
+    except InputError as error:
+        raise InputError(f"{stage}: {error}") from None
+    return {name: value for name, value in complete.items() if name not in TAKEN}
+
+
+def synthesise(made: Plan, model: str, per_class: int, held_out_per_class: int, out: str | Path) -> tuple[ImageSet, ImageSet]:
+    """(source, held out): labelled synthetic images of `model` by prompts, `per_class` to train on, and others that only calibrate.
+
+    Written to `<out>/prompts`, `images` and `held_out`; other prompts (by their seed) make the held-out ones, and other noise.
+    """
+    sets = []
+    for name, number, seed in (("images", per_class, 0), ("held_out", held_out_per_class, 1000)):
+        writer = made.writer | {"seed": made.writer["seed"] + seed}
+        rows = prompts.write(made.class_names, per_class=number, **_options(writer), seed=writer["seed"])
+        written = resolve(out) / "prompts" / f"{name}.jsonl"
+        files.write_jsonl(written, rows)
+        known = inspect.signature(generate).parameters
+        options = {key: value for key, value in made.generator.items() if key in known}
+        generate(written, model, resolve(out) / name, **options | {"seed": made.generator["seed"] + seed, "device": made.device})
+        sets.append(images.load(resolve(out) / name, made.image_size, made.class_names))
+    return sets[0], sets[1]
+
+
+def transfer(made: Plan, source: ImageSet, target: ImageSet, out: str | Path) -> None:
+    """Stage 3 for each seed, as notebook 30 does it: `<out>/inter_domain/seed<k>/` with classifier and predictions over the photos."""
+    s = made.inter_domain
+    for seed in made.seeds:
+        folder = resolve(out) / "inter_domain" / f"seed{seed}"
+        views = (s["augment"][0], s["augment"][1])
+        classifier = inter_domain.adapt(
+            source, target, s["method"], s["method_config"], made.architecture, made.recipe("inter_domain"), seed, folder, views
+        )
+        p, _ = evaluate.predict(classifier, target.pixels, device=made.recipe("inter_domain").device)
+        evaluate.write_predictions(folder / "predictions.parquet", target.names, p)
+
+
+def refine(made: Plan, target: ImageSet, out: str | Path) -> dict[int, list[str]]:
+    """Stage 4 for each seed, as notebook 40 does it, into `<out>/intra_domain/seed<k>/`; returns the classes without a confident photo."""
+    s, lost = made.intra_domain, {}
+    for seed in made.seeds:
+        before, folder = (resolve(out) / stage / f"seed{seed}" for stage in ("inter_domain", "intra_domain"))
+        p = evaluate.read_predictions(before / "predictions.parquet", target.names)
+        parts = split(p, target.class_names, s["score"], s["fraction"], s["threshold"])
+        lost[seed] = missing(parts.counts)
+        recipe = made.recipe("intra_domain")
+        classifier = intra_domain.refine(before, target, parts, s["method"], s["method_config"], recipe, seed, folder, s["start"])
+        p, _ = evaluate.predict(classifier, target.pixels, device=recipe.device)
+        evaluate.write_predictions(folder / "predictions.parquet", target.names, p)
+    return lost
+
+
+def without_labels(target: ImageSet) -> ImageSet:
+    """`target` as training code is given it."""
+    return replace(target, labels=None)
+
+
+def _options(writer: dict) -> dict:
+    return {name: value for name, value in writer.items() if name != "seed"}
