@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import benchmarks, decode, evaluate, images, inter_domain, train
+from aa_utils import benchmarks, decode, evaluate, images, inter_domain, intra_domain, train
 from aa_utils.benchmarks import imageclef_da, office31, office_home, visda17
 from aa_utils.errors import InputError
+from aa_utils.intra_domain.split import split
 
 MODULES = {"office31": office31, "office_home": office_home, "imageclef_da": imageclef_da, "visda17": visda17}
 SUMS = {
@@ -324,16 +325,20 @@ def test_one_decodes_and_the_others_wait(kept, tmp_path, monkeypatch):
     assert len(list((tmp_path / "artifacts/cache/images").glob("*.npy"))) == 1
 
 
-def test_training_draws_from_a_memory_map(data, monkeypatch, tmp_path):
+def test_unlabelled_photos_are_adapted_to(data, monkeypatch, tmp_path):
     monkeypatch.setattr(decode, "KEEP_FROM", 0)
-    source, target = benchmarks.source("office31:dslr-partial", 32), benchmarks.load("office31:webcam-partial", 32)
-    assert list((tmp_path / "artifacts/cache/images").glob("office31_dslr-partial-32px-*.npy"))
-    recipe = train.Recipe(steps=2, batch_size=4)
+    source = benchmarks.source("visda17:train-partial", 32)
+    photos = made_datasets.unlabelled(tmp_path / "photos", 24)
+    target = benchmarks.named(benchmarks.load(f"image_folder:{photos}", 32), source.class_names)
+    assert len(list((tmp_path / "artifacts/cache/images").glob("*-32px-*.npy"))) == 2, "training draws from memory maps"
     network = {"backbone": "pocket_resnet", "pretrained": False, "bottleneck": 0}
-    classifier = inter_domain.adapt(source, target.images, "dann", {}, network, recipe, 0, tmp_path / "run", ("crop", "weak"))
+    recipe = train.Recipe(steps=2, batch_size=4)
+    classifier = inter_domain.adapt(source, target.images, "dann", {}, network, recipe, 0, tmp_path / "inter", ("crop", "weak"))
     p, _ = evaluate.predict(classifier, target.images.pixels)
     evaluate.write_predictions(tmp_path / "predictions.parquet", target.ids, p)
-    assert set(evaluate.score(tmp_path / "predictions.parquet", target)) == {"accuracy", "mean_per_class"}
+    parts = split(evaluate.read_predictions(tmp_path / "predictions.parquet", target.ids), target.class_names)
+    refined = intra_domain.refine(tmp_path / "inter", target.images, parts, "fixmatch", {"mu": 1}, recipe, 0, tmp_path / "intra")
+    assert evaluate.predict(refined, target.images.pixels)[0].shape == (24, 12)
 
 
 def test_command_line(own, capsys):

@@ -47,10 +47,9 @@ def _report(name: str) -> Report:
 
 def _text(found: Report) -> str:
     width = max(len(row[0]) for row in found.classes)
-    lines = [
-        f"{found.name}: {sum(row[2] for row in found.classes)} images of {len(found.classes)} classes"
-        + f" in '{found.folder}'" * bool(found.folder)
-    ]
+    of = f" of {len(found.classes)} classes" if len(found.classes) > 1 else ""
+    where = f" in '{found.folder}'" if found.folder else ""
+    lines = [f"{found.name}: {sum(row[2] for row in found.classes)} images{of}{where}"]
     for folder, name, count, known in found.classes:
         other = f"   instead of {known}" if known not in (None, count) else ""
         lines.append(f"  {folder:{width}}  {count:6}  {name}{other}")
