@@ -11,7 +11,7 @@ This holds on one kind of hardware, with one version of torch and number of thre
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from types import ModuleType
 from aa_utils.errors import InputError
 from aa_utils.generate import folder, jobs, model_files
 from aa_utils.generate.jobs import Job
+from aa_utils.generate.switches import check as check_switches
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
 
@@ -48,13 +49,15 @@ def generate(
     shard: int = 0,
     num_shards: int = 1,
     device: str = "auto",
+    switches: Sequence[str] = (),
 ) -> dict:
     """Make the images of `prompts` (a prompts.jsonl, or its folder) with `model` (a diffusers folder or hub id) into the folder `out`.
 
-    `scheduler` is a diffusers class name, "" keeps the model's own; `guidance` of 1 or less means none; `width` and `height` in pixels, 0
-    for the model's own. `num_shards` calls with `shard` 0, 1, … may run at once, on one machine or many; the last to finish writes
-    `metadata.jsonl`. More `images_per_prompt` later go on from the images that stand; any other change needs another folder. A model's
-    safety checker is not loaded: it would black out images that keep their label.
+    `model` may also be a folder of GLIDE's checkpoints (glide.py); `presets.expand` gives the settings of known models. `scheduler` is a
+    diffusers class name, "" keeps the model's own; `guidance` of 1 or less means none; `width` and `height` in pixels, 0 for the model's
+    own; `switches` (switches.py) save memory or time. `num_shards` calls with `shard` 0, 1, … may run at once, on one machine or many; the
+    last to finish writes `metadata.jsonl`. More `images_per_prompt` later go on from the images that stand; any other change needs another
+    folder. A model's safety checker is not loaded: it would black out images that keep their label.
 
     Returns {images, made, kept, black, truncated, complete, seconds, images_per_second}: the number of `images` of this shard, `made` now
     and `kept` from before, `black` ones among them, prompts that the text encoder cut off (None where no image was made), `complete` once
@@ -72,8 +75,11 @@ def generate(
     found = found or model_files.download(str(model), revision)
     model_files.check_scheduler(found, scheduler)
 
-    from aa_utils.generate import pipeline  # torch and diffusers, several seconds: after all that can be said without them
+    # torch and diffusers, several seconds: after all that can be said without them
+    from aa_utils.generate import glide, pipeline
 
+    at_work = glide if model_files.is_glide(found) else pipeline
+    device_type = pipeline.device_type(device)
     settings = {
         "model": str(model),
         "revision": model_files.revision(found),
@@ -85,7 +91,8 @@ def generate(
         "dtype": dtype,
         "batch_size": batch_size,
         "seed": seed,
-        "device": pipeline.device_type(device),
+        "device": device_type,
+        "switches": check_switches(switches, device_type),
         "prompts": jobs.fingerprint(rows),
         "images_per_prompt": images_per_prompt,
         "safety_checker": "not loaded",
@@ -100,11 +107,11 @@ def generate(
     truncated, seconds = None, 0.0
     with ThreadPoolExecutor(WRITERS) as writers:
         if todo:
-            pipe = pipeline.load(found, scheduler, dtype, device)
-            encode = pipeline.text_encoder(pipe, rows, guidance)
-            truncated = pipeline.truncated(pipe, rows)
+            pipe = at_work.load(found, scheduler, dtype, device, settings["switches"])
+            encode = at_work.text_encoder(pipe, rows, guidance)
+            truncated = at_work.truncated(pipe, rows)
             started = time.perf_counter()
-            new = _make(pipeline, pipe, encode, todo, standing, out, settings, writers)
+            new = _make(at_work, pipe, encode, todo, standing, out, settings, writers)
             try:
                 for row in progress(new, what="generate", total=len(mine) - len(standing), unit="image"):
                     made[row["file_name"]] = row
@@ -128,14 +135,14 @@ def generate(
 
 
 def _make(
-    pipeline: ModuleType, pipe, encode, todo: list[list[Job]], standing: set[str], out: Path, settings: dict, writers: ThreadPoolExecutor
+    at_work: ModuleType, pipe, encode, todo: list[list[Job]], standing: set[str], out: Path, settings: dict, writers: ThreadPoolExecutor
 ) -> Iterator[dict]:
     """The rows of the missing images of the batches `todo`, each as soon as its file stands."""
     pending: list[Future] = []
     for number, batch in enumerate(todo):
         # The last batch is filled up to full size, so that its images have the same bytes as in a larger plan.
         full = batch + [batch[-1]] * (settings["batch_size"] - len(batch))
-        images, good = pipeline.sample(pipe, encode, full, settings)
+        images, good = at_work.sample(pipe, encode, full, settings)
         if number == 0 and not good[: len(batch)].any():
             raise InputError(
                 f"the first batch of {len(batch)} is all black or not finite: '{settings['model']}' does not work with "

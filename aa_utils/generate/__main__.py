@@ -3,15 +3,16 @@
     python -m aa_utils.generate --shard 3 --num-shards 8 --set prompts=artifacts/my/prompts/prompts.jsonl out=artifacts/my/images
 
 Values have the names, types and defaults of that notebook's parameters. When all shards are through, run the notebook with the same
-values: it finds every image standing, and leaves the record of the folder.
+values: it finds every image standing, gives the CLIP scores, and leaves the record of the folder.
 """
 
 import argparse
 import sys
+from inspect import signature
 
 from aa_utils import parameters
 from aa_utils.errors import InputError
-from aa_utils.generate import generate
+from aa_utils.generate import generate, presets
 from aa_utils.paths import ROOT
 
 NOTEBOOK = "20_generate.ipynb"
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         known = parameters.of_notebook(nbformat.read(ROOT / "notebooks" / NOTEBOOK, as_version=4).cells, NOTEBOOK)
         values = parameters.checked(known, parameters.given(options.set, options.params), NOTEBOOK)
-        done = generate(**values, shard=options.shard, num_shards=options.num_shards)
+        settings = {name: value for name, value in presets.expand(values).items() if name in signature(generate).parameters}
+        done = generate(**settings, shard=options.shard, num_shards=options.num_shards)
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1

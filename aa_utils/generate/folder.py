@@ -54,7 +54,10 @@ def open_for(out: Path, settings: dict, work: list[Job]) -> None:
         if (out / "metadata.jsonl").exists():
             raise InputError(f"'{out}' already holds images that were made elsewhere; choose another 'out'")
         files.write_json(path, settings)
-    before = json.loads(path.read_text(encoding="utf-8"))  # read back: another shard may have been first, with other settings
+    # Folders made before there were switches had none on.
+    before = {"switches": []} | json.loads(
+        path.read_text(encoding="utf-8")
+    )  # read back: another shard may have been first, with other settings
     for name, value in settings.items():
         if name in ("model", "images_per_prompt"):  # a model is the same by its revision, wherever it lies
             continue

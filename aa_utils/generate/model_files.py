@@ -11,6 +11,9 @@ from aa_utils.paths import resolve
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 DEFAULT_SIDE = 1024  # pixels; assumed where a model does not say how large its images are
+GLIDE_FOLDER = "artifacts/glide"  # where preset `glide` looks for OpenAI's two checkpoints
+GLIDE_FILES = ("base.pt", "upsample.pt")
+GLIDE_URL = "https://openaipublic.blob.core.windows.net/diffusion/dec-2021"
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 
@@ -25,6 +28,8 @@ def find(model: str | Path, revision: str = "") -> Path | None:
             raise InputError(f"revision='{revision}' is for models of the hub; '{model}' is a folder, which has but one")
         check(path)
         return path
+    if str(model) == GLIDE_FOLDER:
+        raise InputError(f"no folder '{model}'; make it and fetch {' and '.join(f'{GLIDE_URL}/{name}' for name in GLIDE_FILES)} into it")
     name = str(model)
     # "models/x" looks like a hub id too: where the first part is a folder here, a path was meant.
     if HUB_ID.fullmatch(name) and not resolve(name.partition("/")[0]).exists():
@@ -33,7 +38,12 @@ def find(model: str | Path, revision: str = "") -> Path | None:
 
 
 def check(folder: Path) -> None:
-    """InputError unless `folder` holds a whole diffusers pipeline: model_index.json and every component that it names."""
+    """InputError unless `folder` holds a whole diffusers pipeline (model_index.json and every component it names), or GLIDE's files."""
+    if is_glide(folder):
+        for name in GLIDE_FILES:
+            if not (folder / name).is_file():
+                raise InputError(f"model '{folder}' is incomplete: no '{name}'; fetch {GLIDE_URL}/{name} into it")
+        return
     for name, (library, kind) in components(folder).items():
         part = folder / name
         if not part.is_dir():
@@ -46,6 +56,11 @@ def check(folder: Path) -> None:
                 _check_weights(file)
 
 
+def is_glide(folder: Path) -> bool:
+    """True for a folder of OpenAI's GLIDE checkpoints, which are no diffusers pipeline."""
+    return any((folder / name).is_file() for name in GLIDE_FILES) and not (folder / "model_index.json").exists()
+
+
 def components(folder: Path) -> dict[str, tuple[str, str]]:
     """{name: (library, class)} of the pipeline's parts that are loaded: a safety checker and its extractor are not."""
     index = _read_json(folder / "model_index.json")
@@ -55,6 +70,16 @@ def components(folder: Path) -> dict[str, tuple[str, str]]:
     if "_class_name" not in index or not parts:
         raise InputError(f"'{folder / 'model_index.json'}' names no diffusers pipeline")
     return parts
+
+
+def pipeline_class(folder: Path) -> str:
+    """The name of the diffusers class that the folder was saved from."""
+    return str(_read_json(folder / "model_index.json")["_class_name"])
+
+
+def absent(folder: Path) -> dict[str, None]:
+    """{name: None} of the pipeline's parts that its folder was saved without."""
+    return {name: None for name, value in _read_json(folder / "model_index.json").items() if value == [None, None]}
 
 
 def download(model: str, revision: str) -> Path:
@@ -74,6 +99,8 @@ def revision(folder: Path) -> str:
     """Which model this is: a hub snapshot's commit, else 12 hex digits of a hash of the pipeline's files."""
     if folder.parent.name == "snapshots":
         return folder.name
+    if is_glide(folder):
+        return hashlib.sha256("".join(files.sha256(folder / name) for name in GLIDE_FILES).encode()).hexdigest()[:12]
     digest = hashlib.sha256((folder / "model_index.json").read_bytes())
     for name in sorted(components(folder)):
         digest.update(f"{name}\0{files.sha256(folder / name)}\n".encode())
@@ -81,7 +108,9 @@ def revision(folder: Path) -> str:
 
 
 def own_scheduler(folder: Path) -> str:
-    """The class name of the scheduler that comes with the model."""
+    """The class name of the scheduler that comes with the model; GLIDE has its own sampler."""
+    if is_glide(folder):
+        return "GLIDE"
     return components(folder).get("scheduler", ("", "unknown"))[1]
 
 
@@ -91,6 +120,8 @@ def check_scheduler(folder: Path, scheduler: str) -> None:
 
     if not scheduler:
         return
+    if is_glide(folder):
+        raise InputError(f"scheduler is '{scheduler}'; GLIDE has its own sampler, so leave it empty")
     own = getattr(diffusers, own_scheduler(folder), None)
     fitting = sorted({own_scheduler(folder), *getattr(own, "_compatibles", [])})
     if scheduler not in fitting:
@@ -101,11 +132,12 @@ def image_size(folder: Path | None, width: int, height: int) -> tuple[int, int]:
     """(width, height) in pixels of the images to come, for the estimate of disk space: as asked, else as the model's configs say."""
     if width:
         return width, height
-    side = DEFAULT_SIDE
+    side = 256 if folder and is_glide(folder) else DEFAULT_SIDE
     for name in ("unet", "transformer"):
         if folder and (folder / name / "config.json").exists() and (folder / "vae" / "config.json").exists():
             sample = _read_json(folder / name / "config.json").get("sample_size")
-            channels = _read_json(folder / "vae" / "config.json").get("block_out_channels")
+            vae = _read_json(folder / "vae" / "config.json")
+            channels = vae.get("block_out_channels") or vae.get("encoder_block_out_channels")
             if isinstance(sample, int) and channels:
                 side = sample * 2 ** (len(channels) - 1)
     return side, side
