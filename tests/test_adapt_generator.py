@@ -1,18 +1,22 @@
 """The loop that adapts a generator: what it trains, that a killed run goes on exactly, and that it can do what the official code does."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
+from aa_utils import parameters
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import adapt, checkpoints, clip_direction, fusion, guide, layers
+from aa_utils.generator_adaptation import adapt, checkpoints, clip_direction, fusion, guide, layers, runs, samples
 from aa_utils.generator_adaptation.adapt import Watch
 from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.generator_adaptation.stylegan2 import Config, Generator
+from aa_utils.paths import ROOT
 from aa_utils.seeds import torch_generator
 
 WATCH = Watch(log_every=2, samples_every=4, checkpoint_every=2, samples=3)
@@ -211,7 +215,7 @@ def test_moments_of_unselected_layers_stand_still_or_decay(known, net, tmp_path,
 
 def test_stylegan_nada_runs_and_moves_towards_its_words(tiny_clip, net, tmp_path):
     settings = recipe("nada", {"steps": 12, "lr": 5e-3, "select": 4, "select_batch": 2, "batch_size": 4})
-    objective = clip_direction.objective({str(tiny_clip): 1.0}, "digit one", "red ink", settings, ["{}"])
+    objective = clip_direction.objective([clip_direction.load(tiny_clip)], "digit one", "red ink", settings, ["{}"])
     adapt.adapt(net, objective, 0, tmp_path, Watch(log_every=3, samples=2))
     losses = [float(line.split(",")[-1]) for line in (tmp_path / "history.csv").read_text().splitlines()[1:]]
     assert losses[-1] < losses[0]
@@ -272,3 +276,56 @@ def test_the_runs_around_it_keep_their_random_state(known, net, tmp_path):
     torch.manual_seed(5)
     adapt.adapt(net, asking(known), 0, tmp_path, WATCH)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_plan_is_every_prompt_by_every_variant_and_seed(tiny_diffusion, tiny_clip, tmp_path):
+    settings = {"steps": 5, "guidance": 3.0, "batch_size": 2}
+    variants = {"plain": {}, "spring": {"directional": 0.5}, "nada": {"preset": "nada", "direction_floor": 0.2}}
+    prompts = {"red": ["digit one in red", "red digit one"], "blue": ["digit one in blue"]}
+    planned = runs.plan("official", settings, variants, prompts, [0, 1])
+    assert [(run.prompt, run.variant, run.seed) for run in planned][:3] == [("red", "plain", 0), ("red", "plain", 1), ("red", "spring", 0)]
+    assert len(planned) == 12
+    assert planned[0].folder(tmp_path) == tmp_path / "red" / "plain" / "seed0"
+    recipes = {run.variant: run.recipe for run in planned}
+    assert recipes["plain"] == recipe("official", settings)
+    assert recipes["spring"] == recipe("official", settings, {"directional": 0.5})
+    assert recipes["nada"] == recipe("nada", {"steps": 5, "guidance": 3.0, "direction_floor": 0.2})
+    made = runs.objectives(planned, prompts, str(tiny_diffusion), [str(tiny_clip)], "digit", ["{}"], "", [])
+    assert set(made) == {(prompt, variant) for prompt in prompts for variant in variants}
+    assert len(made["red", "plain"].text) == 2
+    assert made["red", "plain"].guide is made["blue", "spring"].guide
+    for wrong in (({"a b": {}}, prompts, [0]), ({}, prompts, [0]), (variants, {"../x": []}, [0]), (variants, prompts, [1, 1])):
+        with pytest.raises(InputError):
+            runs.plan("sound", settings, *wrong)
+
+
+def test_the_way_of_a_run_is_a_picture(known, net, tmp_path):
+    adapt.adapt(net, asking(known), 0, tmp_path, replace(WATCH, samples_every=1))
+    way = samples.on_the_way(tmp_path / "samples", rows=2)
+    assert way.shape == (48, 48, 3)
+    last = np.asarray(Image.open(tmp_path / "samples" / "step000004.png"))
+    assert np.array_equal(way[:16], last[:16])
+    assert np.array_equal(way[32:], last[16:])
+    assert len(samples.figure([way, last], ["way", "last $ step"]).axes) == 2
+    with pytest.raises(InputError, match="no sample grids"):
+        samples.on_the_way(tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments" / "adapt_generator").glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipe_files_are_runs_of_the_notebook(path):
+    notebook = nbformat.read(ROOT / "notebooks" / "71_adapt_generator.ipynb", as_version=4)
+    known = parameters.of_notebook(notebook.cells, "71_adapt_generator")
+    given = parameters.read_yaml(path.read_text(encoding="utf-8"), path.name)
+    inputs = {p.name for p in known if p.is_input}
+    rest = {name: value for name, value in given.items() if name not in inputs}
+    v = parameters.checked([p for p in known if not p.is_input], rest, path.name)
+    common = {name: v[name] for name in ("steps", "batch_size", "lr", "guidance", "directional", "reconstruction", "perceptual")}
+    common |= {"t_min": v["t_range"][0], "t_max": v["t_range"][1]}
+    planned = runs.plan(v["preset"], common | v["options"], v["variants"], v["prompts"], v["seeds"])
+    assert planned
+    Watch(**v["watch"])
+    assert Path(v["out"]).parts == ("artifacts", "adapt_generator", path.stem)
+    assert f"experiments/adapt_generator/{path.name}" in path.read_text(encoding="utf-8")
+    if v["preset"] == "official":
+        assert {run.recipe.lr for run in planned} == {8e-4}
+        assert {run.recipe.guidance for run in planned} == {100}

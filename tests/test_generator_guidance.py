@@ -116,12 +116,12 @@ def test_prompts_and_directions_name_the_class_of_each_image(tiny_diffusion, tin
     labels = torch.tensor([2, 0, 2, 1])
     found = objective.draw(4, torch.Generator(), labels)["text"]
     torch.testing.assert_close(found, known.texts([f"red {names[k]}" for k in labels]))
-    nada = clip_direction.objective({str(tiny_clip): 1.0}, "{}", "red {}", recipe("nada", {"steps": 1}), ["a {}"], names)
+    nada = clip_direction.objective([clip_direction.load(tiny_clip)], "{}", "red {}", recipe("nada", {"steps": 1}), ["a {}"], names)
     assert (objective.classes, nada.classes) == (3, 3)
     tower = nada.towers[0]
     expected = [clip_direction.text_direction(tower.texts([f"a {name}"]), tower.texts([f"a red {name}"])) for name in names]
     torch.testing.assert_close(nada.directions[0], torch.stack(expected))
-    assert clip_direction.objective({str(tiny_clip): 1.0}, "ink", "red {}", nada.recipe, ["{}"], names).classes == 3
+    assert clip_direction.objective([clip_direction.load(tiny_clip)], "ink", "red {}", nada.recipe, ["{}"], names).classes == 3
     with pytest.raises(InputError, match="give class_names"):
         fusion.objective(known, ["red {}"], settings)
 
@@ -182,7 +182,7 @@ def test_unknown_distances_are_refused(name):
 
 def nada(tiny_clip, templates=("{}", "a photo of {}"), **settings):
     settings = recipe("nada", {"steps": 1}, settings)
-    return clip_direction.objective({str(tiny_clip): 1.0}, "digit", "red digit", settings, list(templates))
+    return clip_direction.objective([clip_direction.load(tiny_clip)], "digit", "red digit", settings, list(templates))
 
 
 def test_the_clip_direction_by_explicit_loops(tiny_clip):
@@ -237,7 +237,7 @@ def test_the_clip_direction_refuses_what_it_does_not_have(tiny_clip):
     with pytest.raises(InputError, match=r"one \{\} each"):
         nada(tiny_clip, templates=["a photo"])
     with pytest.raises(InputError, match="no CLIP model"):
-        clip_direction.objective({}, "a", "b", recipe("nada", {"steps": 1}))
+        clip_direction.objective([], "a", "b", recipe("nada", {"steps": 1}))
     assert len(clip_direction.imagenet_templates()) == 79
 
 

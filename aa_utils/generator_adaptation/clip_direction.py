@@ -1,9 +1,10 @@
 """StyleGAN-NADA's objective (Gal et al. 2021, arXiv 2108.00946): images move in CLIP space in the direction that the words move.
 
-L = Σ_judges weight · (1 - cos(ΔI, ΔT)) (section 4.1), ΔI = E_I(G_train(w)) - E_I(G_frozen(w)), ΔT = E_T(target) - E_T(source): unit
-embeddings, those of texts averaged over templates. Any transformers `CLIPModel` can judge; the paper takes ViT-B/32 and ViT-B/16.
+L = Σ_towers (1 - cos(ΔI, ΔT)) (section 4.1), ΔI = E_I(G_train(w)) - E_I(G_frozen(w)), ΔT = E_T(target) - E_T(source): unit
+embeddings, those of texts averaged over templates. Any transformers `CLIPModel` can be a tower; the paper takes ViT-B/32 and ViT-B/16.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,10 +48,9 @@ class Tower:
 
 @dataclass(frozen=True)
 class ClipDirection:
-    """CLIP towers with their weights; for each the directions of the texts and the bare target texts, (classes or 1, d); the recipe."""
+    """CLIP towers; for each the directions of the texts and the bare target texts, (classes or 1, d); the recipe."""
 
     towers: tuple[Tower, ...]
-    weights: tuple[float, ...]
     directions: tuple[Tensor, ...]
     targets: tuple[Tensor, ...]
     recipe: Recipe
@@ -60,7 +60,7 @@ class ClipDirection:
     def identity(self) -> str:
         """What decides its gradients besides the recipe and the code, as text."""
         weights = digest(weight for tower in self.towers for weight in tower.model.state_dict().values())
-        return f"{weights} {self.weights} {digest([*self.directions, *self.targets])}"
+        return f"{weights} {digest([*self.directions, *self.targets])}"
 
     @property
     def classes(self) -> int:
@@ -79,18 +79,18 @@ class ClipDirection:
         """(gradient of the sum over images of the loss for `x`, quantities to watch); `x_org`: the unadapted images."""
         x = x.detach().requires_grad_()
         losses = torch.zeros(len(x), device=x.device)
-        for tower, weight, direction in zip(self.towers, self.weights, self.directions, strict=True):
+        for tower, direction in zip(self.towers, self.directions, strict=True):
             with torch.no_grad():
                 before = tower.images(x_org)
-            losses = losses + weight * directional_loss(tower.images(x) - before, direction[drawn["rows"]], self.recipe.direction_floor)
+            losses = losses + directional_loss(tower.images(x) - before, direction[drawn["rows"]], self.recipe.direction_floor)
         return torch.autograd.grad(losses.sum(), x)[0], {"clip_direction": losses.detach().mean()}
 
     def pull(self, x: Tensor, drawn: dict[str, Tensor], rng: torch.Generator) -> Tensor:
         """The gradient of 1 - cos(image, target's bare text): what layers are selected by (section 4.2, the "global" CLIP loss)."""
         x = x.detach().requires_grad_()
         losses = torch.zeros(len(x), device=x.device)
-        for tower, weight, target in zip(self.towers, self.weights, self.targets, strict=True):
-            losses = losses + weight * (1 - (tower.images(x) * target[drawn["rows"]]).sum(-1))
+        for tower, target in zip(self.towers, self.targets, strict=True):
+            losses = losses + (1 - (tower.images(x) * target[drawn["rows"]]).sum(-1))
         return torch.autograd.grad(losses.sum(), x)[0]
 
 
@@ -109,37 +109,35 @@ def text_direction(source: Tensor, target: Tensor) -> Tensor:
 
 
 def objective(
-    models: dict[str, float],
+    towers: list[Tower],
     source: str,
     target: str,
     recipe: Recipe,
-    templates: str | list[str] = "imagenet",
+    templates: Sequence[str] = ("imagenet",),
     class_names: tuple[str, ...] = (),
-    device: str = "cpu",
 ) -> ClipDirection:
-    """The objective with `models` (folder or hub id -> weight) from the words `source` to the words `target`.
+    """The objective with CLIP `towers` of the same say, from the words `source` to the words `target`.
 
     A {} in both stands for the name of the class of each image, among `class_names` in the order of a conditional generator's classes.
-    `templates`: "imagenet" (the 79 of the published code), or texts with one {} each, where the words are put.
+    `templates`: texts with one {} each, where the words are put; "imagenet" stands for the 79 of the published code.
     Errors: InputError for a regulariser that this objective does not have, or a template without {}.
     """
     extra = [name for name in ("directional", "reconstruction", "perceptual") if getattr(recipe, name)]
     if extra:
         raise InputError(f"{extra[0]} is {getattr(recipe, extra[0])}, and clip_direction has no such term; set it to 0")
-    if not models:
-        raise InputError("no CLIP model to judge; name at least one, such as {'models/pocket-clip': 1.0}")
-    filled = imagenet_templates() if templates == "imagenet" else list(templates)
-    if (isinstance(templates, str) and templates != "imagenet") or not filled or any(t.count("{}") != 1 for t in filled):
-        raise InputError(f"templates are {templates!r}; give 'imagenet' or a list of texts with one {{}} each")
+    if not towers:
+        raise InputError("no CLIP model gives the direction; name at least one, such as models/pocket-clip")
+    filled = [t for given in templates for t in (imagenet_templates() if given == "imagenet" else [given])]
+    if not filled or any(t.count("{}") != 1 for t in filled):
+        raise InputError(f"templates are {templates!r}; give texts with one {{}} each, or ['imagenet']")
     before, after = in_classes(source, class_names), in_classes(target, class_names)
     before, after = (texts * max(len(before), len(after)) if len(texts) == 1 else texts for texts in (before, after))
-    towers = tuple(load(model, device) for model in models)
     directions, bare = [], []
     for tower in towers:
         pairs = [[tower.texts([t.format(words) for t in filled]) for words in pair] for pair in zip(before, after, strict=True)]
         directions.append(torch.stack([text_direction(*pair) for pair in pairs]))
         bare.append(tower.texts(after))
-    return ClipDirection(towers, tuple(models.values()), tuple(directions), tuple(bare), recipe)
+    return ClipDirection(tuple(towers), tuple(directions), tuple(bare), recipe)
 
 
 def load(model: str | Path, device: str = "cpu") -> Tower:

@@ -1,7 +1,9 @@
 """Sample grids on the way: the same latents before and after, one below the other."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,9 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from aa_utils import files
+from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import latents
 from aa_utils.generator_adaptation.latents import render
 from aa_utils.seeds import torch_generator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIDE = 256  # pixels; larger images are shown at this size
 AT_ONCE = 8
@@ -55,3 +61,27 @@ def uint8(x: Tensor) -> np.ndarray:
     if x.shape[-1] > SIDE:
         x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
     return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def on_the_way(folder: Path, rows: int = 6) -> np.ndarray:
+    """A picture of a run's grids in `folder`: the unadapted images, then those of up to `rows` steps spread evenly to the last one."""
+    grids = [np.asarray(Image.open(path)) for path in sorted(folder.glob("step*.png"))]
+    if not grids:
+        raise InputError(f"no sample grids in '{folder}'")
+    half = len(grids[0]) // 2
+    wanted = sorted({round(k * (len(grids) - 1) / rows) for k in range(1, rows + 1)} - {0})
+    return np.concatenate([grids[0][:half], *(grids[k][half:] for k in wanted)])
+
+
+def figure(pictures: Sequence[np.ndarray], titles: Sequence[str], width: float = 9.6) -> "Figure":
+    """`pictures` (height, width, 3) uint8 below each other, `width` inches wide, each over its title."""
+    import matplotlib.pyplot as plt
+
+    heights = [width * len(picture) / picture.shape[1] + 0.25 for picture in pictures]
+    made, axes = plt.subplots(len(pictures), 1, figsize=(width, sum(heights)), squeeze=False, height_ratios=heights, layout="constrained")
+    for axis, picture, title in zip(axes[:, 0], pictures, titles, strict=True):
+        axis.imshow(picture, interpolation="nearest" if picture.shape[1] < 1000 else "antialiased")
+        axis.set_title(title.replace("$", r"\$"), fontsize=8, loc="left")
+        axis.axis("off")
+    plt.close(made)  # it is shown once, as the value of its cell
+    return made
