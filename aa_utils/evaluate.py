@@ -70,9 +70,11 @@ def mean_per_class(prediction: Tensor, labels: Tensor, num_classes: int) -> floa
     return float((counts.diagonal()[present] / counts.sum(1)[present]).mean())
 
 
-def score(predictions: str | Path, target: Target) -> dict[str, float]:
-    """{"accuracy", "mean_per_class"} of a predictions.parquet against the benchmark's labels, joined by id."""
+def score(predictions: str | Path, target: Target) -> dict[str, float | None]:
+    """{"accuracy", "mean_per_class"} of a predictions.parquet against the benchmark's labels, joined by id; None where it has no labels."""
     prediction = read_predictions(predictions, target.ids).argmax(1)
+    if target.labels is None:
+        return {"accuracy": None, "mean_per_class": None}
     k = len(target.class_names)
     return {"accuracy": accuracy(prediction, target.labels), "mean_per_class": mean_per_class(prediction, target.labels, k)}
 

@@ -29,6 +29,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "inverse": lambda p: (1 + 10 * p) ** -0.75,  # Ganin et al. 2016, section 5.2.2: mu_p
 }
 AMP = ("off", "bf16", "fp16")
+ON_DEVICE = 0.25  # the largest share of free GPU memory for one stream's pixels: VisDA-17 has 23 GB of them; networks need room too
 LAYOUT = torch.channels_last  # what convolutions are fastest in, most of all in low precision, on CPUs and GPUs
 
 
@@ -142,7 +143,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
             _seed(stable_hash("step", seed, step), device)
             if refresh:
                 streams = refresh(nets, streams, step, recipe.steps, config)
-            batch = _batch(streams, seed, step, recipe.flip)
+            batch = _batch(streams, seed, step, recipe.flip, device)
             with torch.autocast(device.type, kind, enabled=kind is not None):
                 terms = step_of(nets, batch, p, config, update)
             pending.append({name: value.detach() for name, value in terms.items()})
@@ -178,7 +179,8 @@ def _seed(seed: int, device: torch.device) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def _batch(streams: list[Stream], seed: int, step: int, flip: bool) -> dict[str, Tensor]:
+def _batch(streams: list[Stream], seed: int, step: int, flip: bool, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """What the streams give at `step`, on `device`, wherever their pixels are kept."""
     batch = {}
     for stream in streams:
         order = ("order", seed, stream.order or stream.name)
@@ -189,18 +191,20 @@ def _batch(streams: list[Stream], seed: int, step: int, flip: bool) -> dict[str,
             index = sampling.shuffled(len(stream.pixels if stream.rows is None else stream.rows), stream.size, step, order)
         if stream.rows is not None:
             index = stream.rows[index]
-        pixels = stream.pixels[index.to(stream.pixels.device)]
+        pixels = stream.pixels[index.to(stream.pixels.device)].to(device)
         for name, kind in stream.views.items():
             batch[name] = augment.view(pixels, kind, flip).contiguous(memory_format=LAYOUT)
         if stream.labels is not None:
-            batch[f"y_{stream.name}"] = stream.labels[index].to(pixels.device)
+            batch[f"y_{stream.name}"] = stream.labels[index.to(stream.labels.device)].to(device)
     return batch
 
 
 def _placed(stream: Stream, device: torch.device) -> Stream:
-    """The stream with its pixels on the device (uint8: a few GB at most)."""
+    """The stream with its pixels on the device, or where they are if they would fill more than ON_DEVICE of what is free there."""
     if not len(stream.pixels):
         raise InputError(f"stream '{stream.name}' has no images to train on")
+    if device.type == "cuda" and stream.pixels.nbytes > ON_DEVICE * torch.cuda.mem_get_info(device)[0]:
+        return stream
     return replace(stream, pixels=stream.pixels.to(device))
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,6 +34,8 @@ def test_predictions_are_joined_by_id(tmp_path):
     assert columns == ["id", "prediction", "confidence", "entropy", "p_0", "p_1", "p_2"], "no true labels in this file"
     assert torch.equal(evaluate.read_predictions(tmp_path / "p.parquet", ids[::-1]), p.flip(0))
     assert evaluate.score(tmp_path / "p.parquet", target(ids)) == pytest.approx({"accuracy": 4 / 6, "mean_per_class": 13 / 18})
+    unlabelled = replace(target(ids), labels=None)
+    assert evaluate.score(tmp_path / "p.parquet", unlabelled) == {"accuracy": None, "mean_per_class": None}
     with pytest.raises(InputError, match="'other' among them"):
         evaluate.score(tmp_path / "p.parquet", target([*ids[:5], "other"]))
     with pytest.raises(InputError, match="no predictions at"):

@@ -235,3 +235,12 @@ def test_backbones_refuse_clearly(monkeypatch):
     monkeypatch.setattr(backbones.timm, "create_model", offline)
     with pytest.raises(InputError, match=r"cannot get the pretrained weights of 'resnet18' .*no route to host"):
         backbones.build("resnet18", 3, pretrained=True)
+
+
+def test_pixels_that_would_fill_the_gpu_stay_where_they_are(monkeypatch):
+    images = picture_set(10)
+    stream = train.Stream("s", images.pixels, images.labels, 4, {"x_s": "weak"})
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * images.pixels.nbytes, 0))
+    assert train._placed(stream, torch.device("cuda")) is stream
+    batch = train._batch([stream], 0, 0, False, "meta")  # a device whose tensors have no values: enough to see what goes there
+    assert (batch["x_s"].device.type, batch["y_s"].device.type) == ("meta", "meta")

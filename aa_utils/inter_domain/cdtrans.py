@@ -142,7 +142,7 @@ def _cross(block: Block, h: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _pair(classifier: nn.Module, source: Stream, target: Stream, when: str) -> dict[str, Tensor | float]:
-    device = target.pixels.device
+    device = next(classifier.parameters()).device  # large sets of pixels are elsewhere
     predicted = [evaluate.predict(classifier, stream.pixels, device=str(device)) for stream in (source, target)]
     classifier.train()
     (_, f_s), (p_t, f_t) = ((p.to(device), f.to(device)) for p, f in predicted)
