@@ -6,6 +6,9 @@ Three times for the same images, in turns, the best of `--repeats` each (other w
   generate  the whole stage, loading left out: texts, noise, scheduler, denoising, decoding, PNG, hashes, atomic writes
 Seconds are of the clock on the wall on a GPU, and of CPU time, all threads together, on a CPU: what else runs there does not count much.
 Writes performance/results/generate-<hardware>.csv.
+
+`--switches attention_slicing channels_last …` measures these instead, each against none of them: the same batches in turns, on networks
+loaded once, the first batch (where `compile` compiles) apart. Writes performance/results/switches-<hardware>.csv; memory on a GPU only.
 """
 
 import argparse
@@ -20,7 +23,8 @@ from pathlib import Path
 from unittest import mock
 
 from aa_utils import files, record
-from aa_utils.generate import generate, model_files, pipeline
+from aa_utils.generate import generate, model_files, pipeline, switches
+from aa_utils.generate.jobs import Job
 from aa_utils.paths import ROOT, resolve
 
 
@@ -38,8 +42,11 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--switches", nargs="+", default=[], help="of aa_utils/generate/switches.py: compare each with none")
     options = parser.parse_args()
     folder = model_files.find(options.model) or model_files.download(options.model, "")
+    if options.switches:
+        return _compare(folder, options)
     pipe = pipeline.load(folder, options.scheduler, options.dtype, options.device)
     images = options.batch_size * options.batches
     bare, decoded, whole = [], [], []
@@ -62,14 +69,9 @@ def main() -> None:
                 loading = clock() - started - done["seconds"]
     on_gpu = pipe.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated() // 10**6 if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    hardware = record.hardware()
     row = {
-        "hardware": hardware["gpu"][0] if on_gpu else hardware["cpu"],
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "model": Path(options.model).name,
+        **_about(options, on_gpu),
         "unet_parameters": sum(p.numel() for p in pipe.unet.parameters()),
-        **{name: getattr(options, name) for name in ("scheduler", "steps", "guidance", "batch_size", "dtype")},
         "images": images,
         "unet_seconds": round(min(bare), 3),
         "unet_vae_seconds": round(min(decoded), 3),
@@ -80,9 +82,64 @@ def main() -> None:
         "loading_seconds": round(loading, 2),
         "peak_memory_mb": peak,
     }
-    _append(ROOT / "performance" / "results" / f"generate-{_slug(row['hardware'])}.csv", row)
+    _append("generate", row, ("threads", "model", "scheduler", "steps", "guidance", "batch_size", "dtype"))
     for name, value in row.items():
         print(f"{name:20} {value}")
+
+
+def _compare(folder: Path, options: argparse.Namespace) -> None:
+    """Seconds of `--batches` batches for every switch and for none, best of `--repeats`, in turns; prints and writes one row each."""
+    import torch
+
+    names = ["none", *switches.check(options.switches, pipeline.device_type(options.device))]
+    on_gpu = pipeline.device_type(options.device) == "cuda"
+    clock = time.perf_counter if on_gpu else time.process_time
+    texts = [{"text": f"a photo of a digit, number {n}"} for n in range(options.batch_size)]
+    batch = [Job(f"{n}.png", 0, "digit", f"p{n}", row["text"], n) for n, row in enumerate(texts)]
+    settings = {name: getattr(options, name) for name in ("steps", "guidance", "batch_size")} | {"width": 0, "height": 0}
+    pipes, seconds, first, peaks = {}, {}, {}, {}
+    for repeat in range(options.repeats + 1):
+        for name in names:
+            if not repeat:
+                own = [] if name == "none" else [name]
+                pipe = pipeline.load(folder, options.scheduler, options.dtype, options.device, own)
+                pipes[name] = pipe, pipeline.text_encoder(pipe, texts, options.guidance)
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats()
+            started = clock()
+            for _ in range(options.batches if repeat else 1):
+                pipeline.sample(*pipes[name], batch, settings)  # ends with the pixels on the CPU, so the GPU has finished
+            took = clock() - started
+            if repeat:
+                seconds[name] = min(took, seconds.get(name, took))
+            else:
+                first[name] = took
+            peaks[name] = torch.cuda.max_memory_allocated() // 10**6 if on_gpu else ""
+    for name in names:
+        row = _about(options, on_gpu) | {
+            "switch": name,
+            "images": options.batch_size * options.batches,
+            "seconds": round(seconds[name], 3),
+            "over_none": round(seconds[name] / seconds["none"], 3),
+            "first_batch_seconds": round(first[name], 2),
+            "peak_memory_mb": peaks[name],
+        }
+        _append("switches", row, ("threads", "model", "scheduler", "steps", "guidance", "batch_size", "dtype", "switch"))
+        print(f"{name:20} {row['seconds']:8} s, {row['over_none']:.3f} of none; first batch {row['first_batch_seconds']} s")
+
+
+def _about(options: argparse.Namespace, on_gpu: bool) -> dict:
+    """What was measured, on what."""
+    import torch
+
+    hardware = record.hardware()
+    return {
+        "hardware": hardware["gpu"][0] if on_gpu else hardware["cpu"],
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "model": Path(options.model).name,
+        **{name: getattr(options, name) for name in ("scheduler", "steps", "guidance", "batch_size", "dtype")},
+    }
 
 
 def _bare(pipe, options: argparse.Namespace, clock: Callable[[], float]) -> tuple[float, float]:
@@ -119,9 +176,9 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\(.*?\)|CPU|@.*", "", name).lower()).strip("-")
 
 
-def _append(path: Path, row: dict) -> None:
-    """Add `row` to a CSV; a row of the same settings is replaced."""
-    same = ("threads", "model", "scheduler", "steps", "guidance", "batch_size", "dtype")
+def _append(name: str, row: dict, same: tuple[str, ...]) -> None:
+    """Add `row` to the results of this hardware; a row that is the `same` in these columns is replaced."""
+    path = ROOT / "performance" / "results" / f"{name}-{_slug(row['hardware'])}.csv"
     old = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
     kept = [other for other in old if any(other[name] != str(row[name]) for name in same)]
     with files.atomic(resolve(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
