@@ -1,0 +1,114 @@
+"""How good a pocket generator is: a Fréchet distance in the features of pocket-reader, and what that reader reads.
+
+Fréchet distance of two Gaussians (Fréchet 1957; for images Heusel et al. 2017, arXiv 1706.08500, equation 6):
+
+    d² = |μ₁ - μ₂|² + Tr(C₁ + C₂ - 2 (C₁ C₂)^½)
+
+Features are standardised by mean and spread of the real ones, so that each counts alike and numbers mean the same for any reader. Two sets
+of n images of the same source are not at 0 but near d(d + 1)/(2n): the table has that floor, measured.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from aa_utils.errors import InputError
+from aa_utils.pocket import reader
+from aa_utils.seeds import torch_generator
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+AT_ONCE = 256
+
+
+@torch.inference_mode()
+def draw(net: nn.Module, labels: Tensor | int, seed: int, psi: float = 1.0, noise: str = "random", device: str = "cpu") -> Tensor:
+    """Images (n, C, R, R) uint8 of `net`, one for each of `labels` (n,), or `labels` of them from a generator without classes.
+
+    Latents and noise come from `seed`, AT_ONCE images at a time.
+    """
+    labels, n = (None, labels) if isinstance(labels, int) else (labels, len(labels))
+    rng, parts = torch_generator("draw", seed), []
+    for start in range(0, n, AT_ONCE):
+        rows = slice(start, min(n, start + AT_ONCE))
+        z = torch.randn(rows.stop - start, net.z_dim, generator=rng).to(device)
+        w = net.mapping(z, None if labels is None else labels[rows].to(device), psi)
+        parts.append(to_uint8(net.synthesis(w, noise, rng)).cpu())
+    return torch.cat(parts)
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8, rounded."""
+    return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def mosaic(pixels: Tensor, columns: int, scale: int = 2) -> "Image":
+    """Images (n, 3, R, R) uint8 in rows of `columns`, every pixel `scale` wide, with white lines between them."""
+    from PIL import Image
+
+    rows, side = -(-len(pixels) // columns), scale * pixels.shape[-1] + 2
+    sheet = np.full((rows * side, columns * side, 3), 255, np.uint8)
+    for k, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
+        y, x = k // columns * side, k % columns * side
+        sheet[y : y + side - 2, x : x + side - 2] = image.repeat(scale, 0).repeat(scale, 1)
+    return Image.fromarray(sheet[:-2, :-2])
+
+
+@torch.inference_mode()
+def features(net: nn.Sequential, pixels: Tensor) -> np.ndarray:
+    """The features (n, 128) that the reader `net` sees in images (n, 3, 32, 32) uint8, before it decides."""
+    parts = [net[:-1](part.float() / 127.5 - 1) for part in pixels.split(1024)]
+    return torch.cat(parts).double().numpy()
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """d² (see above) of the Gaussians with the moments of two sets of features (n, d) and (m, d).
+
+    Errors: InputError for fewer than two rows or different widths.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise InputError(f"features of shapes {a.shape} and {b.shape}; a Fréchet distance needs two sets of two rows or more, equally wide")
+    apart = a.mean(0) - b.mean(0)
+    c_a, c_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
+    # (C_a C_b)^½ has the trace of (C_a^½ C_b C_a^½)^½, which is symmetric: its roots are real, whatever the ranks.
+    values, vectors = np.linalg.eigh(c_a)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    cross = np.sqrt(np.linalg.eigvalsh(root @ c_b @ root).clip(0)).sum()
+    return float(apart @ apart + np.trace(c_a) + np.trace(c_b) - 2 * cross)
+
+
+def standardised(truth: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """`truth` and `others` in units of the mean and spread of `truth`; features that never vary in it are left out."""
+    spread = truth.std(0)
+    alive = spread > 1e-6
+    return [(x[:, alive] - truth[:, alive].mean(0)) / spread[alive] for x in (truth, *others)]
+
+
+def quality(
+    generator: nn.Module, net: nn.Sequential, truth: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], seed: int, device: str = "cpu"
+) -> pd.DataFrame:
+    """A table with the rows generator and renders: images, frechet (distance to `truth`), read (the share that `net` reads as asked).
+
+    `truth` and `others` are pixels (n, 3, 32, 32) uint8 and labels (n,) of two independent sets of renders; the generator is asked for the
+    labels of `others`, whose own row is the floor.
+    """
+    drawn = draw(generator, others[1] if generator.label_dim else len(others[1]), seed, device=device)
+    f_truth, f_drawn, f_others = standardised(*(features(net, pixels) for pixels in (truth[0], drawn, others[0])))
+    rows = []
+    for name, pixels, f in (("generator", drawn, f_drawn), ("renders", others[0], f_others)):
+        right = reader.read(net, pixels.permute(0, 2, 3, 1)) == others[1].numpy()
+        read = float(right.mean()) if generator.label_dim or name == "renders" else float("nan")
+        rows.append({"images": name, "frechet": frechet_distance(f_truth, f), "read": read})
+    return pd.DataFrame(rows)
+
+
+def load_reader(folder: Path) -> nn.Sequential:
+    """pocket-reader. Errors: InputError if it is not in `folder`."""
+    if not (folder / "reader.safetensors").is_file():
+        raise InputError(f"no reader.safetensors in '{folder}'; models/pocket-reader has one (01_pocket_world makes it)")
+    return reader.load(folder / "reader.safetensors")

@@ -1,0 +1,216 @@
+"""Training a StyleGAN2 against its discriminator, as in arXiv 1912.04958 (section 3.2 and appendix B) and arXiv 2006.06676.
+
+    L_D = softplus(D(G(z))) + softplus(-D(x))              non-saturating logistic loss (Goodfellow et al. 2014)
+        + γ/2 E|∇_x D(x)|²                                 R1 (Mescheder et al. 2018, arXiv 1801.04406), every `r1_every` steps
+    L_G = softplus(-D(G(z)))
+        + λ E(|J_w^T y| - a)²                              path length (section 3.2), every `path_every` steps; a is its running mean
+
+A regulariser applied every k steps is weighted by k and is a step of its own; Adam's settings then are those of k/(k+1) (appendix B).
+Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
+"""
+
+import copy
+import csv
+import time
+from dataclasses import asdict, dataclass
+from math import isfinite, sqrt
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aa_utils.errors import InputError
+from aa_utils.files import atomic
+from aa_utils.generator_adaptation.discriminator import GROUP, Discriminator
+from aa_utils.generator_adaptation.stylegan2 import Generator, mixed
+from aa_utils.progress import progress
+from aa_utils.seeds import torch_generator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how to train. The defaults are those of arXiv 2006.06676 where they do not depend on the resolution."""
+
+    steps: int
+    batch: int = 32
+    lr: float = 0.0025
+    beta2: float = 0.99  # of Adam; beta1 is 0
+    r1: float = 0.1  # γ; more for larger images: 0.0002 · resolution² / batch is the release's rule
+    r1_every: int = 16
+    path: float = 0.0  # λ; 2 in the release. 0: none, half the training time saved where smooth latents are not needed
+    path_every: int = 4
+    mixing: float = 0.9  # probability of style mixing
+    half_life: float = 10_000  # images after which half of the averaged weights is new
+    rampup: float = 0.05  # that half-life is at most this share of the images seen so far
+    every: int = 250  # steps between checkpoints and lines of the history
+    bf16: bool = False  # bfloat16 autocast: faster on recent CPUs and GPUs, slower on CPUs without it
+
+    def __post_init__(self):
+        if self.batch < GROUP or self.batch % GROUP:
+            raise InputError(f"batch is {self.batch}; the discriminator compares images in groups of {GROUP}, so take a multiple of it")
+        if self.steps < 1 or not self.lr > 0 or self.r1 < 0 or self.path < 0 or min(self.r1_every, self.path_every, self.every) < 1:
+            raise InputError(f"steps, lr and the intervals must be positive, r1 and path not negative: {self}")
+
+
+def train(
+    generator: Generator,
+    discriminator: Discriminator,
+    pixels: Tensor,
+    labels: Tensor | None,
+    recipe: Recipe,
+    name: str,
+    folder: Path,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Generator:
+    """Train both networks on `pixels` (n, C, R, R) uint8 and, for conditional ones, `labels` (n,) int64; returns the generator with the
+    averaged weights, in evaluation mode, on `device`.
+
+    `folder` receives `<name>.pt` (the state, to resume from) and `<name>.csv` (the history: losses, the share of real and generated images
+    that the discriminator takes for real, penalties, seconds a step). A finished run is loaded, not repeated; one with more steps goes on.
+    Errors: InputError for pixels or labels that do not fit the networks, or a state in `folder` that another recipe left.
+    """
+    _check(generator, pixels, labels)
+    state_file = folder / f"{name}.pt"
+    for net in (generator, discriminator):
+        net.to(device, memory_format=torch.channels_last).train()  # up to a fifth faster on CPUs
+    average = copy.deepcopy(generator).requires_grad_(False)
+    adam_g = _adam(generator, recipe, recipe.path_every if recipe.path else 0)
+    adam_d = _adam(discriminator, recipe, recipe.r1_every if recipe.r1 else 0)
+    parts = {"generator": generator, "discriminator": discriminator, "average": average, "adam_g": adam_g, "adam_d": adam_d}
+    start, rows, length = 0, [], torch.zeros((), device=device)
+    settings = _settings(recipe, seed) | {"generator": str(generator.config)}
+    if state_file.exists():
+        state = torch.load(state_file, map_location=device, weights_only=True)
+        if state["settings"] != settings:
+            raise InputError(f"'{state_file}' is of a training with other settings: {state['settings']}. Remove it, or take another folder")
+        for key, part in parts.items():
+            part.load_state_dict(state[key])
+        start, rows, length = state["step"], state["rows"], state["length"]
+    since, sums = time.perf_counter(), {}
+    for step in progress(range(start, recipe.steps), what=f"train {name}", total=max(0, recipe.steps - start)):
+        rng = torch_generator(name, seed, step)
+        chosen = torch.randint(len(pixels), (recipe.batch,), generator=rng)
+        real = (pixels[chosen].to(device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        real_labels, fake_labels = (None, None) if labels is None else _labels(labels, chosen, rng, device)
+        terms = {}
+        # One batch of generated images serves both players.
+        discriminator.requires_grad_(True)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.bf16):
+            fake = drawn(generator, recipe.batch, fake_labels, recipe.mixing, rng, device)[0]
+            on_fake, on_real = discriminator(fake.detach(), fake_labels), discriminator(real, real_labels)
+        loss_d = F.softplus(on_fake).mean() + F.softplus(-on_real).mean()
+        _update(adam_d, loss_d)
+        terms |= {"loss_d": loss_d, "real_as_real": (on_real > 0).float().mean(), "fake_as_real": (on_fake > 0).float().mean()}
+        if recipe.r1 and step % recipe.r1_every == 0:
+            penalty = r1_penalty(discriminator, real, real_labels)
+            _update(adam_d, 0.5 * recipe.r1 * recipe.r1_every * penalty)
+            terms["r1_penalty"] = penalty
+        discriminator.requires_grad_(False)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.bf16):
+            loss_g = F.softplus(-discriminator(fake, fake_labels)).mean()
+        _update(adam_g, loss_g)
+        terms["loss_g"] = loss_g
+        if recipe.path and step % recipe.path_every == 0:
+            half = slice(recipe.batch // 2)
+            images, ws = drawn(generator, recipe.batch // 2, None if labels is None else fake_labels[half], recipe.mixing, rng, device)
+            lengths = path_lengths(images, ws, rng)
+            length = length.lerp(lengths.detach().mean(), 0.01)
+            _update(adam_g, recipe.path * recipe.path_every * (lengths - length).square().mean())
+            terms["path_length"] = lengths.mean()
+        _average(average, generator, recipe, (step + 1) * recipe.batch)
+        for key, value in terms.items():
+            total, count = sums.get(key, (0.0, 0))
+            sums[key] = (total + value.item(), count + 1)
+        done = step + 1
+        if done % recipe.every == 0 or done == recipe.steps:
+            if not all(isfinite(total) for total, _ in sums.values()):
+                raise FloatingPointError(f"{name}: a loss term is not finite near step {done}: {sums}")
+            means = {key: total / count for key, (total, count) in sorted(sums.items())}
+            rows.append({"step": done, **means, "seconds_per_step": (time.perf_counter() - since) / (done - start)})
+            sums = {}
+            state = {key: part.state_dict() for key, part in parts.items()}
+            with atomic(state_file) as temporary:
+                torch.save(state | {"step": done, "rows": rows, "length": length, "settings": settings}, temporary)
+            _write_history(folder / f"{name}.csv", rows)
+    return average.eval()
+
+
+def drawn(
+    generator: Generator, n: int, labels: Tensor | None, mixing: float, rng: torch.Generator, device: str, decay: float = 0.995
+) -> tuple[Tensor, Tensor]:
+    """(images (n, C, R, R), their w (n, num_ws, w_dim)), with style mixing from a random layer on in a share `mixing` of the calls.
+
+    The running mean of w follows along, with `decay`.
+    """
+    z = torch.randn(2, n, generator.z_dim, generator=rng).to(device)
+    crosses, crossing = torch.rand((), generator=rng) < mixing, int(torch.randint(1, generator.num_ws, (), generator=rng))
+    w = generator.mapping.w(z[0], labels)
+    generator.mapping.track(w, decay)
+    ws = w[:, None].expand(-1, generator.num_ws, -1)
+    if crosses:
+        ws = mixed(ws, generator.mapping.w(z[1], labels)[:, None].expand_as(ws), crossing)
+    return generator.synthesis(ws, "random", rng), ws
+
+
+def r1_penalty(discriminator: nn.Module, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    """E|∇_x D(x)|² (arXiv 1801.04406, equation 9), differentiable in the discriminator's weights; in float32."""
+    images = images.detach().requires_grad_()
+    gradient = torch.autograd.grad(discriminator(images, labels).sum(), images, create_graph=True)[0]
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+def path_lengths(images: Tensor, ws: Tensor, rng: torch.Generator) -> Tensor:
+    """|J_w^T y| of each image for a random image y ~ N(0, I)/(pixels a side) (arXiv 1912.04958, section 3.2 and appendix B): (N,)."""
+    y = torch.randn(images.shape, generator=rng).to(images) / sqrt(images[0, 0].numel())
+    gradient = torch.autograd.grad((images * y).sum(), ws, create_graph=True)[0]
+    return gradient.square().sum(2).mean(1).sqrt()
+
+
+def _adam(net: nn.Module, recipe: Recipe, every: int) -> torch.optim.Adam:
+    share = every / (every + 1) if every else 1.0
+    return torch.optim.Adam(net.parameters(), lr=recipe.lr * share, betas=(0.0, recipe.beta2**share), eps=1e-8, fused=True)
+
+
+def _update(adam: torch.optim.Adam, loss: Tensor) -> None:
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+
+
+@torch.no_grad()
+def _average(average: nn.Module, net: nn.Module, recipe: Recipe, seen: int) -> None:
+    decay = 0.5 ** (recipe.batch / min(recipe.half_life, max(1.0, recipe.rampup * seen)))
+    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - decay)
+    for old, new in zip(average.buffers(), net.buffers(), strict=True):
+        old.copy_(new)
+
+
+def _labels(labels: Tensor, chosen: Tensor, rng: torch.Generator, device: str) -> tuple[Tensor, Tensor]:
+    """Labels of the real images, and labels drawn from the same distribution for generated ones."""
+    others = torch.randint(len(labels), (len(chosen),), generator=rng)
+    return labels[chosen].to(device), labels[others].to(device)
+
+
+def _settings(recipe: Recipe, seed: int) -> dict:
+    """What must be the same for a state to be continued; more steps, or other intervals of saving, change nothing of what was done."""
+    return {key: value for key, value in asdict(recipe).items() if key not in ("steps", "every")} | {"seed": seed}
+
+
+def _check(generator: Generator, pixels: Tensor, labels: Tensor | None) -> None:
+    config = generator.config
+    wanted = (config.image_channels, config.resolution, config.resolution)
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or tuple(pixels.shape[1:]) != wanted or len(pixels) == 0:
+        raise InputError(f"the images are {tuple(pixels.shape)} {pixels.dtype}; this generator learns from (n, *{wanted}) uint8")
+    if (labels is None) == bool(config.label_dim):
+        raise InputError(f"the generator has {config.label_dim} classes, and labels are {'missing' if labels is None else 'given'}")
+    if labels is not None and (len(labels) != len(pixels) or labels.min() < 0 or labels.max() >= config.label_dim):
+        raise InputError(f"{len(labels)} labels in {labels.min()} … {labels.max()} for {len(pixels)} images of {config.label_dim} classes")
+
+
+def _write_history(file: Path, rows: list[dict]) -> None:
+    with atomic(file) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
+        writer.writeheader()
+        writer.writerows(rows)
