@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from aa_utils import estimate
 from aa_utils.photos.groups import Group
 from aa_utils.photos.intake import Photos
-from aa_utils.photos.judge import Judgement
+from aa_utils.photos.judge import Judgement, percent
 
 # Rules fixed beforehand; each number is a share unless it says otherwise.
 POOR = 0.6  # middle of the estimate below which the result is not to be used as it is
-WIDE = 0.25  # width of the estimate from which on it says little
+WIDE = 0.35  # width of the estimate from which on it says little
 UNREAD = 0.8  # accuracy on held-out synthetic images below which the images do not show what their prompts say
 CONFUSED = 0.25  # of the held-out images of a class taken for one other class
 CHANGED = 0.3  # of photos whose class differs between the classifiers
@@ -50,7 +50,7 @@ def findings(
             "know",
             f"Measure it: {number} photos, a few minutes",
             f"An estimate without labels can be fooled. to_check.csv lists {number} photos drawn at random.",
-            f"Fill its column 'right' with 1 or 0. If 90 % are right, the accuracy is {low:.0%} to {high:.0%} with 95 % confidence.",
+            f"Fill its column 'right' with 1 or 0. With 90 % right, accuracy is {percent(low)} to {percent(high)} with 95 % confidence.",
         )
     )
     order = {"act": 0, "look": 1, "know": 2}
@@ -59,7 +59,7 @@ def findings(
 
 def _accuracy(found: Judgement, seeds: int) -> list[Finding]:
     made, middle, width = [], (found.low + found.high) / 2, found.high - found.low
-    said = f"Between {found.low:.0%} and {found.high:.0%} of the predictions seem to be right."
+    said = f"Between {percent(found.low)} and {percent(found.high)} of the predictions seem to be right."
     if middle < POOR:
         do = "Do not use it as it is. In this order: look at the synthetic images below; more of them a class (per_class); a backbone with "
         do += "pretrained weights; more steps; a domain in the prompts that says what your photos look like."
@@ -73,7 +73,7 @@ def _accuracy(found: Judgement, seeds: int) -> list[Finding]:
         made.append(Finding("look", "One classifier only", "Nothing could be checked by agreement; votes compare two stages alone.", do))
     changed = float((found.votes < 1).float().mean())
     if changed > CHANGED:
-        seen = f"For {changed:.0%} of the photos the classifiers of this run (each stage and seed) do not all name the same class."
+        seen = f"For {percent(changed)} of the photos the classifiers of this run (each stage and seed) do not all name the same class."
         do = "Use the reliable predictions only (column 'reliable'), or train longer (steps of inter_domain and intra_domain)."
         made.append(Finding("look", "The classifiers disagree", seen, do))
     return made
@@ -84,8 +84,8 @@ def _synthetic(found: Judgement, photos: Photos) -> list[Finding]:
     right = float(counts.diagonal().sum() / counts.sum())
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     if right < UNREAD:
-        seen = f"The classifier names only {right:.0%} of synthetic images that it was not trained on as their prompts do"
-        seen += f" (chance is {1 / len(names):.0%})."
+        seen = f"The classifier names only {percent(right)} of synthetic images that it was not trained on as their prompts do"
+        seen += f" (chance is {percent(1 / len(names))})."
         do = "Look at the synthetic images below. Do they show the classes? If not: another generator (model), more sampler steps, names "
         do += (
             "that say more ('tabby cat', not 'tabby'). The pocket models know digits and letters only. If they do: more images, more steps."
@@ -94,7 +94,11 @@ def _synthetic(found: Judgement, photos: Photos) -> list[Finding]:
     confused = [(float(shares[a, b]), a, b) for a in range(len(names)) for b in range(len(names)) if a != b and shares[a, b] >= CONFUSED]
     if confused and right >= UNREAD:
         worst = sorted(confused, reverse=True)[:5]
-        seen = "On held-out synthetic images: " + "; ".join(f"{s:.0%} of '{names[a]}' is taken for '{names[b]}'" for s, a, b in worst) + "."
+        seen = (
+            "On held-out synthetic images: "
+            + "; ".join(f"{percent(s)} of '{names[a]}' is taken for '{names[b]}'" for s, a, b in worst)
+            + "."
+        )
         do = "Name what sets them apart in the class names or the prompts, or make them one class if you need no difference."
         made.append(Finding("look", "Classes that are hard to tell apart", seen, do))
     return made
@@ -114,7 +118,7 @@ def _classes(found: Judgement, photos: Photos, lost: list[str]) -> list[Finding]
         made.append(Finding("look", "Classes without one photo to learn from", _listed(lost), do))
     most = int(counts.argmax())
     if len(names) > 2 and counts[most] > DOMINANT * len(photos.rows) / len(names):
-        seen = f"{int(counts[most]) / len(photos.rows):.0%} of the photos are named '{names[most]}'."
+        seen = f"{percent(int(counts[most]) / len(photos.rows))} of the photos are named '{names[most]}'."
         do = "If that is no surprise, fine. If it is, the classifier has collapsed: method source_only, smaller lr, more diverse prompts."
         made.append(Finding("look", "One class takes most photos", seen, do))
     if len(photos.rows) < FEW * len(names):

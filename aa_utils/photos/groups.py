@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aa_utils.photos.judge import Judgement
+from aa_utils.photos.judge import Judgement, percent
 
 PER_CLASS = 3  # groups for each class: photos of one class are of several kinds
 SMALLEST = 5  # photos a group holds at least, on average and to be shown
@@ -52,13 +52,13 @@ def suspicious(found: Judgement, most: int = 8) -> tuple[list[Group], int]:
             reasons.append("looks like no synthetic image of any class")
             doubt += away / FAR
         if named[0][1] < MIXED:
-            reasons.append(f"looks alike, but is given several classes ({named[0][1]:.0%} the commonest)")
+            reasons.append(f"looks alike, but is given several classes ({percent(named[0][1])} the commonest)")
             doubt += MIXED - named[0][1]
         if votes < VOTES:
-            reasons.append(f"the run's classifiers disagree ({votes:.0%} of their votes are for the class given)")
+            reasons.append(f"the run's classifiers disagree ({percent(votes)} of their votes are for the class given)")
             doubt += VOTES - votes
         if reliable < RELIABLE:
-            reasons.append(f"{reliable:.0%} of it is reliable")
+            reasons.append(f"{percent(reliable) if reliable else 'none'} of it is reliable")
             doubt += RELIABLE - reliable
         if reasons:
             near = (f[rows] @ f[rows].mean(0)).argsort(descending=True, stable=True)

@@ -73,6 +73,11 @@ def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet,
     return Judgement(p[after], votes, trusted, f, nearness(f, f_s), table, float(first["low"].min()), float(first["high"].max()), counts)
 
 
+def percent(share: float) -> str:
+    """A share as people read it."""
+    return f"{100 * share:.0f} %"
+
+
 def counted_right(p: Tensor, p_s: Tensor, y_s: Tensor) -> Tensor:
     """bool (N,): the photos that ATC counts when it says what share is right (see `estimate.atc`)."""
     t = estimate.temperature(p_s, y_s)

@@ -15,7 +15,7 @@ from aa_utils.photos import export
 from aa_utils.photos.findings import Finding
 from aa_utils.photos.groups import Group
 from aa_utils.photos.intake import Photos
-from aa_utils.photos.judge import STAGES, Judgement
+from aa_utils.photos.judge import STAGES, Judgement, percent
 from aa_utils.photos.stages import Plan
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -87,9 +87,10 @@ class _Sheet:
             "ratio": f"{ratio:.3f}",
             "file": row["file"],
             "name": names[top[0][0]],
-            "share": f"{top[0][1]:.0%}",
-            "others": ", ".join(f"{names[k]} {share:.0%}" for k, share in top[1:] if share >= 0.005),
-            "votes": f"{float(self.found.votes[i]):.0%}",
+            "share": percent(top[0][1]),
+            "others": ", ".join(f"{names[k]} {percent(share)}" for k, share in top[1:] if share >= 0.005),
+            "votes": percent(float(self.found.votes[i])),
+            "unanimous": bool(self.found.votes[i] == 1),
             "reliable": bool(self.found.reliable[i]),
         }
 
@@ -141,11 +142,16 @@ def _classes(found: Judgement, source: ImageSet, names: list[str], sheet: _Sheet
 
 
 def _group(group: Group, sheet: _Sheet, names: list[str]) -> dict:
-    named = ", ".join(f"{names[k]} {share:.0%}" for k, share in group.named)
+    named = ", ".join(f"{names[k]} {percent(share)}" for k, share in group.named)
     spread = torch.linspace(0, len(group.rows) - 1, min(IN_GROUP, len(group.rows))).round().long().tolist()
     return {"size": len(group.rows), "named": named, "reasons": group.reasons, "pictures": [sheet.picture(group.rows[i]) for i in spread]}
 
 
 def _estimate(row: dict) -> dict:
-    values = ["–" if row[name] != row[name] else f"{row[name]:.0%}" for name in estimate.ACCURACIES]
-    return {"stage": STAGE_NAMES[row["stage"]], "seed": row["seed"], "values": values, "range": f"{row['low']:.0%} to {row['high']:.0%}"}
+    values = ["–" if row[name] != row[name] else percent(row[name]) for name in estimate.ACCURACIES]
+    return {
+        "stage": STAGE_NAMES[row["stage"]],
+        "seed": row["seed"],
+        "values": values,
+        "range": f"{percent(row['low'])} to {percent(row['high'])}",
+    }

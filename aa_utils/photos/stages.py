@@ -11,7 +11,7 @@ import torch
 
 from aa_utils import backbones, evaluate, experiment_keys, files, images, inter_domain, intra_domain, methods, parameters, prompts, train
 from aa_utils.errors import InputError
-from aa_utils.generate import generate
+from aa_utils.generate import generate, presets
 from aa_utils.images import ImageSet
 from aa_utils.intra_domain.split import missing, split
 from aa_utils.paths import resolve
@@ -21,7 +21,7 @@ from aa_utils.seeds import stable_hash
 NOTEBOOKS = {"writer": "10_prompts", "generator": "20_generate", "inter_domain": "30_inter_domain", "intra_domain": "40_intra_domain"}
 # What notebook 90 says once for all stages, or makes itself.
 TAKEN = {"class_names", "per_class", "prompts", "model", "source", "target", "test", "initial", "image_size", "backbone", "pretrained"}
-TAKEN |= {"bottleneck", "flip", "seeds", "device", "out", "images_per_prompt", "limit_per_class"}
+TAKEN |= {"bottleneck", "flip", "seeds", "device", "out", "images_per_prompt", "limit_per_class", "clip", "template"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def plan(
     class_names: list[str],
     seeds: list[int],
     image_size: int,
+    model: str,
     backbone: str,
     pretrained: bool,
     flip: bool,
@@ -58,6 +59,8 @@ def plan(
 ) -> Plan:
     """The settings of a run; `given` holds for each of NOTEBOOKS what differs from the defaults in that notebook's parameters cell.
 
+    `model`: a text-to-image model as in notebook 20, "" for that of the preset in `given["generator"]`.
+
     Errors: InputError, before a photo is read, for names and types that do not fit, unknown methods, seeds that are missing or twice, a
     backbone that is unknown, cannot be had (its weights are fetched here), does not take this image size, or cannot be exported.
     """
@@ -65,6 +68,7 @@ def plan(
         raise InputError(f"seeds is {seeds}; it is a list of different whole numbers, at least two for an estimate by their agreement")
     complete = {stage: settings(stage, given[stage]) for stage in NOTEBOOKS}
     architecture = {"backbone": backbone, "pretrained": pretrained}
+    complete["generator"] = presets.expand(complete["generator"] | {"model": model})
     made = Plan(class_names, seeds, image_size, architecture, device, flip, **complete)
     for stage, module in (("inter_domain", inter_domain), ("intra_domain", intra_domain)):
         methods.configure(module, complete[stage]["method"], complete[stage]["method_config"])
@@ -90,8 +94,8 @@ def settings(stage: str, given: dict) -> dict:
     return {name: value for name, value in complete.items() if name not in TAKEN}
 
 
-def synthesise(made: Plan, model: str, per_class: int, held_out_per_class: int, out: str | Path) -> tuple[ImageSet, ImageSet]:
-    """(source, held out): labelled synthetic images of `model` by prompts, `per_class` to train on, and others that only calibrate.
+def synthesise(made: Plan, per_class: int, held_out_per_class: int, out: str | Path) -> tuple[ImageSet, ImageSet]:
+    """(source, held out): labelled synthetic images by prompts, `per_class` to train on, and others that only calibrate.
 
     Written to `<out>/prompts`, `images` and `held_out`; other prompts (by their seed) make the held-out ones, and other noise.
     """
@@ -101,9 +105,9 @@ def synthesise(made: Plan, model: str, per_class: int, held_out_per_class: int, 
         rows = prompts.write(made.class_names, per_class=number, **_options(writer), seed=writer["seed"])
         written = resolve(out) / "prompts" / f"{name}.jsonl"
         files.write_jsonl(written, rows)
-        known = inspect.signature(generate).parameters
-        options = {key: value for key, value in made.generator.items() if key in known}
-        generate(written, model, resolve(out) / name, **options | {"seed": made.generator["seed"] + seed, "device": made.device})
+        options = {key: value for key, value in made.generator.items() if key in inspect.signature(generate).parameters}
+        options |= {"out": resolve(out) / name, "seed": made.generator["seed"] + seed, "device": made.device}
+        generate(written, **options)
         sets.append(images.load(resolve(out) / name, made.image_size, made.class_names))
     return sets[0], sets[1]
 
