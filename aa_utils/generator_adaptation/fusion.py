@@ -130,9 +130,8 @@ def objective(
     recipe: Recipe,
     distance: Distance | None = None,
     class_names: tuple[str, ...] = (),
-    negative: str = "",
 ) -> Fusion:
-    """The objective of a recipe. `prompts` say the same in different words, or are just one; `negative` stands for no text.
+    """The objective of a recipe. `prompts` say the same in different words, or are just one.
 
     A {} in them stands for the name of the class of each image, among `class_names` in the order of a conditional generator's classes.
 
@@ -149,7 +148,7 @@ def objective(
     named = [in_classes(prompt, class_names) for prompt in prompts]
     classes = max(map(len, named))
     text = torch.stack([guide.texts(texts).expand(classes, -1, -1) for texts in named])
-    return Fusion(guide, text, guide.texts([negative]), recipe, distance)
+    return Fusion(guide, text, guide.texts([recipe.negative]), recipe, distance)
 
 
 def in_classes(text: str, class_names: tuple[str, ...]) -> list[str]:
@@ -162,11 +161,26 @@ def in_classes(text: str, class_names: tuple[str, ...]) -> list[str]:
 
 
 def clamped(images: Tensor, how: str) -> Tensor:
-    """`images` as they are ("none") or within [-1, 1]: "in_graph" stops gradients at saturated pixels, "straight_through" does not."""
+    """`images` as they are ("none"), or within [-1, 1], which differ in the gradients at pixels beyond it.
+
+    "in_graph" lets none through: such a pixel is stuck. "projected" lets those through that lead back inside.
+    """
     if how == "none":
         return images
-    inside = images.clamp(-1, 1)
-    return inside if how == "in_graph" else images + (inside - images).detach()
+    return images.clamp(-1, 1) if how == "in_graph" else _Projected.apply(images)
+
+
+class _Projected(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, images: Tensor) -> Tensor:
+        ctx.save_for_backward(images)
+        return images.clamp(-1, 1)
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> Tensor:
+        (images,) = ctx.saved_tensors
+        outward = ((images > 1) & (g < 0)) | ((images < -1) & (g > 0))  # descent goes against the gradient
+        return g.masked_fill(outward, 0)
 
 
 def _noise_like(z: Tensor, rng: torch.Generator) -> Tensor:

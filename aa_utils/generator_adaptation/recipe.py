@@ -11,7 +11,7 @@ from typing import get_type_hints
 from aa_utils.errors import InputError
 
 OBJECTIVES = ("score_distillation", "clip_direction")
-CLAMPS = ("none", "in_graph", "straight_through")
+CLAMPS = ("none", "in_graph", "projected")
 NOISE = ("fixed", "random", "none")
 SCHEDULES = ("constant", "cosine")
 WEIGHTS = ("sigma2", "uniform", "alpha_sigma2")
@@ -27,6 +27,7 @@ class Recipe:
 
     # The guide and its gradient
     guidance: float = 7.5  # ε_u + g (ε_c - ε_u); the official scripts take 100
+    negative: str = ""  # the text of ε_u
     t_min: int = 10
     t_max: int = 500  # large t moves shapes, small t texture
     weight: str = "sigma2"  # w(t): sigma2 = 1 - ā_t, uniform, alpha_sigma2
@@ -35,7 +36,7 @@ class Recipe:
     scale: float = 1.0  # on all gradients; 0.01 for EG3D in the official code, where it only takes the clamp's effect away
     clamp: float = 1.0  # largest entry of a gradient in latent space; 0 for none
     quantile: float = 0.95  # entries of an image's gradient beyond this quantile of their size are clipped; 0 for none
-    clamp_image: str = "none"  # before encoding: in_graph stops gradients of saturated pixels, straight_through does not
+    clamp_image: str = "projected"  # pixels beyond [-1, 1]: none drifts far outside, in_graph sticks there, projected finds back
     sample_posterior: bool = False  # encode to a sample of the posterior instead of its mode
     encode_twice: bool = False  # encode once more for the backward pass, as the official code does: the same numbers, slower
 
