@@ -1,8 +1,9 @@
 """Which images of a source a training takes, by a column of their metadata: a recorded choice of the run; the folder stays whole.
 
-The CLIP filter of He et al. (2022, arXiv 2210.07574, section 3.2) is `keep(images, folder, column="clip_confidence", at_least=…)`; the best
-share of every class, `share=0.8`, keeps the classes as balanced as they were. The columns come from 20_generate, by its own models: no
-label or image of a target is behind them.
+The CLIP filter of He et al. (2022, arXiv 2210.07574, section 3.2) is `keep(images, folder, at_least=…)`, by the probability that CLIP gives
+an image's class; the best share of every class, `share=0.8`, keeps the classes as balanced as they were. `clip_score`, how well an image
+follows its whole prompt, is another question: a wrong digit in the right ink scores well. The columns come from 20_generate, by its own
+models: no label or image of a target is behind them.
 """
 
 import math
@@ -18,7 +19,7 @@ from aa_utils.paths import existing
 
 
 def keep(
-    images: ImageSet, folder: str | Path, *, column: str = "clip_score", share: float = 1.0, at_least: float | None = None
+    images: ImageSet, folder: str | Path, *, column: str = "clip_confidence", share: float = 1.0, at_least: float | None = None
 ) -> ImageSet:
     """The `images` of `folder` whose `column` is among the highest `share` of their class, and not below `at_least`, in their old order.
 

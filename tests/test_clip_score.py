@@ -123,7 +123,7 @@ def test_classes_and_extremes(folder, clip):
     table = clip_score.by_class(folder)
     assert [row["class_name"] for row in table] == list(CLASSES) and [row["images"] for row in table] == [5, 5]
     assert table[0]["clip_score"] == pytest.approx(np.mean([row["clip_score"] for row in rows if row["label"] == 0]))
-    ends = clip_score.extremes(folder, 2)
+    ends = clip_score.extremes(folder, 2, "clip_score")
     assert [row["clip_score"] for row in ends] == sorted([row["clip_score"] for row in ends], reverse=True)
     assert ends[0]["clip_score"] == max(row["clip_score"] for row in rows) and ends[0]["path"].is_file()
 
@@ -158,30 +158,30 @@ def scored(folder, values):
 
 def test_the_best_share_of_each_class_is_kept(folder):
     source = scored(folder, [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.3, 0.6, 0.5, 0.5])  # classes take turns
-    kept = selection.keep(source, folder, share=0.5)
+    kept = selection.keep(source, folder, column="clip_score", share=0.5)
     assert sorted(kept.names) == ["p0-2", "p0-3", "p0-4", "p1-0", "p1-1", "p1-2"]
     assert [source.names.index(name) for name in kept.names] == sorted(source.names.index(name) for name in kept.names)
     assert torch.equal(kept.pixels[0], source.pixels[source.names.index(kept.names[0])])
     assert kept.labels.bincount().tolist() == [3, 3] and kept.class_names == source.class_names
     assert selection.keep(source, folder) is source
-    tied = selection.keep(source, folder, share=0.4)  # two of five; 0.3 twice, the first name wins
+    tied = selection.keep(source, folder, column="clip_score", share=0.4)  # two of five; 0.3 twice, the first name wins
     assert "p0-2" in tied.names and "p0-3" not in tied.names
     assert len(list(folder.rglob("*.png"))) == 10
 
 
 def test_a_threshold_keeps_what_reaches_it(folder):
     source = scored(folder, [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.3, 0.6, 0.5, 0.5])
-    assert selection.keep(source, folder, at_least=0.3).labels.bincount().tolist() == [3, 5]
+    assert selection.keep(source, folder, column="clip_score", at_least=0.3).labels.bincount().tolist() == [3, 5]
     part = images.limit(source, 2)
-    assert set(selection.keep(part, folder, at_least=0.1).names) == set(part.names)
+    assert set(selection.keep(part, folder, column="clip_score", at_least=0.1).names) == set(part.names)
     with pytest.raises(InputError, match=r"no image of class 'digit zero' has a clip_score of 0.6 or more; its highest is 0.5"):
-        selection.keep(source, folder, at_least=0.6)
+        selection.keep(source, folder, column="clip_score", at_least=0.6)
 
 
 def test_selections_that_make_no_sense(folder):
     source = images.load(folder, 16)
     with pytest.raises(
-        InputError, match=r"has clip_score=None, no number; columns of numbers: label; python -m aa_utils.generate.clip_score"
+        InputError, match=r"has clip_confidence=None, no number; columns of numbers: label; python -m aa_utils.generate.clip_score"
     ):
         selection.keep(source, folder, share=0.5)
     for wrong in (0, 1.5, "half"):

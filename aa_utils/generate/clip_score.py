@@ -87,9 +87,12 @@ def by_class(folder: str | Path) -> list[dict]:
     ]
 
 
-def extremes(folder: str | Path, count: int, column: str = "clip_score") -> list[dict]:
-    """The `count` best and then the `count` worst rows of a scored folder by `column`, each with its `path`; ties go by file name."""
-    ranked = sorted(_scored(folder), key=lambda row: (-row[column], row["file_name"]))
+def extremes(folder: str | Path, count: int, column: str = "clip_confidence") -> list[dict]:
+    """The `count` best and then the `count` worst rows of a scored folder by `column`, each with its `path`.
+
+    Ties go by `clip_score`, then by file name.
+    """
+    ranked = sorted(_scored(folder), key=lambda row: (-row[column], -row["clip_score"], row["file_name"]))
     count = min(count, len(ranked) // 2) or 1
     return [row | {"path": resolve(folder) / row["file_name"]} for row in [*ranked[:count], *ranked[-count:]]]
 
@@ -150,7 +153,7 @@ def _measure(where: Path, root: Path, batches: list, classes: list[str], templat
     device = device_type(device) if device == "auto" else device
     try:
         with quiet():
-            clip, tokenizer = CLIPModel.from_pretrained(where).to(device).eval(), AutoTokenizer.from_pretrained(where)
+            clip, tokenizer = CLIPModel.from_pretrained(where, dtype=torch.float32).to(device).eval(), AutoTokenizer.from_pretrained(where)
             processor = CLIPImageProcessor.from_pretrained(where)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot load a CLIP model from '{where}': {str(error).strip().splitlines()[0][:200]}") from error
