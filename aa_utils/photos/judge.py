@@ -75,7 +75,7 @@ def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet,
 
 def percent(share: float) -> str:
     """A share as people read it."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}\u00a0%"  # which never breaks before its sign
 
 
 def counted_right(p: Tensor, p_s: Tensor, y_s: Tensor) -> Tensor:
