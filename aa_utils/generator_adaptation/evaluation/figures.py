@@ -1,0 +1,95 @@
+"""What people look at: the same latents before and after, and what a generator gains against what it loses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from aa_utils import sheets
+from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, PRINTED, REFERENCES, RENDERS
+from aa_utils.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
+
+GREY = "#6e6e6e"
+
+
+def before_and_after(rows: dict[str, Tensor], heading: str, note: str, name: str, folder: str | Path) -> Path:
+    """Save the sheet `name`: a row of images (n, 3, H, W) uint8 for each name, a column for each latent. Returns the PNG's path."""
+    shown = [(row, list(pixels.permute(0, 2, 3, 1).numpy())) for row, pixels in rows.items()]
+    points = pd.DataFrame([{"title": row, "id": f"latent{k}"} for row, images in shown for k in range(len(images))])
+    return save(sheets.sheet(shown, heading, note), name, folder, points)
+
+
+@styled
+def trade_off(means: pd.DataFrame, against: Sequence[str] = ("clip_score", "frechet", "paired"), kept: str = "diversity_kept") -> Figure:
+    """A panel for each of three kinds of measures, each against diversity: a point a prompt and variant, bars of one standard deviation.
+
+    `means`: a frame of `comparison.over_seeds`. Where a score is fooled, its good end has points that kept no diversity.
+    """
+    shown = [metric for metric in against if metric in set(means["metric"])]
+    figure = Figure(figsize=(WIDTH * 1.25, 4.1), layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    variants, prompts = (list(dict.fromkeys(means[key])) for key in ("variant", "prompt"))
+    colours = {name: SPARE[k % len(SPARE)] for k, name in enumerate(name for name in variants if name not in REFERENCES)}
+    for axes, metric in zip(panels, shown, strict=True):
+        for (prompt, variant), group in means.groupby(["prompt", "variant"], sort=False):
+            at = group.set_index("metric")
+            if not {metric, kept} <= set(at.index):
+                continue
+            (x, dx), (y, dy) = ((at.loc[key, "mean"], np.nan_to_num(at.loc[key, "sd"])) for key in (metric, kept))
+            look = {"color": colours.get(variant, GREY), "mfc": "white" if variant in REFERENCES else None, "ms": 7, "capsize": 2}
+            sign = {BEFORE: "s", RENDERS: "*"}.get(variant) or ("o", "D", *SPARE_MARKERS)[prompts.index(prompt) % 7]
+            axes.errorbar(x, 100 * y, xerr=dx, yerr=100 * dy, fmt=sign, elinewidth=1.2, **look)
+        axes.set_xscale("log" if metric == "frechet" else "linear")
+        axes.set_xlabel(f"{PRINTED[metric][0]} ({'higher' if metric == 'clip_score' else 'lower'} is better)")
+    panels[0].set_ylabel("diversity, per cent of before")
+    panels[0].set_ylim(bottom=0)
+    lone = {"ls": "", "ms": 7}
+    handles = [panels[0].plot([], [], "o", color=colour, label=name, **lone)[0] for name, colour in colours.items()]
+    handles += [
+        panels[0].plot([], [], sign, color=GREY, mfc="white", label=name, **lone)[0] for name, sign in ((BEFORE, "s"), (RENDERS, "*"))
+    ]
+    if len(prompts) > 1:
+        marks = [("o", "D", *SPARE_MARKERS)[k % 7] for k in range(len(prompts))]
+        handles += [panels[0].plot([], [], mark, color=GREY, label=name, **lone)[0] for name, mark in zip(prompts, marks, strict=True)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=9, handletextpad=0.2, columnspacing=1.1)
+    title(figure, "What an adaptation gains, and the diversity it keeps")
+    return figure
+
+
+@styled
+def against_setting(frame: pd.DataFrame, setting: str, metrics: Sequence[str]) -> Figure:
+    """How `metrics` go with one setting: a panel each, a line a prompt, mean and deviation over seeds; dashed: before.
+
+    `frame`: a per-seed table with a column `setting`, whose values are placed side by side, not to scale.
+    """
+    shown = [metric for metric in metrics if metric in frame]
+    figure = Figure(figsize=(WIDTH * 1.25, 2.5 * -(-len(shown) // 3) + 0.9), layout="constrained")
+    panels = figure.subplots(-(-len(shown) // 3), 3, squeeze=False).flat
+    runs = frame[~frame["variant"].isin(REFERENCES)]
+    values = sorted(runs[setting].unique())
+    for axes, metric in zip(panels, shown, strict=False):
+        factor = 100 if PRINTED[metric][1] == "%" else 1
+        for k, (prompt, group) in enumerate(runs.groupby("prompt", sort=False)):
+            stats = factor * group.groupby(setting)[metric].agg(["mean", "std"]).reindex(values)
+            places, colour = range(len(values)), SPARE[k % len(SPARE)]
+            axes.errorbar(places, stats["mean"], stats["std"].fillna(0), fmt="o-", ms=5, capsize=3, color=colour, label=prompt)
+            for reference, dash in ((BEFORE, "--"), (RENDERS, ":")):
+                line = frame[(frame["variant"] == reference) & (frame["prompt"] == prompt)][metric]
+                if len(line):
+                    axes.axhline(factor * line.iloc[0], color=colour, ls=dash, lw=1, alpha=0.7)
+        axes.set_xticks(range(len(values)), [f"{v:g}" if not isinstance(v, str) else v for v in values])
+        axes.set_title(PRINTED[metric][0] + (", per cent" if factor == 100 else ""))
+        if metric == "frechet":
+            axes.set_yscale("log")
+    for axes in list(panels)[len(shown) :]:
+        axes.set_axis_off()
+    if runs["prompt"].nunique() > 1:
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=runs["prompt"].nunique(), fontsize=9)
+    title(figure, f"What {setting.replace('_', ' ')} does")
+    n = runs.groupby(["prompt", setting]).size()
+    said = f"n = {n.min() if n.min() == n.max() else f'{n.min()} to {n.max()}'} seeds"
+    caption(figure, f"Mean and standard deviation, {said}. Dashed: before the adaptation; dotted: renders, where a perfect one would be.")
+    return figure

@@ -1,0 +1,136 @@
+"""All measures of one generator, as one row of numbers; what is measured stays, so a killed evaluation goes on."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aa_utils import files
+from aa_utils.errors import InputError
+from aa_utils.generator_adaptation import clip_direction, fusion, gan_quality, latents, perceptual
+from aa_utils.generator_adaptation.evaluation import factors, features, paired
+from aa_utils.generator_adaptation.evaluation.diversity import diversity
+from aa_utils.generator_adaptation.evaluation.kernel_distance import kernel_distance
+from aa_utils.generator_adaptation.evaluation.precision_recall import precision_recall
+from aa_utils.generator_adaptation.identity import digest
+from aa_utils.pocket import reader
+from aa_utils.seeds import stable_hash, torch_generator
+
+# In the order of tables. The last ones exist where the target domain can be rendered.
+METRICS = ("clip_score", "style", "ink", "paper", "quality", "frechet", "kernel", "precision", "recall", "diversity", "read", "kept",
+           "paired", "paired_same", "paired_other")  # fmt: skip
+AT_ONCE = 64
+CODE = ("diversity", "factors", "features", "kernel_distance", "measure", "paired", "precision_recall")
+
+
+@dataclass(frozen=True)
+class Pocket:
+    """What is known of a target domain of the pocket world: its factors, twins of its renders, a reader and a judge of renders."""
+
+    domain: dict[str, str]
+    twins: paired.Twins
+    reader: nn.Sequential
+    judge: nn.Sequential
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What generators are measured by for one prompt. `truth`: images of the target domain (n, 3, H, W) uint8; `texts` (classes or 1, d):
+    for each class the mean over the prompt's wordings of their unit embeddings by `tower`."""
+
+    space: features.Space
+    truth: Tensor
+    tower: clip_direction.Tower
+    texts: Tensor
+    distance: perceptual.Distance
+    pocket: Pocket | None = None
+    k: int = 3  # of precision and recall
+    pairs: int = 2000  # of images whose distance is their diversity
+    device: str = "cpu"
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """The features of the truth."""
+        return self.space(self.truth)
+
+    @cached_property
+    def identity(self) -> str:
+        """What decides its numbers, as text."""
+        code = [files.sha256(Path(__file__).with_name(f"{name}.py")) for name in CODE]
+        known = ""
+        if self.pocket:
+            weights = [*self.pocket.reader.state_dict().values(), *self.pocket.judge.state_dict().values()]
+            known = f"{sorted(self.pocket.domain.items())} {digest(weights)}"
+        return f"{code} {self.space.name} {digest([self.truth, self.texts])} {self.distance.name} {known} {self.k} {self.pairs}"
+
+
+def texts(tower: clip_direction.Tower, wordings: list[str], class_names: tuple[str, ...]) -> Tensor:
+    """`Yardstick.texts` of a prompt's wordings; a {} in one stands for the name of the class."""
+    found = [tower.texts(fusion.in_classes(wording, class_names)) for wording in wordings]
+    return torch.stack([t.expand(max(map(len, found)), -1) for t in found]).mean(0)
+
+
+@torch.inference_mode()
+def draw(net: nn.Module, n: int, seed: int, psi: float = 1.0, noise: str = "fixed") -> tuple[Tensor, Tensor | None]:
+    """(images (n, 3, R, R) uint8, classes (n,) or None): the latents of `seed`, the same for every generator; each class in turn.
+
+    Noise maps are fixed by default: else two images of one latent would differ, and noise would pass for diversity.
+    """
+    device, rng = next(net.parameters()).device, torch_generator("evaluate", seed)
+    conditional = net.label_dim and not hasattr(net, "sample_cameras")
+    classes = torch.arange(n) % net.label_dim if conditional else None
+    parts = []
+    for start in range(0, n, AT_ONCE):
+        count = min(AT_ONCE, n - start)
+        z = torch.randn(count, net.z_dim, generator=rng).to(device)
+        labels = classes[start : start + count].to(device) if conditional else latents.labels(net, count, rng, device)
+        parts.append(gan_quality.to_uint8(latents.render(net, net.mapping(z, labels, psi=psi), noise, labels)).cpu())
+    return torch.cat(parts), classes
+
+
+def of_images(by: Yardstick, before: Tensor, after: Tensor, classes: Tensor | None) -> dict[str, float]:
+    """One row of METRICS (those that exist): images (n, 3, H, W) uint8 of the same latents `before` and `after`, with their `classes` (n,).
+
+    Shares are in 0..1. `frechet`, `kernel` and `paired` are in the features of `by.space`.
+    """
+    truth, drawn = by.seen, by.space(after)
+    row = {"clip_score": clip_score(by, after, classes), "frechet": gan_quality.frechet_distance(truth, drawn)}
+    row["kernel"] = kernel_distance(truth, drawn)
+    some = np.linspace(0, len(truth) - 1, min(len(truth), len(drawn))).round().astype(int)
+    row["precision"], row["recall"] = precision_recall(truth[some], drawn, by.k)
+    row["diversity"] = diversity(by.distance, after, classes, by.pairs, by.device)
+    if by.pocket:
+        seen = [reader.read(by.pocket.reader, pixels.permute(0, 2, 3, 1)) for pixels in (before, after)]
+        row |= factors.shares(by.pocket.judge, after, by.pocket.domain)
+        row |= {"read": float((seen[1] == classes.numpy()).mean()), "kept": float((seen[0] == seen[1]).mean())}
+        row |= paired.distances(drawn, truth[paired.nearest(by.pocket.twins, before, classes).numpy()], classes)
+    return {name: row[name] for name in METRICS if name in row}
+
+
+@torch.inference_mode()
+def clip_score(by: Yardstick, pixels: Tensor, classes: Tensor | None) -> float:
+    """The mean cosine between images and the prompt of their class (Hessel et al. 2021, arXiv 2104.08718, without its factor 2.5)."""
+    rows = torch.zeros(len(pixels), dtype=torch.int64) if len(by.texts) == 1 else classes
+    embedded = [by.tower.images(features.as_float(part.to(by.device))).cpu() for part in pixels.split(AT_ONCE)]
+    return (torch.cat(embedded) * by.texts.cpu()[rows]).sum(1).double().mean().item()
+
+
+def kept(folder: Path, by: Yardstick, before: Tensor, after: Tensor, classes: Tensor | None) -> dict[str, float]:
+    """`of_images`, from `folder` if the same images were measured by the same yardstick before."""
+    file = folder / f"{stable_hash(by.identity, digest([before, after])):016x}.json"
+    if not file.is_file():
+        files.write_json(file, of_images(by, before, after, classes))
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def check(by: Yardstick, classes: Tensor | None) -> None:
+    """Errors: InputError if the prompt, or the pocket world, tells classes apart and the generator does not."""
+    if classes is None and (by.pocket or len(by.texts) > 1):
+        why = "its domain is one of the pocket world, where digits are compared" if by.pocket else "its prompt names the class of an image"
+        raise InputError(f"this generator draws no classes, and {why}")
+    if classes is not None and len(by.texts) > 1 and int(classes.max()) >= len(by.texts):
+        raise InputError(f"this generator draws {int(classes.max()) + 1} classes, and {len(by.texts)} names are given")

@@ -1,0 +1,148 @@
+"""Adapted generators side by side: from folders as 71_adapt_generator leaves them to a table and figures."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from aa_utils import layout
+from aa_utils.errors import InputError
+from aa_utils.generator_adaptation import checkpoints
+from aa_utils.generator_adaptation.evaluation import comparison, factors, figures, measure
+from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, RENDERS
+from aa_utils.generator_adaptation.recipe import recipe
+from aa_utils.generator_adaptation.stylegan2 import Config, Generator
+from aa_utils.pocket import reader
+from aa_utils.pocket.world import DIGIT_NAMES
+
+NIGHT = {"style": "handwritten", "ink": "white", "paper": "black", "background": "plain", "quality": "sharp"}
+SEEN = "reader:models/pocket-reader"
+
+
+def tiny(seed, label_dim=10):
+    torch.manual_seed(seed)
+    return Generator(Config((8, 8, 8, 8), z_dim=8, w_dim=8, mapping_layers=1, label_dim=label_dim)).eval()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two variants of one prompt, two seeds each, and the generator that they started from."""
+    root = tmp_path_factory.mktemp("runs")
+    checkpoints.save(tiny(0), root / "start")
+    for variant, guidance in (("sds", 7.5), ("sds_g30", 30.0)):
+        for seed in (0, 1):
+            settings = asdict(recipe("sound", {"steps": 4, "guidance": guidance}))
+            about = {"generator": str(root / "start"), "prompt": ["a white digit {} on black paper"], "variant": variant}
+            net = tiny(10 * seed + int(guidance))
+            checkpoints.save(net, root / "run" / "night" / variant / f"seed{seed}", **about, recipe=settings, seed=seed)
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    torch.manual_seed(0)
+    reader.save(reader.model(sum(factors.SIZES)), folder / factors.FILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapted(runs):
+    return comparison.found([runs])
+
+
+def compared(adapted, work, truth):
+    by = comparison.yardsticks(adapted, truth, DIGIT_NAMES, SEEN, "models/pocket-clip", SEEN, work, judge=str(work), per_digit=6)
+    return comparison.per_seed(adapted, by, 40, work / "measured")
+
+
+@pytest.fixture(scope="module")
+def frame(adapted, work):
+    return compared(adapted, work, {"night": NIGHT})
+
+
+def test_generators_are_found_with_their_settings(adapted):
+    assert [(row.prompt, row.variant, row.seed) for row in adapted] == [("night", v, s) for v in ("sds", "sds_g30") for s in (0, 1)]
+    assert adapted[0].wordings == ["a white digit {} on black paper"]
+    assert adapted[0].run_id == "unrecorded"
+
+
+def test_what_is_no_adaptation_is_refused(runs, tmp_path, adapted):
+    with pytest.raises(InputError, match="71_adapt_generator"):
+        comparison.found([tmp_path])
+    with pytest.raises(InputError, match="two runs hold night, sds, seed 0"):
+        comparison.found([runs, runs])
+    checkpoints.save(tiny(0), tmp_path / "a" / "b" / "seed0")
+    with pytest.raises(InputError, match="says nothing of a prompt"):
+        comparison.found([tmp_path])
+    with pytest.raises(InputError, match="prompt 'night'"):
+        compared(adapted, tmp_path, {"day": NIGHT})
+
+
+def test_each_generator_is_a_row_beside_before_and_renders(frame, work, adapted, monkeypatch):
+    assert frame["variant"].tolist() == [BEFORE, RENDERS, "sds", "sds", "sds_g30", "sds_g30"]
+    assert set(measure.METRICS) <= set(frame.columns)
+    before = frame[frame["variant"] == BEFORE].iloc[0]
+    assert before["frechet_fall"] == 0
+    assert before["diversity_kept"] == before["kept"] == 1
+    renders = frame[frame["variant"] == RENDERS].iloc[0]
+    assert renders["read"] > 0.9 > before["read"]
+    assert renders["paired"] < frame[frame["guidance"].notna()]["paired"].min()
+    assert frame["guidance"].dropna().tolist() == [7.5, 7.5, 30.0, 30.0]
+    monkeypatch.setattr(measure, "of_images", None)
+    pd.testing.assert_frame_equal(compared(adapted, work, {"night": NIGHT}), frame), "what was measured is read"
+
+
+def test_the_table_and_what_it_is_printed_from(frame, tmp_path):
+    means = comparison.over_seeds(frame)
+    row = means[(means["variant"] == "sds") & (means["metric"] == "frechet")].iloc[0]
+    values = frame[frame["variant"] == "sds"]["frechet"]
+    assert (row["mean"], row["sd"], row["n"]) == (pytest.approx(values.mean()), pytest.approx(values.std(ddof=1)), 2)
+    printed = comparison.table(means, 40, SEEN, SEEN)
+    assert [line[0] for line in printed.rows] == [BEFORE, RENDERS, "sds", "sds_g30"]
+    assert "±" in printed.rows[2][printed.header.index("Fréchet")]
+    assert "Unrecorded" in " ".join(printed.notes)
+    comparison.write(tmp_path, "generators", frame, printed)
+    again = comparison.read(tmp_path / "tables" / "generators_seeds.csv")
+    assert comparison.over_seeds(again).equals(means)
+    assert (tmp_path / "tables" / "generators.md").read_text() == layout.markdown(printed)
+    assert "±" not in (tmp_path / "tables" / "generators.tex").read_text().partition("midrule")[2]
+
+
+def test_figures_are_drawn_from_the_tables(frame, adapted, tmp_path):
+    means = comparison.over_seeds(frame)
+    first = figures.trade_off(means)
+    assert [axes.get_xscale() for axes in first.axes] == ["linear", "log", "linear"]
+    runs_only = figures.against_setting(frame, "guidance", ["frechet", "clip_score", "diversity_kept", "read"])
+    assert [text.get_text() for text in runs_only.axes[0].get_xticklabels()] == ["7.5", "30"]
+    before, _ = measure.draw(comparison.source(adapted), 10, 0)
+    path = figures.before_and_after({"before": before, "again": before}, "Title", "caption", "sheet", tmp_path)
+    assert np.asarray(Image.open(path)).ndim == 3
+
+
+def test_latents_are_the_same_for_every_generator():
+    images, classes = measure.draw(tiny(0), 25, 3)
+    assert torch.equal(images, measure.draw(tiny(0), 25, 3)[0])
+    assert torch.equal(images[:20], measure.draw(tiny(0), 20, 3)[0])
+    assert not torch.equal(images, measure.draw(tiny(0), 25, 4)[0])
+    assert classes.tolist() == [k % 10 for k in range(25)]
+
+
+def test_a_folder_of_images_is_a_truth_too(runs, work, tmp_path):
+    """As for public generators: no classes, no renders; the domain is a folder of photographs."""
+    checkpoints.save(tiny(0, label_dim=0), tmp_path / "start")
+    about = {"generator": str(tmp_path / "start"), "prompt": ["a photo of a dog"], "variant": "sds"}
+    folder = tmp_path / "run" / "dog" / "sds" / "seed0"
+    checkpoints.save(tiny(1, label_dim=0), folder, **about, recipe=asdict(recipe("sound", {"steps": 1})), seed=0)
+    (tmp_path / "dogs").mkdir()
+    for k, pixels in enumerate(measure.draw(tiny(2, label_dim=0), 12, 0)[0]):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / "dogs" / f"{k}.png")
+    found = compared(comparison.found([tmp_path / "run"]), work, {"dog": str(tmp_path / "dogs")})
+    assert found["variant"].tolist() == [BEFORE, "sds"]
+    assert found["frechet"].notna().all()
+    assert "paired" not in found
+    with pytest.raises(InputError, match="draws no classes"):
+        compared(comparison.found([tmp_path / "run"]), work, {"dog": NIGHT})
