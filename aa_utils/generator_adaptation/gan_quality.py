@@ -4,8 +4,9 @@ Fréchet distance of two Gaussians (Fréchet 1957; for images Heusel et al. 2017
 
     d² = |μ₁ - μ₂|² + Tr(C₁ + C₂ - 2 (C₁ C₂)^½)
 
-Features are standardised by mean and spread of the real ones, so that each counts alike and numbers mean the same for any reader. Two sets
-of n images of the same source are not at 0 but near d(d + 1)/(2n): the table has that floor, measured.
+Features are standardised by mean and spread of the real ones, so that each counts alike and numbers mean the same for any reader; one that
+hardly ever varies counts less, or a handful of rare images would decide. Two sets of n images of the same source are not at 0 but near
+d(d + 1)/(2n): the table has that floor, measured.
 """
 
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 AT_ONCE = 256
+LEAST = 0.1  # of the typical spread of a feature
 
 
 @torch.inference_mode()
@@ -83,10 +85,15 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def standardised(truth: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """`truth` and `others` in units of the mean and spread of `truth`; features that never vary in it are left out."""
+    """`truth` and `others` less the mean of `truth`, in units of its spread, or of LEAST of the typical spread where that is more.
+
+    Errors: InputError if all rows of `truth` are the same.
+    """
     spread = truth.std(0)
-    alive = spread > 1e-6
-    return [(x[:, alive] - truth[:, alive].mean(0)) / spread[alive] for x in (truth, *others)]
+    typical = np.sqrt(np.square(spread).mean())
+    if not typical > 0:
+        raise InputError(f"all {len(truth)} true images have the same features: there is nothing to compare with")
+    return [(x - truth.mean(0)) / np.maximum(spread, LEAST * typical) for x in (truth, *others)]
 
 
 def quality(

@@ -27,9 +27,14 @@ CLASSES = len(DIGIT_NAMES)
 PART = 1024  # renders of one digit that are drawn and kept together
 
 
-def networks(channels: list[int], z_dim: int, w_dim: int, mapping_layers: int, seed: int) -> tuple[Generator, Discriminator]:
-    """An untrained conditional generator of digits and its discriminator; `channels` count from 4 pixels up."""
-    config = Config(tuple(channels), z_dim, w_dim, CLASSES, mapping_layers)
+def networks(
+    channels: list[int], z_dim: int, w_dim: int, mapping_layers: int, seed: int, mapping_lr: float = 0.01
+) -> tuple[Generator, Discriminator]:
+    """An untrained conditional generator of digits and its discriminator; `channels` count from 4 pixels up.
+
+    `mapping_lr` is the learning rate of the mapping network in multiples of the others'.
+    """
+    config = Config(tuple(channels), z_dim, w_dim, CLASSES, mapping_layers, mapping_lr)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("pocket gan", seed))
         return Generator(config), Discriminator(config.channels, CLASSES)
@@ -108,7 +113,7 @@ From scratch by `notebooks/70_pretrain_gan.ipynb` with the parameters in `experi
 |---|---|
 | weights | {weights:.1f} million |
 | channels from 4 pixels up | {", ".join(map(str, config.channels))} |
-| z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} |
+| z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} (at {config.lr_multiplier:g} of the learning rate) |
 | steps, batch | {recipe.steps:,}, {recipe.batch} |
 | Adam | {recipe.lr:g}, betas 0 and {recipe.beta2:g} |
 | R1 | {recipe.r1:g} every {recipe.r1_every} steps |
