@@ -86,6 +86,13 @@ def test_a_wrong_number_of_shards_is_one_sentence(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def a_record(seconds: float = 1.0, accuracy: float = 0.5, made_from: str = "1", drawn_from: str = "2") -> bytes:
+    """A record whose first input was made by a run, which holds times itself; the second came from outside."""
+    inputs = [{"name": "source", "sha256": made_from, "parent": "cd"}, {"name": "font", "sha256": drawn_from, "parent": None}]
+    metrics = [{"accuracy": accuracy, "seconds_train": seconds}]
+    return json.dumps({"run_id": "ab", "inputs": inputs, "seconds": seconds, "metrics": metrics}).encode()
+
+
 def a_run(folder: Path) -> Path:
     """A little of what a run leaves."""
     files = {
@@ -93,7 +100,7 @@ def a_run(folder: Path) -> Path:
         "images/offline/metadata.jsonl": b'{"file_name": "digit_zero/0.png"}\n',
         "images/offline/.lock": b"17",
         "images/offline/executed.ipynb": b"{}",
-        "train/record.json": json.dumps({"run_id": "ab", "seconds": 1.0, "metrics": [{"accuracy": 0.5, "seconds_train": 2}]}).encode(),
+        "train/record.json": a_record(),
         "train/seed0/history.csv": b"step,loss,images_per_second\n1,0.5,100\n",
         "results/tables/accuracy.csv": b"method,mean\ndann,0.5\n",
     }
@@ -105,7 +112,7 @@ def a_run(folder: Path) -> Path:
 
 def test_runs_that_differ_in_time_alone_are_the_same(compare, tmp_path):
     one, other = a_run(tmp_path / "one"), a_run(tmp_path / "other")
-    (other / "train/record.json").write_text('{"run_id": "ab", "seconds": 9, "metrics": [{"accuracy": 0.5, "seconds_train": 7}]}')
+    (other / "train/record.json").write_bytes(a_record(seconds=9.0, made_from="3"))
     (other / "train/seed0/history.csv").write_text("step,loss,images_per_second\n1,0.5,3\n")
     (other / "images/offline/.lock").write_text("18")
     (other / "images/offline/executed.ipynb").unlink()
@@ -116,7 +123,8 @@ def test_runs_that_differ_in_time_alone_are_the_same(compare, tmp_path):
     ("name", "data"),
     [
         ("images/offline/digit_zero/0.png", b"\x89PNG zerp"),
-        ("train/record.json", b'{"run_id": "ab", "seconds": 1.0, "metrics": [{"accuracy": 0.5000001, "seconds_train": 2}]}'),
+        ("train/record.json", a_record(accuracy=0.5000001)),
+        ("train/record.json", a_record(drawn_from="3")),
         ("train/seed0/history.csv", b"step,loss,images_per_second\n1,0.51,100\n"),
         ("results/tables/accuracy.csv", b"method,mean\r\ndann,0.5\n"),
     ],

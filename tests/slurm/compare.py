@@ -60,9 +60,10 @@ def content(path: Path) -> object:
 
 
 def without_clocks(value: object) -> object:
-    """`value` without the keys of `CLOCKS`, at any depth."""
+    """`value` without the keys of `CLOCKS`, at any depth. An input counts by the run that made it, as in a run's id (aa_utils.record)."""
     if isinstance(value, dict):
-        return {key: without_clocks(item) for key, item in value.items() if key not in CLOCKS}
+        hidden = CLOCKS | {"sha256"} if value.get("parent") else CLOCKS
+        return {key: without_clocks(item) for key, item in value.items() if key not in hidden}
     return [without_clocks(item) for item in value] if isinstance(value, list) else value
 
 

@@ -1,9 +1,11 @@
-"""The smoke experiment on a real Slurm of two nodes, once in peace and once with a node killed, against the same on this machine alone.
+"""The smoke experiment on a real Slurm of two nodes, in peace and in trouble, against the same on this machine alone.
 
     sudo make slurm        (or: python tests/slurm/run.py FOLDER, which keeps everything there)
 
-Brings up its own Slurm (tests/slurm/cluster), runs the graph with the shipped profile, prints which node ran what, compares every image,
-table, figure, model and record with the local run's, and takes the Slurm down again, whatever happened. Exit code 0: all the same.
+Brings up its own Slurm (tests/slurm/cluster) and runs the graph with the shipped profile. Trouble: a node is killed while it makes images,
+and a job with a higher priority takes the place of a training. Peace: images are made in two shards. Prints which node ran what, compares
+every image, table, figure, model and record with the local run's, and takes the Slurm down again, whatever happened. Exit code 0: all the
+same.
 """
 
 import csv
@@ -33,16 +35,17 @@ def main() -> int:
     os.environ["AA_SLURM"] = str(state)
     os.environ["SLURM_CONF"] = str(state / "etc/slurm.conf")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` is reached
+    on_slurm = ["--workflow-profile", ROOT / "profiles/slurm", *LOCAL]
     try:
         cluster("up")
         finish(start(folder / "local", "--cores", "2"))
-        in_peace = folder / "peace"
-        finish(start(in_peace, "--workflow-profile", ROOT / "profiles/slurm", *LOCAL))
-        with_a_death = folder / "death"
-        process = start(with_a_death, "--workflow-profile", ROOT / "profiles/slurm", *LOCAL)
-        victim = kill_a_node_at_work(with_a_death, process)
+        process = start(folder / "trouble", *on_slurm)
+        killed = kill_a_node_at_work(folder / "trouble", process)
+        preempted = preempt_a_training(folder / "trouble", process)
+        cluster("revive", killed["node"])
         finish(process)
-        return report(folder, victim)
+        finish(start(folder / "peace", *on_slurm, "--config", "shards=2"))
+        return report(folder, killed, preempted)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for process in STARTED:
@@ -97,11 +100,26 @@ def kill_a_node_at_work(folder: Path, process: subprocess.Popen) -> dict:
     sys.exit(f"{folder.name}: Snakemake ended before any node could be killed at work\n" + "\n".join(said(folder)[-40:]))
 
 
+def preempt_a_training(folder: Path, process: subprocess.Popen) -> dict:
+    """Wait until a training runs, and submit a job that takes its place; returns {node, job, rule, run} of the training."""
+    while process.poll() is None:
+        begun = [path.parent for path in (folder / "artifacts/smoke/inter_domain").glob("*/*/executed.ipynb")]
+        at_work = {f"{run.parent.name}_{run.name}" for run in begun if not (run / "record.json").exists()}
+        for job in jobs():
+            if job["rule"] == "inter_domain" and job["state"] == "RUNNING" and job["run"].strip("_") in at_work:
+                command = ["sbatch", "--partition=urgent", "--gpus=1", f"--nodelist={job['node']}", "--output=/dev/null", "--wrap=sleep 5"]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                print(f"{folder.name}: job {job['job']}, training {job['run']}, gives up {job['node']} to an urgent one", flush=True)
+                return {key: job[key] for key in ("node", "job", "rule", "run")}
+        time.sleep(0.2)
+    sys.exit(f"{folder.name}: Snakemake ended before any training could be preempted\n" + "\n".join(said(folder)[-40:]))
+
+
 def jobs() -> list[dict[str, str]]:
     """What Slurm knows of every job: job, rule, run, state, node, gpus (what it asked for), name (that of Snakemake's run)."""
     done = subprocess.run(["scontrol", "show", "jobs", "-o"], capture_output=True, text=True)
     found = []
-    for line in done.stdout.splitlines():
+    for line in filter(re.compile("JobId=").match, done.stdout.splitlines()):  # "No jobs in the system" is no job
         fields = dict(re.findall(r"(\w+)=(\S*)", line))
         rule, _, wildcards = fields.get("Comment", "").removeprefix("rule_").partition("_wildcards_")
         found.append(
@@ -132,10 +150,10 @@ def ledger(folder: Path, state: Path) -> list[dict[str, str]]:
     return sorted(rows, key=lambda row: (row["start"], row["job"]))
 
 
-def report(folder: Path, victim: dict) -> int:
+def report(folder: Path, killed: dict, preempted: dict) -> int:
     """Print and keep (where-*.csv) which node ran what, compare with the local run; returns the exit code."""
     wrong = []
-    for name in ("peace", "death"):
+    for name in ("trouble", "peace"):
         rows = ledger(folder / name, Path(os.environ["AA_SLURM"]))
         with (folder / f"where-{name}.csv").open("w", newline="") as stream:
             writer = csv.DictWriter(stream, list(rows[0]))
@@ -145,17 +163,16 @@ def report(folder: Path, victim: dict) -> int:
         for row in rows:
             print("  {job:>4} {node:<4} {gpus} {state:<10} {start} {end}  {rule} {run}".format_map(row))
         wrong += [f"{name}: job {row['job']} of {row['rule']} held {row['gpus']} GPUs" for row in rows if row["gpus"] != gpus(row["rule"])]
-        used = {row["node"] for row in rows}
-        if used != {"n1", "n2"}:
-            wrong.append(f"{name}: jobs ran on {sorted(used)}, not on both nodes")
+        used = sorted({row["node"] for row in rows})
+        if used != ["n1", "n2"]:
+            wrong.append(f"{name}: jobs ran on {used}, not on both nodes")
+        if name == "trouble":
+            ends = {job["job"]: [row["state"] for row in rows if row["job"] == job["job"]] for job in (killed, preempted)}
+            print(f"trouble: how the tries of the two jobs ended: {ends}")
+            wrong += [f"trouble: job {job} was not started again: {states}" for job, states in ends.items() if len(states) < 2]
         found, compared = compare.differences(folder / "local/artifacts/smoke", folder / name / "artifacts/smoke")
         wrong += [f"{name}: {sentence}" for sentence in found]
         print(f"{name}: {sum(compared.values())} files compared with the local run: {compared}; {len(found)} differ")
-        if name == "death":
-            tries = [row for row in rows if row["rule"] == "images" and f"images/{row['run']}" == victim["run"]]
-            print(f"death: {victim['run']} was tried {len(tries)} times, on {[row['node'] for row in tries]}")
-            if len(tries) < 2:
-                wrong.append(f"death: {victim['run']} was not run again")
     print("\n" + ("\n".join(wrong) or "Both cluster runs made what the local run made."))
     return 1 if wrong else 0
 
