@@ -7,10 +7,12 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 PY ?= .venv/bin/python
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 EXPERIMENT ?= experiments/pocket.yaml
+# A scale that the experiment's file has: SCALE=smoke runs its whole graph on small models, in minutes.
+SCALE ?=
 # One thread a process: parallel jobs with default threads were measured 50 times slower than this.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
-SNAKEMAKE = "$(PY)" -m snakemake --configfile "$(EXPERIMENT)" --cores $(CORES)
+SNAKEMAKE = "$(PY)" -m snakemake --configfile "$(EXPERIMENT)" --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
 .PHONY: help setup reproduce report test unit notebooks lint slurm lab clean
 
@@ -29,9 +31,9 @@ ifeq ($(PY),.venv/bin/python)
 	echo "installed; for a shell of your own: source .venv/bin/activate"
 endif
 
-reproduce: setup  ## every run, table and figure of the experiment (EXPERIMENT=experiments/pocket.yaml, CORES=all)
+reproduce: setup  ## every run, table and figure of the experiment (EXPERIMENT=experiments/pocket.yaml, SCALE=, CORES=all)
 	$(SNAKEMAKE)
-	@cd "$$("$(PY)" -m aa_utils.experiment "$(EXPERIMENT)")/tables" && cat accuracy.md 2> /dev/null || cat *.md
+	@cd "$$("$(PY)" -m aa_utils.experiment "$(EXPERIMENT)" --scale "$(SCALE)")/tables" && cat accuracy.md 2> /dev/null || cat *.md
 
 report: setup  ## artifacts/report-<experiment>.html: one page with tables, figures, run times and the graph
 	$(SNAKEMAKE)

@@ -2,9 +2,12 @@
 #
 #     snakemake --configfile experiments/pocket.yaml --cores 2        (make reproduce does this)
 #
-#     prompts -> images -> inter_domain -> intra_domain -> benchmark (tables and figures)
-#       real_source -/ \                            \-> without_labels (held-out images are one more writer's)
-#                       \-> few_images -> number_of_images (the curve)
+#     data -> prompts -> images -> inter_domain -> intra_domain -> benchmark (tables and figures)
+#          \-> real_source -/ \                            \-> without_labels (held-out images are one more writer's)
+#                            \-> few_images -> number_of_images (the curve)
+#
+# `data` looks at every image of every benchmark before anything else starts, and names all that is wrong. `--config scale=smoke` runs what
+# the file says under `scales.smoke`.
 #
 # Runs lie at <stage>/<source>/<method>[/<refinement>], in an experiment with `tasks` at <stage>/<task>/<source>/….
 # What a job depends on: the records of the jobs before it, the model folder, its notebook, and the modules of aa_utils that the notebook
@@ -21,6 +24,8 @@ from aa_utils import experiment
 from aa_utils.dependencies import code_files
 from aa_utils.errors import InputError
 from aa_utils.experiment import place, settings
+from aa_utils.generate import presets
+from aa_utils.scale import scaled
 
 if "name" not in config:
 
@@ -32,8 +37,10 @@ SHARDS = config.pop("shards", 1)
 if not isinstance(SHARDS, int) or SHARDS < 1:
     sys.exit(f"shards is {SHARDS!r}; it is a whole number of at least 1")
 
+FILE = ", ".join(map(str, workflow.configfiles)) or "the experiment"
 try:
-    X = experiment.check(config, ", ".join(map(str, workflow.configfiles)) or "the experiment")
+    X = experiment.check(scaled(config, config.pop("scale", ""), FILE), FILE)
+    MODEL = presets.expand(X["generator"])["model"]
 except InputError as error:
     sys.exit(str(error))
 
@@ -69,8 +76,13 @@ def task(wildcards):
     return TASKS[wildcards.task.rstrip("/")]
 
 
-def code_of_run(notebook, method, task):
-    return code(notebook, method, *benchmarks(task["target"], task.get("test")))
+def module(stage, task, name):
+    """The module of a method: that of its name, or the one that it says."""
+    return task[stage]["methods"][name].get("method", name)
+
+
+def code_of_run(notebook, stage, task, name):
+    return code(notebook, f"{stage}/{module(stage, task, name)}", *benchmarks(task["target"], task.get("test")))
 
 
 def one_of(names):
@@ -98,6 +110,12 @@ def image_shard(shard):
     return place(out("images/{writer}")) + f"/.shards/{shard}-of-{SHARDS}"
 
 
+DATA = place(out("data")) + "/checked"
+# Every benchmark domain that is read: targets, what they are scored on, real sources.
+SCORED = {about[key] for about in TASKS.values() for key in ("target", "test") if key in about}
+DOMAINS = sorted(SCORED | {about["benchmark"] for about in SOURCES.values()})
+
+
 def results(*paths):
     return [place(f"{RESULTS}/{path}") for path in paths]
 
@@ -110,7 +128,8 @@ CURVE_RUNS = [*POINTS, f"inter_domain/{CURVE['writer']}/{CURVE['method']}"] if C
 LOOK = {"baseline": "inter_domain", "full": "intra_domain"} if "baseline" in X["benchmark"] else {}
 FAMILY = TABLES.partition("_benchmark_")[2]
 TABLE_FILES = [f"tables/{name}.csv" for name in (("accuracy", "claims") if LOOK else (FAMILY, f"{FAMILY}_seeds"))]
-FIGURE_FILES = [f"figures/{name}.png" for name in ("accuracy_by_stage", "confusion", "embedding") if LOOK]
+PHOTOS = not LOOK and bool(settings(TABLES, {"clip": ""}))  # the tables of photo benchmarks have CLIP's line, and a figure
+FIGURE_FILES = [f"figures/{name}.png" for name in (("accuracy_by_stage", "confusion", "embedding") if LOOK else ("by_target",) * PHOTOS)]
 
 
 wildcard_constraints:
@@ -135,10 +154,29 @@ rule all:
         [record(f"ablations/{name}") for name in X["ablations"]],
 
 
+# Every image is decoded to its end: minutes, before the hours that would be lost. It orders jobs and makes none run again (`ancient`).
+rule data:
+    message:
+        f"data: {', '.join(DOMAINS)}"
+    output:
+        touch(DATA),
+    params:
+        classes=X["class_names"],
+        domains=DOMAINS,
+    log:
+        DATA + ".log",
+    priority: 4
+    threads: X["threads"]
+    shell:
+        "{sys.executable:q} -m aa_utils.benchmarks {params.domains:q} --classes {params.classes:q} > {log:q} 2>&1 "
+        "|| {{ cat {log:q} >&2; exit 1; }}"
+
+
 rule prompts:
     message:
         "prompts: {wildcards.writer}"
     input:
+        ancient(DATA),
         lambda w: code("10_prompts", f"prompts/{WRITERS[w.writer]['writer']}"),
     output:
         record("prompts/{writer}"),
@@ -158,7 +196,7 @@ rule image_shards:
     input:
         record("prompts/{writer}"),
         code("20_generate"),
-        model_files(GENERATOR.get("model", "models/pocket-diffusion")),
+        model_files(MODEL),
     output:
         touch(image_shard("{shard}") + ".done"),
     params:
@@ -178,7 +216,7 @@ rule images:
     input:
         record("prompts/{writer}"),
         code("20_generate"),
-        model_files(GENERATOR.get("model", "models/pocket-diffusion")),
+        model_files(MODEL),
         [image_shard(shard) + ".done" for shard in range(SHARDS)] if SHARDS > 1 else [],
     output:
         record("images/{writer}"),
@@ -196,6 +234,7 @@ rule real_source:
     message:
         "images: {wildcards.real}"
     input:
+        ancient(DATA),
         lambda w: code("21_real_source", *benchmarks(SOURCES[w.real]["benchmark"])),
     output:
         record("images/{real}"),
@@ -214,7 +253,7 @@ rule inter_domain:
         "inter-domain: {wildcards.task}{wildcards.method} from {wildcards.source}"
     input:
         record("images/{source}"),
-        lambda w: code_of_run("30_inter_domain", f"inter_domain/{w.method}", task(w)),
+        lambda w: code_of_run("30_inter_domain", "inter_domain", task(w), w.method),
     output:
         record("inter_domain/{task}{source}/{method}"),
     params:
@@ -224,7 +263,7 @@ rule inter_domain:
             task(w)["inter_domain"]["methods"][w.method],
             task(w),
             source=out(f"images/{w.source}"),
-            method=w.method,
+            method=module("inter_domain", task(w), w.method),
             out=out(f"inter_domain/{w.task}{w.source}/{w.method}"),
         ),
     log:
@@ -240,7 +279,7 @@ rule few_images:
         "number of images: {wildcards.limit} a class, {wildcards.method} from {wildcards.source}"
     input:
         record("images/{source}"),
-        lambda w: code_of_run("30_inter_domain", f"inter_domain/{w.method}", ONE),
+        lambda w: code_of_run("30_inter_domain", "inter_domain", ONE, w.method),
     output:
         record("few_images/inter_domain/{source}/{method}/{limit}"),
     params:
@@ -250,7 +289,7 @@ rule few_images:
             ONE["inter_domain"]["methods"][w.method],
             ONE,
             source=out(f"images/{w.source}"),
-            method=w.method,
+            method=module("inter_domain", ONE, w.method),
             limit_per_class=int(w.limit),
             out=out(f"few_images/inter_domain/{w.source}/{w.method}/{w.limit}"),
         ),
@@ -266,7 +305,7 @@ rule intra_domain:
         "intra-domain: {wildcards.task}{wildcards.refinement} after {wildcards.method} from {wildcards.source}"
     input:
         record("inter_domain/{task}{source}/{method}"),
-        lambda w: code_of_run("40_intra_domain", f"intra_domain/{w.refinement}", task(w)),
+        lambda w: code_of_run("40_intra_domain", "intra_domain", task(w), w.refinement),
     output:
         record("intra_domain/{task}{source}/{method}/{refinement}"),
     params:
@@ -276,7 +315,7 @@ rule intra_domain:
             task(w)["intra_domain"]["methods"][w.refinement],
             task(w),
             initial=out(f"inter_domain/{w.task}{w.source}/{w.method}"),
-            method=w.refinement,
+            method=module("intra_domain", task(w), w.refinement),
             out=out(f"intra_domain/{w.task}{w.source}/{w.method}/{w.refinement}"),
         ),
     log:
@@ -292,8 +331,8 @@ rule benchmark:
         f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}"
     input:
         [record(run) for run in RUNS],
-        code(TABLES, *benchmarks(ONE["target"] if ONE else "")),
-        model_files(X["benchmark"].get("clip", "models/pocket-clip")) if LOOK else [],
+        code(TABLES, *benchmarks(*DOMAINS)),
+        model_files(X["benchmark"].get("clip", "models/pocket-clip")) if LOOK or PHOTOS else [],
     output:
         record("benchmark"),
         report(results(*TABLE_FILES), category="Tables"),

@@ -4,6 +4,8 @@ Published rows are `published/<family>.csv`, copied digit by digit (`published/R
 images a source trained on, as far as it says so. A row of ours is a mean over seeds, of runs that share source, target and test images.
 """
 
+from pathlib import Path
+
 import pandas as pd
 
 from aa_utils import lineage, tables
@@ -26,26 +28,28 @@ def dataset(name: str) -> str:
 
 
 def per_seed(entries: dict[str, dict]) -> pd.DataFrame:
-    """One row a run and seed of any number of tasks: `tables.per_seed` of each task by itself, with the columns TASK and `network`.
+    """One row a run and seed of any number of tasks and networks: `tables.per_seed` of each by itself, with the columns TASK and `network`.
 
-    `entries`: what `lineage.records` gives. Errors: InputError where the runs of one task do not belong in one table.
+    `entries`: what `lineage.records` gives; CLIP's zero-shot lines among them are rows of their target, their network is the CLIP model.
+    Errors: InputError where the runs of one task and network do not belong in one table.
     """
     families: dict[tuple, set[str]] = {}
     for name, entry in entries.items():
-        if lineage.stage(entry) in tables.PIPELINE:
+        if lineage.stage(entry) in (*tables.PIPELINE, "zero_shot"):
             family = _family(name, entries)
             real = [entries[other]["parameters"]["benchmark"] for other in family if lineage.stage(entries[other]) == "real_source"]
-            target = entry["parameters"].get("target", "")
-            key = (real[0] if real else "", target, entry["parameters"].get("test") or target)
+            networks = [
+                entries[other]["parameters"].get("backbone", "") for other in family if lineage.stage(entries[other]) == "inter_domain"
+            ]
+            target, clip = entry["parameters"].get("target", ""), Path(entry["parameters"].get("model", "")).name
+            key = (real[0] if real else "", target, entry["parameters"].get("test") or target, networks[0] if networks else clip)
             families.setdefault(key, set()).update(family)
     if not families:
         raise InputError(f"none of the {len(entries)} records is a run of notebook 30 or 40")
     frames = []
     for key, family in sorted(families.items()):
-        chosen = {name: entries[name] for name in sorted(family)}
-        networks = {entry["parameters"].get("backbone", "") for entry in chosen.values() if lineage.stage(entry) == "inter_domain"}
-        about = dict(zip(TASK, key, strict=True)) | {"network": ", ".join(sorted(filter(None, networks)))}
-        frames.append(tables.per_seed(chosen).assign(**about))
+        about = dict(zip([*TASK, "network"], key, strict=True))
+        frames.append(tables.per_seed({name: entries[name] for name in sorted(family)}).assign(**about))
     return pd.concat(frames, ignore_index=True)
 
 

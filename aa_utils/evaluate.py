@@ -91,7 +91,7 @@ def zero_shot(
     """p (N, K) of CLIP by names alone (Radford et al. 2021, section 3.1): softmax of scaled cosines between images and class prompts.
 
     `model_folder`: any transformers `CLIPModel` with tokenizer and image processor, a folder or a hub id. `pixels` uint8 (N, 3, S, S).
-    Errors: InputError if it cannot be loaded.
+    Errors: InputError if it cannot be loaded, and for a prompt that is longer than it reads.
     """
     from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
@@ -103,7 +103,13 @@ def zero_shot(
         processor = CLIPImageProcessor.from_pretrained(where)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load a CLIP model from '{model_folder}': {str(error).splitlines()[0][:200]}") from error
-    prompts = tokenizer([template.format(name) for name in class_names], padding=True, return_tensors="pt").to(device)
+    texts = [template.format(name) for name in class_names]
+    prompts = tokenizer(texts, padding=True, return_tensors="pt").to(device)
+    longest, limit = int(prompts["attention_mask"].sum(1).argmax()), clip.config.text_config.max_position_embeddings
+    if prompts["input_ids"].shape[1] > limit:
+        raise InputError(
+            f"'{texts[longest]}' is longer than the {limit} tokens that '{model_folder}' reads; shorten template or class names"
+        )
     t = clip.get_text_features(**prompts)
     t = torch.nn.functional.normalize(getattr(t, "pooler_output", t), dim=-1)
     p = []

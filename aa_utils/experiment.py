@@ -5,7 +5,8 @@ of options: a name is right if the notebook has it, a value if it fits the defau
 
 A task says what adapts to what: from each of its `sources` (writers of prompts, or real sources), by every method, to its `target`. An
 experiment with one target needs no `tasks`: it is one task without a name, from all its writers to `target`. A method may be kept to some
-`sources`, a refinement to those runs that come `after` some methods.
+`sources`, a refinement to those runs that come `after` some methods; one whose name is not its module says `method`. `aa_utils.scale`
+deals with `scales` before.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from aa_utils import experiment_keys as keys
 from aa_utils import parameters
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
+from aa_utils.scale import scaled
 
 # What each section sets: notebook parameters, found by name in these notebooks.
 NOTEBOOKS = {
@@ -59,7 +61,8 @@ def check(config: dict, source: str = "the experiment") -> dict:
         raise InputError(f"{source}: name is {config['name']!r}; it names folders, so use small letters, digits, - and _")
     keys.check_list("class_names", config["class_names"], str, source)
     keys.check_list("seeds", config["seeds"], int, source)
-    optional = {"writers": {}, "generator": {}, "sources": {}, "intra_domain": {}, "ablations": {}, "results": f"results/{config['name']}", "threads": 1}
+    optional = {key: {} for key in ("writers", "generator", "sources", "intra_domain", "ablations")}
+    optional |= {"results": f"results/{config['name']}", "threads": 1}
     done = copy.deepcopy(optional | config)
     done["writers"] = keys.named("writers", done["writers"], source)
     for name, options in done["writers"].items():
@@ -121,7 +124,7 @@ def _methods(where: str, section: str, options: dict, source: str) -> dict:
     common = {key: value for key, value in options.items() if key != "methods"}
     keys.check_parameters(where, common, NOTEBOOKS[section], source)
     for name, own in methods.items():
-        keys.check_module(f"{where}.methods", name, section, source)
+        keys.check_module(f"{where}.methods", own.get("method", name), section, source)
         if ONLY[section] in own:
             keys.check_list(f"{where}.methods.{name}.{ONLY[section]}", own[ONLY[section]], str, source)
         keys.check_parameters(f"{where}.methods.{name}", {k: v for k, v in own.items() if k != ONLY[section]}, NOTEBOOKS[section], source)
@@ -230,13 +233,15 @@ def place(path: str | Path) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Check an experiment file and print its results folder; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m aa_utils.experiment", description="Check an experiment and print its results folder.")
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file")
+    parser.add_argument("--scale", default="", help="one of the file's scales, such as smoke")
     options = parser.parse_args(arguments)
     try:
-        if not options.file.is_file():
+        if not Path(options.file).is_file():
             raise InputError(f"no experiment at '{options.file}'")
-        config = parameters.read_yaml(options.file.read_text(encoding="utf-8"), f"'{options.file}'")
-        print(place(check(keys.mapping(config, "the file", str(options.file)), str(options.file))["results"]))
+        config = parameters.read_yaml(Path(options.file).read_text(encoding="utf-8"), f"'{options.file}'")
+        config = scaled(keys.mapping(config, "the file", options.file), options.scale, options.file)
+        print(place(check(config, options.file)["results"]))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

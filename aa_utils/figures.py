@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aa_utils import estimate_figures, tables
+from aa_utils import benchmark_figures, estimate_figures, tables
 from aa_utils.errors import InputError
 from aa_utils.house_style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
 from aa_utils.layout import ordered, printed, refined
@@ -242,4 +242,6 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "confusion": confusion,
     "embedding": embedding,
     "estimates": estimate_figures.estimates,
+    "by_target": benchmark_figures.by_target,
+    "by_class": benchmark_figures.by_class,
 }

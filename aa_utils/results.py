@@ -11,6 +11,7 @@ import pandas as pd
 from aa_utils import benchmark_tables, claims, figures, files, layout, lineage, tables
 from aa_utils.paths import existing, resolve
 
+FAMILIES = ("digits", "office31", "office_home", "imageclef_da", "visda17")  # benchmarks of several tasks: notebooks 52 to 56
 # Per-seed CSV -> parameters of notebook 30 that this table is about.
 VARY = {"accuracy": (), "number_of_images": ("limit_per_class",)}
 
@@ -45,11 +46,11 @@ def untraced(results: str | Path) -> list[str]:
     """One sentence for each row of the per-seed tables that the records in `runs/` do not give; empty if all is traced."""
     folder, copies = resolve(results), lineage.read_copies(results)
     said = []
-    for name in (*VARY, "digits"):
+    for name in (*VARY, *FAMILIES):
         path = folder / "tables" / f"{name}_seeds.csv"
         if not path.is_file():
             continue
-        per_seed = benchmark_tables.per_seed if name == "digits" else partial(tables.per_seed, vary=VARY[name])
+        per_seed = benchmark_tables.per_seed if name in FAMILIES else partial(tables.per_seed, vary=VARY[name])
         written = tables.read_csv(path)
         used = {row: entry for row, entry in copies.items() if lineage.stage(entry) not in tables.SCORED or row in set(written["run"])}
         given = per_seed(used) if used else written.iloc[:0]

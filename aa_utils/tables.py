@@ -116,7 +116,7 @@ def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
         written = chain.get("prompts", {"parameters": {}})["parameters"]
         # Prompts go by the name of their run; without one, by that of the image folder.
         prompts = written.get("out") or drawn.get("out") or inter.get("source") or parameters.get("prompts", "")
-        about |= {"prompts": Path(prompts).name, "model": Path(drawn.get("model", "")).name}
+        about |= {"prompts": Path(prompts).name, "model": Path(drawn.get("model") or drawn.get("preset", "")).name}
         about |= {"inter_domain": inter.get("method") or parameters["inter_domain_method"]}
         about |= {"intra_domain": parameters["method"] if own == "intra_domain" else NO_REFINEMENT}
     rows = []

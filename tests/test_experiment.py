@@ -12,6 +12,7 @@ import yaml
 from aa_utils import dependencies, experiment, parameters
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
+from aa_utils.scale import scaled
 
 # pocket_world.yaml is a parameter file of one notebook.
 FILES = [path for path in sorted((ROOT / "experiments").glob("*.yaml")) if "inter_domain" in path.read_text(encoding="utf-8")]
@@ -34,7 +35,24 @@ def digits():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_committed_experiments_are_right(path):
     config = yaml.safe_load(path.read_text(encoding="utf-8"))  # as Snakemake reads it
-    assert experiment.check(config, path.name)["name"] == path.stem
+    assert experiment.check(scaled(config, ""), path.name)["name"] == path.stem
+    for scale in config.get("scales", {}):
+        checked = experiment.check(scaled(config, scale), path.name)
+        assert checked["name"] == f"{path.stem}_{scale}"
+        assert checked["results"].startswith("artifacts/"), "what a rehearsal gives is not committed"
+
+
+def test_a_scale_is_laid_over_the_rest():
+    config = {"name": "a", "seeds": [0, 1], "tasks": {"x": {"target": "t"}, "y": {"target": "u"}}}
+    config["scales"] = {"smoke": {"seeds": [0], "tasks": {"x": None, "y": {"sources": ["s"]}}, "new": {"k": None}}}
+    before = copy.deepcopy(config)
+    assert scaled(config, "smoke") == {"name": "a_smoke", "seeds": [0], "tasks": {"y": {"target": "u", "sources": ["s"]}}, "new": {}}
+    assert scaled(config, "") == {key: config[key] for key in ("name", "seeds", "tasks")}
+    assert config == before
+    with pytest.raises(InputError, match="no scale 'smok'; there are: smoke"):
+        scaled(config, "smok", "x.yaml")
+    with pytest.raises(InputError, match=r"x\.yaml: scales is \['smoke'\]; it takes names"):
+        scaled(config | {"scales": ["smoke"]}, "", "x.yaml")
 
 
 def test_checking_changes_nothing_that_was_given(smoke):
@@ -182,6 +200,15 @@ def test_a_method_may_be_kept_to_a_part_of_the_grid(smoke):
     assert made["intra_domain"] == after
 
 
+def test_one_module_may_stand_twice(smoke):
+    smoke["inter_domain"]["methods"] = {"source_only": None, "source_only_vit": {"method": "source_only", "backbone": "pocket_vit"}}
+    smoke["benchmark"]["full"] = "offline/source_only_vit/fixmatch"
+    smoke["ablations"] = {}
+    assert "offline/source_only_vit" in experiment.runs(experiment.check(smoke)["tasks"])["inter_domain"]
+    smoke["inter_domain"]["methods"]["source_only_vit"]["method"] = "source"
+    is_one_sentence(smoke, "inter_domain.methods: nothing called 'source' .* did you mean 'source_only'")
+
+
 def test_held_out_images_are_one_more_writers_that_no_task_uses(smoke):
     checked = experiment.check(smoke)
     assert checked["writers"]["held_out"] == checked["writers"]["offline"] | {"per_class": 2, "seed": 1000}
@@ -228,6 +255,40 @@ def test_the_graph_of_several_tasks_from_prompts(tmp_path):
     table = next(command for command in commands if command.startswith("52_benchmark_digits"))
     assert "artifacts/pocket_digits/intra_domain/mnist/offline/dann/fixmatch" in table
     assert " target=" not in table
+
+
+# Domains, pairs and methods of the literature: 6 x 9 runs from real and synthetic sources, the refinements after them.
+PAPER = {
+    "office31": {"10": 1, "20": 1, "21": 3, "30": 54, "40": 54, "53": 1},
+    "office_home": {"10": 1, "20": 1, "21": 4, "30": 96, "40": 96, "54": 1},
+    "imageclef_da": {"10": 1, "20": 1, "21": 3, "30": 54, "40": 54, "55": 1},
+    "visda17": {"10": 1, "20": 1, "21": 1, "30": 12, "40": 12, "56": 1},
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_graph_at_paper_scale(name, tmp_path):
+    commands = planned(name, tmp_path)
+    stages = [command.partition("_")[0] for command in commands]
+    assert {stage: stages.count(stage) for stage in sorted(set(stages))} == PAPER[name]
+    deit = next(command for command in commands if f"out=artifacts/{name}/inter_domain/" in command and "/source_only_deit " in command)
+    assert " method=source_only " in deit
+    assert " backbone=deit_base_distilled_patch16_224.fb_in1k " in deit
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_class_names_and_pairs_are_the_benchmarks(name):
+    from aa_utils import benchmarks
+
+    checked = experiment.check(scaled(yaml.safe_load((ROOT / f"experiments/{name}.yaml").read_text(encoding="utf-8")), ""))
+    photos = __import__(f"aa_utils.benchmarks.{name}", fromlist=["PHOTOS"]).PHOTOS
+    assert checked["class_names"] == photos.class_names
+    real = {about["benchmark"] for about in checked["sources"].values()}
+    assert real <= {f"{name}:{domain}" for domain in benchmarks.domains(name)}
+    for task in checked["tasks"].values():
+        others = {checked["sources"][source]["benchmark"] for source in task["sources"] if source in checked["sources"]}
+        assert others == real - {task["target"]}, "every pair of domains"
+        assert set(task["sources"]) & set(checked["writers"]), "and synthetic images"
 
 
 def test_the_graph_of_one_target(tmp_path):

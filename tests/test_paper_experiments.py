@@ -1,11 +1,22 @@
-"""Notebooks 30 and 40 on photos that nobody labelled; the experiments at paper scale."""
+"""Notebooks 30 and 40 on photos that nobody labelled; the experiments at paper scale, rehearsed on small models and small datasets."""
+
+import csv
+import os
+import subprocess
+import sys
 
 import made_datasets
 import nbformat
 import pytest
 
-from aa_utils import benchmarks, record
+from aa_utils import benchmarks, record, results
 from aa_utils.paths import ROOT
+
+# Each of them takes a minute or two; AA_TEST_PAPER=1 runs them too.
+SLOW = [
+    pytest.param(name, marks=pytest.mark.skipif(os.environ.get("AA_TEST_PAPER") != "1", reason="AA_TEST_PAPER=1 runs it"))
+    for name in ("imageclef_da", "office31", "office_home")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +52,60 @@ def test_photos_without_labels_go_through_both_stages(own):
     assert [row["accuracy"] for row in (before, after)] == [None, None]
     assert (after["pseudo_label_accuracy"], after["accuracy_before"]) == (None, None)
     assert (own / "intra/seed0/predictions.parquet").is_file()
+
+
+def graph(own, name, *arguments):
+    """The finished Snakemake call on the experiment `name` at smoke scale."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(own), "--cores", "2"]
+    command += ["--configfile", str(ROOT / f"experiments/{name}.yaml"), "--config", "scale=smoke", *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3000)
+
+
+@pytest.mark.skipif(not (ROOT / "models/pocket-diffusion").exists(), reason="needs the pocket models: notebooks/01_pocket_world.ipynb")
+@pytest.mark.parametrize("name", ["visda17", *SLOW])
+def test_an_experiment_runs_from_the_archive_to_the_tables(own, name):
+    made_datasets.make(name, own / "data", 2)
+    done = graph(own, name)
+    assert done.returncode == 0, done.stdout
+    made = own / f"artifacts/{name}_smoke"
+    records = [path.parent.relative_to(made).parts for path in made.rglob("record.json")]
+    stages = [parts[0] for parts in records]
+    wanted = {"prompts": 1, "images": 2, "inter_domain": 7, "intra_domain": 3, "benchmark": 1}
+    assert {stage: stages.count(stage) for stage in wanted} == wanted
+    with (made / f"results/tables/{name}_seeds.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["inter_domain"] for row in rows} == {"", "source_only", "dann", "mcd", "symnets", "cdtrans"}
+    assert {row["intra_domain"] for row in rows} == {"", "none", "fixmatch", "mixmatch"}
+    assert {bool(row["real_source"]) for row in rows} == {True, False}
+    assert [row["system"] for row in rows].count("zero_shot") == 1
+    printed = next(made.glob("results/tables/*.md")).read_text()
+    assert "CLIP zero-shot | pocket-clip" in printed
+    assert results.untraced(made / "results") == []
+    (made / "data/checked").unlink()
+    assert graph(own, name, "--dry-run").stdout.count("\nJob ") == 2, "a new check of the data makes nothing else run again"
+
+
+def test_a_damaged_dataset_stops_before_anything_is_made(own):
+    root = made_datasets.make("office31", own / "data", 3, ["amazon", "webcam"]) / "domain_adaptation_images"
+    folder = root / "amazon/images"
+    said = made_datasets.damage(folder, sorted(folder.iterdir())[:10])
+    page = root / "webcam/images/mug/frame_0001.jpg"
+    page.write_text("<html>")
+    done = graph(own, "office31", "--keep-going")
+    assert done.returncode != 0
+    missing = {kind: text for kind, text in said.items() if text not in done.stdout}
+    assert not missing, done.stdout
+    assert "mug/frame_0001.jpg (UnidentifiedImageError)" in done.stdout, "of all domains at once"
+    assert [path.name for path in (own / "artifacts/office31_smoke").iterdir()] == ["data"], "no prompt, no image, no training"
+
+
+def test_class_names_must_be_the_benchmarks(own, capsys):
+    from aa_utils.benchmarks.__main__ import main
+
+    made_datasets.make("visda17", own / "data", 1, ["validation"])
+    names = benchmarks.load("visda17:validation-partial", 8).class_names
+    assert main(["visda17:validation-partial", "--classes", *names[:-1], "lorry"]) == 1
+    said = capsys.readouterr().out
+    assert "- class names of the benchmark that are not given (1): truck" in said
+    assert "- class names that the benchmark lacks (1): lorry" in said
+    assert main(["visda17:validation-partial", "--classes", *names]) == 0

@@ -14,11 +14,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Print domains, classes, counts and problems of each name; returns 0 if nothing is wrong. Every image is decoded to its end."""
     parser = argparse.ArgumentParser(prog="python -m aa_utils.benchmarks", description="What a benchmark has, and what is wrong with it.")
     parser.add_argument("names", nargs="+", metavar="benchmark[:domain]", help=", ".join(benchmarks.names()))
-    wrong = 0
-    for name in parser.parse_args(arguments).names:
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names that prompts are written from: are they the benchmark's?")
+    options, wrong = parser.parse_args(arguments), 0
+    for name in options.names:
         for each in _domains(name):
             try:
                 found = _report(each)
+                found.problems.extend(_others(found, options.classes))
             except InputError as error:
                 print(f"{each}: {error}\n", file=sys.stderr)
                 wrong += 1
@@ -43,6 +45,15 @@ def _report(name: str) -> Report:
     target = benchmarks.load(name)
     counts = Counter(target.labels.tolist())
     return Report(target.name, "", [(each, each, counts[k], None) for k, each in enumerate(target.class_names)], [])
+
+
+def _others(found: Report, classes: list[str] | None) -> list[tuple[str, str]]:
+    """What `classes` has otherwise than the benchmark; nothing where either has no names."""
+    known = [name for _, name, _, _ in found.classes]
+    if not classes or not known:
+        return []
+    lacking = [("class names of the benchmark that are not given", name) for name in known if name not in classes]
+    return lacking + [("class names that the benchmark lacks", name) for name in classes if name not in known]
 
 
 def _text(found: Report) -> str:

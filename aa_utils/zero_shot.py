@@ -1,0 +1,37 @@
+"""CLIP's zero-shot line: what class names alone give, without an image of ours, a training or a target image.
+
+It stands in every benchmark's table. Stable Diffusion has seen pairs of images and texts of the whole web, and its text encoder is CLIP's:
+whoever trains on what it draws uses that knowledge too, so synthetic images have to beat this line, not only real sources.
+"""
+
+from pathlib import Path
+
+from aa_utils import benchmarks, evaluate, lineage
+from aa_utils.paths import resolve
+
+
+def records(targets: list[str], clip: str, template: str, image_size: int, device: str, out: str | Path, notebook: str) -> dict[str, dict]:
+    """name -> record of CLIP's accuracy on each of the benchmarks `targets`; predictions go to `<out>/zero_shot/<target>.parquet`.
+
+    Radford et al. 2021, arXiv 2103.00020, section 3.1: `template` makes a prompt of a class name.
+
+    `clip`: a CLIPModel folder or hub id; `image_size` as in the runs, whose decoded images are then found kept. Unlabelled targets are
+    left out. Errors: InputError where the model cannot be loaded.
+    """
+    found = {}
+    for name in targets:
+        target = benchmarks.load(name, image_size)
+        if target.labels is None:
+            continue
+        path = prediction(out, name)
+        p = evaluate.zero_shot(clip, target.class_names, target.images.pixels, template, device=device)
+        evaluate.write_predictions(path, target.ids, p)
+        about = {"target": name, "image_size": image_size, "model": clip, "template": template}
+        scores = [evaluate.score(path, target)]
+        found[f"zero_shot-{path.stem}"] = lineage.measurement("zero_shot", notebook, about, {"model": clip}, scores)
+    return found
+
+
+def prediction(out: str | Path, target: str) -> Path:
+    """Where `records` puts the predictions on `target`."""
+    return resolve(out) / "zero_shot" / f"{target.replace(':', '-')}.parquet"
