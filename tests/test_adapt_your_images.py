@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import backbones, estimate, evaluate, files, images, parameters, run
+from aa_utils import backbones, estimate, evaluate, images, parameters, run
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
 from aa_utils.photos import export, findings, groups, intake, judge, report, stages
@@ -418,34 +418,39 @@ def test_the_report_is_one_file_and_names_are_text(tmp_path):
     assert "default-src 'none'" in text
 
 
-# The notebook
+# The stages
 
 
-def test_the_notebook_from_a_folder_to_the_report(tmp_path, tiny_diffusion):
-    """And what stands is made by no later call: the stages of a second one leave images and classifiers untouched."""
+def test_what_a_kill_left_out_is_made_by_the_next_call_and_nothing_else(tmp_path, tiny_diffusion):
     folder, out = album(tmp_path / "in", 12), tmp_path / "out"
-    told = {"writer": {"bank": "photo"}, "generator": {"steps": 1, "batch_size": 4}, "class_names": ["mug", "plate"], "seeds": [0, 1]}
-    told |= {"inter_domain": {"steps": 2, "batch_size": 4}, "intra_domain": {"steps": 2, "batch_size": 4}, "image_size": 32}
-    own = {"photos": str(folder), "model": str(tiny_diffusion), "per_class": 2, "held_out_per_class": 2, "out": str(out), "device": "cpu"}
-    files.write_json(tmp_path / "told.yaml", told | own)
-    command = [sys.executable, "-m", "aa_utils.run", str(ROOT / NOTEBOOK), "--params", str(tmp_path / "told.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=900)  # it imports every library there is
-    assert done.returncode == 0, done.stderr
-    table = pd.read_csv(out / "predictions.csv")
-    assert table["file"].tolist() == sorted(p.name for p in folder.iterdir())
-    assert set(table["prediction"]) <= {"mug", "plate"}
-    (metrics,) = json.loads((out / "metrics.json").read_text())
-    assert 0 <= metrics["low"] <= metrics["high"] <= 1
-    assert (out / "report.html").is_file()
+    small = {"steps": 2, "batch_size": 4}
+    told = {"writer": {"bank": "photo"}, "generator": {"steps": 1, "batch_size": 4}, "inter_domain": small, "intra_domain": small}
+    plan = planned(["mug", "plate"], model=str(tiny_diffusion), **told)
 
-    kept = [p for stage in ("photos/32", "images", "held_out", "inter_domain", "intra_domain") for p in (out / stage).rglob("*")]
-    kept = {p: p.stat().st_mtime_ns for p in kept if p.suffix in (".png", ".safetensors")}
-    assert len(kept) == 12 + 4 + 4 + 2 + 2
-    plan = planned(told.pop("class_names"), model=str(tiny_diffusion), **told)
-    again = intake.take_in(folder, 32, ["mug", "plate"], out / "photos")
-    source, held_out = stages.synthesise(plan, 2, 2, out)
-    stages.transfer(plan, source, again.images, out)
-    stages.refine(plan, again.images, out)
-    assert {p: p.stat().st_mtime_ns for p in kept} == kept
-    assert len(set(source.names) & set(held_out.names)) == 4  # prompt ids count from 0 in both folders
+    def call():
+        photos = intake.take_in(folder, 32, ["mug", "plate"], out / "photos")
+        source, held_out = stages.synthesise(plan, 2, 2, out)
+        stages.transfer(plan, source, photos.images, out)
+        stages.refine(plan, photos.images, out)
+        return photos, source, held_out
+
+    def made():
+        return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.rglob("*") if p.suffix in (".png", ".safetensors")}
+
+    photos, source, held_out = call()
+    before = made()
+    assert len(before) == 12 + 4 + 4 + 2 + 2
+    lost = [next((out / "photos/32").iterdir()), next((out / "images").rglob("*.png")), out / "intra_domain/seed1/model.safetensors"]
+    for path in lost:
+        path.unlink()
+    call()
+    after = made()
+    assert {path for path in before if before[path][0] != after[path][0]} == set(lost)
+    assert {path: data for path, (_, data) in before.items()} == {path: data for path, (_, data) in after.items()}
     assert not any(torch.equal(a, b) for a in source.pixels for b in held_out.pixels)
+
+    found = judge.judge(out, plan.seeds, photos.images, source, held_out)
+    assert found.held_out.sum() == 4
+    assert 0 <= found.low <= found.high <= 1
+    assert (found.low, found.high) == (found.estimates["low"][[0, 2]].min(), found.estimates["high"][[0, 2]].max())
+    assert len(judge.table_of(found, photos.names, ["mug", "plate"])) == 12
