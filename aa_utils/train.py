@@ -118,7 +118,7 @@ def fit(
 
 def _train(method, config, classifier, streams, recipe, seed, folder, identity):
     device = torch.device(recipe.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _deterministic(device):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), deterministic(device):
         torch.manual_seed(stable_hash("networks", seed))
         nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device, memory_format=LAYOUT).train()
         decay = getattr(config, "ema", 0.0)
@@ -221,7 +221,7 @@ def _means(pending: list[dict[str, Tensor]], done: int) -> dict[str, float]:
 
 
 @contextmanager
-def _deterministic(device: torch.device):
+def deterministic(device: torch.device):
     """Deterministic kernels on CUDA for the time of a run (CPU kernels are so at a fixed number of threads)."""
     if device.type != "cuda":
         yield

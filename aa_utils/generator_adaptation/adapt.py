@@ -67,7 +67,7 @@ def adapt(
     device = next(generator.parameters()).device
     if (folder / "config.json").is_file() and checkpoints.about(folder).get("identity") == known:
         return checkpoints.load(folder).to(device).eval()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), train._deterministic(device):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), train.deterministic(device):
         net, rows, seconds = _adapt(generator, objective, seed, folder, watch, known, device)
     checkpoint.write_history(folder, rows)
     trained = layers.named(net, objective.recipe)
