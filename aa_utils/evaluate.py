@@ -99,7 +99,7 @@ def zero_shot(
 
     where = resolve(model_folder) if resolve(model_folder).exists() else model_folder
     try:
-        clip, tokenizer = CLIPModel.from_pretrained(where).to(device).eval(), AutoTokenizer.from_pretrained(where)
+        clip, tokenizer = CLIPModel.from_pretrained(where, dtype=torch.float32).to(device).eval(), AutoTokenizer.from_pretrained(where)
         processor = CLIPImageProcessor.from_pretrained(where)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load a CLIP model from '{model_folder}': {str(error).splitlines()[0][:200]}") from error
