@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import layout
+from aa_utils import layout, record, tables
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import checkpoints
-from aa_utils.generator_adaptation.evaluation import comparison, factors, figures, measure
+from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, measure, printing
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, RENDERS
 from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.generator_adaptation.stylegan2 import Config, Generator
@@ -54,14 +54,22 @@ def adapted(runs):
     return comparison.found([runs])
 
 
+def yardsticks(adapted, work, truth):
+    return comparison.yardsticks(adapted, truth, DIGIT_NAMES, SEEN, "models/pocket-clip", SEEN, work, judge=str(work), per_digit=6)
+
+
 def compared(adapted, work, truth):
-    by = comparison.yardsticks(adapted, truth, DIGIT_NAMES, SEEN, "models/pocket-clip", SEEN, work, judge=str(work), per_digit=6)
-    return comparison.per_seed(adapted, by, 40, work / "measured")
+    return comparison.per_seed(adapted, yardsticks(adapted, work, truth), 40, work / "measured")
 
 
 @pytest.fixture(scope="module")
-def frame(adapted, work):
-    return compared(adapted, work, {"night": NIGHT})
+def by(adapted, work):
+    return yardsticks(adapted, work, {"night": NIGHT})
+
+
+@pytest.fixture(scope="module")
+def frame(adapted, by, work):
+    return comparison.per_seed(adapted, by, 40, work / "measured")
 
 
 def test_generators_are_found_with_their_settings(adapted):
@@ -101,25 +109,36 @@ def test_the_table_and_what_it_is_printed_from(frame, tmp_path):
     row = means[(means["variant"] == "sds") & (means["metric"] == "frechet")].iloc[0]
     values = frame[frame["variant"] == "sds"]["frechet"]
     assert (row["mean"], row["sd"], row["n"]) == (pytest.approx(values.mean()), pytest.approx(values.std(ddof=1)), 2)
-    printed = comparison.table(means, 40, SEEN, SEEN)
+    printed = printing.printed(frame)
     assert [line[0] for line in printed.rows] == [BEFORE, RENDERS, "sds", "sds_g30"]
     assert "±" in printed.rows[2][printed.header.index("Fréchet")]
     assert "Unrecorded" in " ".join(printed.notes)
-    comparison.write(tmp_path, "generators", frame, printed)
-    again = comparison.read(tmp_path / "tables" / "generators_seeds.csv")
+    printing.write(tmp_path, "generators", frame, printed)
+    record.write_metrics(tmp_path / "run", tables.rows(frame))
+    again = comparison.measured([tmp_path / "run"])
     assert comparison.over_seeds(again).equals(means)
+    with pytest.raises(InputError, match="no measured generators"):
+        comparison.measured([tmp_path])
     assert (tmp_path / "tables" / "generators.md").read_text() == layout.markdown(printed)
     assert "±" not in (tmp_path / "tables" / "generators.tex").read_text().partition("midrule")[2]
 
 
-def test_figures_are_drawn_from_the_tables(frame, adapted, tmp_path):
+def test_figures_are_drawn_from_the_tables(frame, by, adapted, tmp_path):
     means = comparison.over_seeds(frame)
     first = figures.trade_off(means)
     assert [axes.get_xscale() for axes in first.axes] == ["linear", "log", "linear"]
-    runs_only = figures.against_setting(frame, "guidance", ["frechet", "clip_score", "diversity_kept", "read"])
+    assert ablation.varied(frame) == ["guidance"]
+    chosen = ablation.one_setting(frame, "guidance")
+    assert [line[0] for line in ablation.printed(chosen, "guidance").rows] == [BEFORE, RENDERS, "guidance 7.5", "guidance 30.0"]
+    runs_only = figures.against_setting(chosen, "guidance", ["frechet", "clip_score", "diversity_kept", "read"])
     assert [text.get_text() for text in runs_only.axes[0].get_xticklabels()] == ["7.5", "30"]
-    before, _ = measure.draw(comparison.source(adapted), 10, 0)
-    path = figures.before_and_after({"before": before, "again": before}, "Title", "caption", "sheet", tmp_path)
+    for setting, message in (("t_range", "differ in t_range alone"), ("colour", "no setting 'colour'")):
+        with pytest.raises(InputError, match=message):
+            ablation.one_setting(frame, setting)
+    shown = figures.same_latents(adapted, by["night"], columns=4)
+    assert list(shown) == [BEFORE, "sds", "sds_g30", "oracle"]
+    assert torch.equal(shown["sds_g30"], measure.draw(tiny(30), 4, 0)[0])
+    path = figures.before_and_after(shown, "Title", "caption", "sheet", tmp_path)
     assert np.asarray(Image.open(path)).ndim == 3
 
 

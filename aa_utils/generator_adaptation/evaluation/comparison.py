@@ -1,4 +1,4 @@
-"""Adapted generators side by side: measured, over seeds, in one table; before, and what a perfect adaptation would score, beside them."""
+"""Adapted generators side by side: found, measured, over seeds; before, and what a perfect adaptation would score, beside them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from aa_utils import layout, record, tables
+from aa_utils import record, tables
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import checkpoints, clip_direction, perceptual
 from aa_utils.generator_adaptation.evaluation import factors, features, measure, paired
@@ -17,21 +17,17 @@ from aa_utils.generator_adaptation.gan_quality import load_reader
 from aa_utils.lineage import UNRECORDED
 from aa_utils.paths import existing, resolve
 from aa_utils.progress import progress
+from aa_utils.seeds import stable_hash
 
 BEFORE, RENDERS = "before", "renders"
 REFERENCES = (BEFORE, RENDERS)
+DERIVED = ("frechet_fall", "diversity_kept")  # from the row "before"
 # Settings that ablations are about; a table of theirs is read from the same CSV.
 SETTINGS = ("objective", "steps", "lr", "batch_size", "guidance", "t_min", "t_max", "directional", "reconstruction", "perceptual")
-ABOUT = ["prompt", "variant", "seed", *SETTINGS, "run_id"]
+MEASURED_BY = ["images", "space", "distance"]
+ABOUT = ["prompt", "variant", "seed", *SETTINGS, "t_range", "other", *MEASURED_BY, "run_id"]
+WHOLE = {"seed": "Int64", "steps": "Int64", "batch_size": "Int64", "t_min": "Int64", "t_max": "Int64"}
 OVER_SEEDS = ["prompt", "variant", "metric", "mean", "sd", "n", "seeds", "run_ids"]
-# How a metric is printed: header, format; shares in per cent.
-PRINTED = {
-    "clip_score": ("CLIP", "{:.3f}"), "style": ("style", "%"), "ink": ("ink", "%"), "paper": ("paper", "%"), "quality": ("quality", "%"),
-    "frechet": ("Fréchet", "{:.1f}"), "frechet_fall": ("its fall", "%"), "kernel": ("kernel", "{:.2f}"), "precision": ("precision", "%"),
-    "recall": ("recall", "%"), "diversity": ("diversity", "{:.3f}"), "diversity_kept": ("diversity kept", "%"), "read": ("read", "%"),
-    "kept": ("digit kept", "%"), "paired": ("own oracle", "{:.2f}"), "paired_same": ("same class's", "{:.2f}"),
-    "paired_other": ("other's", "{:.2f}"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -147,15 +143,19 @@ def per_seed(
             )
     for row in progress(adapted, "evaluate", unit="generator"):
         after, _ = measure.draw(checkpoints.load(row.folder).to(device), images, seed, psi, noise)
-        settings = {name: row.about["recipe"].get(name) for name in SETTINGS}
+        rest = sorted(row.about["recipe"].items())
+        settings = {name: row.about["recipe"][name] for name in SETTINGS}
+        settings["t_range"] = f"{settings['t_min']}–{settings['t_max']}"
+        settings["other"] = f"{stable_hash(*(pair for pair in rest if pair[0] not in SETTINGS)):x}"[:8]
         known = {"prompt": row.prompt, "variant": row.variant, "seed": row.seed, **settings, "run_id": row.run_id}
         rows.append(known | measure.kept(folder, by[row.prompt], before, after, classes))
-    frame = pd.DataFrame(rows).reindex(columns=[*ABOUT, *(m for m in METRICS if any(m in row for row in rows))])
+    first = next(iter(by.values()))
+    known = {"images": images, "space": first.space.name, "distance": first.distance.name}
+    frame = pd.DataFrame(rows).assign(**known).reindex(columns=[*ABOUT, *(m for m in METRICS if any(m in row for row in rows))])
     first = frame[frame["variant"] == BEFORE].set_index("prompt")
     frame["frechet_fall"] = 1 - frame["frechet"] / frame["prompt"].map(first["frechet"])
     frame["diversity_kept"] = frame["diversity"] / frame["prompt"].map(first["diversity"])
-    whole = {"seed": "Int64", "steps": "Int64", "batch_size": "Int64", "t_min": "Int64", "t_max": "Int64"}
-    return tables.rounded(frame.astype(whole).sort_values("prompt", kind="stable", ignore_index=True))
+    return tables.rounded(frame.astype(WHOLE).sort_values("prompt", kind="stable", ignore_index=True))
 
 
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
@@ -163,7 +163,7 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (prompt, variant), group in frame.groupby(["prompt", "variant"], sort=False):
         traced = {"seeds": " ".join(map(str, group["seed"].dropna())), "run_ids": " ".join(sorted(set(group["run_id"].dropna())))}
-        for metric in PRINTED:
+        for metric in (*METRICS, *DERIVED):
             values = group[metric].dropna() if metric in group else []
             if len(values):
                 spread = {"mean": values.mean(), "sd": values.std(ddof=1), "n": len(values)}
@@ -171,47 +171,12 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     return tables.rounded(pd.DataFrame(rows, columns=OVER_SEEDS))
 
 
-def table(means: pd.DataFrame, images: int, spaces: str, distance: str) -> layout.Layout:
-    """The printed table: one row a prompt and variant, the three kinds of measures side by side."""
-    shown = [metric for metric in PRINTED if metric in set(means["metric"])]
-    rows, prompts = [], list(dict.fromkeys(means["prompt"]))
-    for (prompt, variant), group in means.groupby(["prompt", "variant"], sort=False):
-        by_metric = group.set_index("metric")
-        cells = [_cell(metric, *by_metric.loc[metric, ["mean", "sd"]]) if metric in by_metric.index else layout.DASH for metric in shown]
-        rows.append([*([prompt] if len(prompts) > 1 else []), variant, *cells])
-    header = [*(["prompt"] if len(prompts) > 1 else []), "generator", *(PRINTED[metric][0] for metric in shown)]
-    runs = means[~means["variant"].isin(REFERENCES)]["n"]
-    low, high = int(runs.min()), int(runs.max())
-    seeds = low if low == high else f"{low} to {high}"
-    said = [f"Mean ± standard deviation over n = {seeds} seeds of the adaptation; {images:,} images each. Shares in per cent."]
-    said.append(f"Fréchet and kernel distance, precision, recall and oracles in the features {spaces}; diversity by {distance}.")
-    said.append("Lower is better for Fréchet, kernel and oracles. What keeps what it showed is nearer to its own oracle than to others'.")
-    if (means["variant"] == RENDERS).any():
-        said.append(f"'{RENDERS}': other renders of the target domain, where a perfect adaptation would be.")
-    if means["run_ids"].str.contains(UNRECORDED).any():
-        said.append("Unrecorded: some of these runs were made by hand, not by python -m aa_utils.run; their numbers cannot be traced.")
-    title = "Adapted generators" + (f": {prompts[0]}" if len(prompts) == 1 else "")
-    return layout.Layout(title, header, rows, said, "l" * (len(header) - len(shown)) + "r" * len(shown))
-
-
-def write(results: str | Path, name: str, frame: pd.DataFrame, printed: layout.Layout) -> None:
-    """Write `<results>/tables/<name>_seeds.csv`, its means as `<name>.csv`, and the printed table."""
-    folder = resolve(results) / "tables"
-    tables.write_csv(folder / f"{name}_seeds.csv", frame)
-    tables.write_csv(folder / f"{name}.csv", over_seeds(frame))
-    layout.write(results, name, printed)
-
-
-def read(path: str | Path) -> pd.DataFrame:
-    """A per-seed table of `write`. Errors: InputError if there is none."""
-    return pd.read_csv(existing(path, "table of adapted generators", "72_evaluate_generator"), dtype={"run_id": str, "seed": "Int64"})
-
-
-def _cell(metric: str, mean: float, sd: float) -> str:
-    how = PRINTED[metric][1]
-    if how == "%":
-        return layout.percent(mean, sd)
-    return how.format(mean) + ("" if pd.isna(sd) else f" ± {how.format(sd)}")
+def measured(runs: Sequence[str | Path]) -> pd.DataFrame:
+    """The per-seed rows that runs of 72_evaluate_generator handed over. Errors: InputError for a folder without."""
+    rows = [row for run in runs for row in record.read_metrics(existing(run, "run", "72_evaluate_generator"))]
+    if not rows or "diversity_kept" not in rows[0]:
+        raise InputError(f"no measured generators in {', '.join(map(str, runs))}; 72_evaluate_generator leaves them as metrics.json")
+    return pd.DataFrame(rows).astype(WHOLE).drop_duplicates(ignore_index=True)
 
 
 def _images(folder: object, net: torch.nn.Module) -> Tensor:

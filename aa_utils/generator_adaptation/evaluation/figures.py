@@ -9,10 +9,26 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aa_utils import sheets
-from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, PRINTED, REFERENCES, RENDERS
+from aa_utils.generator_adaptation import checkpoints
+from aa_utils.generator_adaptation.evaluation import comparison, measure, paired
+from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, REFERENCES, RENDERS, Adapted
+from aa_utils.generator_adaptation.evaluation.measure import Yardstick
+from aa_utils.generator_adaptation.evaluation.printing import PRINTED
 from aa_utils.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
 
 GREY = "#6e6e6e"
+
+
+def same_latents(adapted: Sequence[Adapted], by: Yardstick, columns: int = 10, seed: int = 0) -> dict[str, Tensor]:
+    """Images (columns, 3, H, W) uint8 of the same latents: before, each variant's (first seed), the oracles if there are any."""
+    before, classes = measure.draw(comparison.source(adapted), columns, seed)
+    rows = {BEFORE: before}
+    for row in adapted:
+        if row.variant not in rows:
+            rows[row.variant] = measure.draw(checkpoints.load(row.folder), columns, seed)[0]
+    if by.pocket:
+        rows["oracle"] = by.pocket.twins.target[paired.nearest(by.pocket.twins, before, classes)]
+    return rows
 
 
 def before_and_after(rows: dict[str, Tensor], heading: str, note: str, name: str, folder: str | Path) -> Path:
@@ -63,13 +79,13 @@ def trade_off(means: pd.DataFrame, against: Sequence[str] = ("clip_score", "frec
 def against_setting(frame: pd.DataFrame, setting: str, metrics: Sequence[str]) -> Figure:
     """How `metrics` go with one setting: a panel each, a line a prompt, mean and deviation over seeds; dashed: before.
 
-    `frame`: a per-seed table with a column `setting`, whose values are placed side by side, not to scale.
+    `frame`: a table of `ablation.one_setting`; the values are placed side by side in its order, not to scale.
     """
     shown = [metric for metric in metrics if metric in frame]
     figure = Figure(figsize=(WIDTH * 1.25, 2.5 * -(-len(shown) // 3) + 0.9), layout="constrained")
     panels = figure.subplots(-(-len(shown) // 3), 3, squeeze=False).flat
     runs = frame[~frame["variant"].isin(REFERENCES)]
-    values = sorted(runs[setting].unique())
+    values = list(dict.fromkeys(runs[setting]))
     for axes, metric in zip(panels, shown, strict=False):
         factor = 100 if PRINTED[metric][1] == "%" else 1
         for k, (prompt, group) in enumerate(runs.groupby("prompt", sort=False)):

@@ -1,0 +1,44 @@
+"""What one setting does: of many measured adaptations those that differ in it alone."""
+
+import pandas as pd
+
+from aa_utils.errors import InputError
+from aa_utils.generator_adaptation.evaluation import printing
+from aa_utils.generator_adaptation.evaluation.comparison import REFERENCES, SETTINGS
+from aa_utils.layout import Layout
+
+
+def varied(frame: pd.DataFrame) -> list[str]:
+    """The settings in which runs of a per-seed table differ, each alone."""
+    found = []
+    for setting in ("t_range", *(name for name in SETTINGS if name not in ("t_min", "t_max"))):
+        try:
+            one_setting(frame, setting)
+        except InputError:
+            continue
+        found.append(setting)
+    return found
+
+
+def one_setting(frame: pd.DataFrame, setting: str) -> pd.DataFrame:
+    """The runs of a per-seed table that differ in `setting` (of SETTINGS, or t_range) and in nothing else from most, with the references.
+
+    Errors: InputError if there is no such setting, or all have the same value of it.
+    """
+    others = {*SETTINGS, "other"} - {setting} - ({"t_min", "t_max"} if setting == "t_range" else set())
+    runs = frame[~frame["variant"].isin(REFERENCES)]
+    if setting not in (*SETTINGS, "t_range"):
+        raise InputError(f"no setting '{setting}'; there are: {', '.join((*SETTINGS, 't_range'))}")
+    for name in others:
+        runs = runs[runs[name] == frame[name].mode().iloc[0]]
+    if runs[setting].nunique() < 2:
+        raise InputError(f"no two of these runs differ in {setting} alone; 71_adapt_generator takes such runs as its variants")
+    runs = runs.sort_values(["t_min", "t_max"] if setting == "t_range" else setting, kind="stable")
+    return pd.concat([frame[frame["variant"].isin(REFERENCES)], runs], ignore_index=True)
+
+
+def printed(frame: pd.DataFrame, setting: str) -> Layout:
+    """A table of `one_setting` as people read it: one row a value."""
+    said = setting.replace("_", " ")
+    named = [row if row in REFERENCES else f"{said} {value}" for row, value in zip(frame["variant"], frame[setting], strict=True)]
+    return printing.printed(frame.assign(variant=named), f"What {said} does")
