@@ -31,7 +31,7 @@ def by_target(points: pd.DataFrame) -> Figure:
     lines, looks = _lines(trained), _looks(trained)
     columns = list(dict.fromkeys(points["column"]))
     figure = Figure(figsize=(max(WIDTH, 1.9 * len(columns) + 2.6), 1.9 + 0.3 * len(lines)), layout="constrained")
-    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(columns), sharex=True, sharey=True, squeeze=False)[0]
     for axes, column in zip(panels, columns, strict=True):
         for row in clip[clip["column"] == column].itertuples():
             axes.axvline(100 * row.mean, color=CLIP, lw=1.5, ls=(0, (4, 2)), zorder=1)
@@ -41,7 +41,9 @@ def by_target(points: pd.DataFrame) -> Figure:
             axes.errorbar(100 * row.mean, y, xerr=sd, fmt=marker, color=colour, ms=6, capsize=2, elinewidth=1.2)
         axes.set_title(column)
         axes.grid(axis="y", visible=False)
-    panels[0].set_yticks([-i for i in range(len(lines))], [f"{method}, {network}" for method, network in lines], fontsize=8.5)
+    panels[0].set_yticks(
+        [-i for i in range(len(lines))], [f"{method}, {network.partition('.')[0]}" for method, network in lines], fontsize=8.5
+    )
     handles = [panels[0].plot([], [], marker, color=colour, label=name)[0] for name, (colour, marker, _) in looks.items()]
     handles.append(panels[0].plot([], [], color=CLIP, ls=(0, (4, 2)), label="CLIP zero-shot")[0])
     figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), fontsize=9)
@@ -62,7 +64,9 @@ def by_class(points: pd.DataFrame) -> Figure:
     kinds = [NONE, SYNTHETIC, REAL]
     found = set(points[["labelled", "method", "network"]].itertuples(index=False, name=None))
     rows = sorted(found, key=lambda row: (kinds.index(kind(row[0])), row[0], _order(*row[1:])))
-    names = [f"{'' if kind(source) == NONE else kind(source) + ': '}{method}, {network}" for source, method, network in rows]
+    names = [
+        f"{'' if kind(source) == NONE else kind(source) + ': '}{method}, {network.partition('.')[0]}" for source, method, network in rows
+    ]
     figure = Figure(figsize=(max(WIDTH, 0.52 * len(columns) + 3.6), 1.6 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots()
     values = np.full((len(rows), len(columns)), np.nan)

@@ -19,8 +19,8 @@ PROFILES = {
 }
 CLUSTERS = [name for name in PROFILES if name != "default"]
 RULES = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", (ROOT / "Snakefile").read_text(encoding="utf-8"), flags=re.M | re.S))
-# What runs on a GPU: making images, and training.
-ON_GPU = {name for name, body in RULES.items() if re.search(r'command\("(20|30|40)_|-m aa_utils\.generate', body)}
+# What runs on a GPU: making images, training, and CLIP's line in the tables.
+ON_GPU = {name for name, body in RULES.items() if re.search(r'command\("(20|30|40)_|command\(TABLES\)|-m aa_utils\.generate', body)}
 
 
 @pytest.fixture
