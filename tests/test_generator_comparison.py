@@ -1,5 +1,6 @@
 """Adapted generators side by side: from folders as 71_adapt_generator leaves them to a table and figures."""
 
+import shutil
 from dataclasses import asdict
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import layout, record, tables
+from aa_utils import files, images, layout, record, tables
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import checkpoints
+from aa_utils.generator_adaptation import bridge, checkpoints
 from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, measure, printing
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, RENDERS
 from aa_utils.generator_adaptation.recipe import recipe
@@ -165,3 +166,29 @@ def test_a_folder_of_images_is_a_truth_too(runs, work, tmp_path):
     assert "paired" not in found
     with pytest.raises(InputError, match="draws no classes"):
         compared(comparison.found([tmp_path / "run"]), work, {"dog": NIGHT})
+
+
+def test_the_bridge_draws_a_labelled_folder_and_goes_on_after_a_kill(adapted, tmp_path):
+    names = [f"digit {name}" for name in DIGIT_NAMES]
+    used = bridge.chosen(adapted, ["night"], ["sds"])
+    bridge.draw(used, names, 2, tmp_path / "whole", unadapted=True)
+    drawn = images.load(tmp_path / "whole", 32)
+    assert len(drawn.pixels) == 2 * 10 * 3
+    assert drawn.class_names == names
+    rows = files.read_jsonl(tmp_path / "whole" / "metadata.jsonl")
+    assert rows[0]["prompt"] == "a white digit zero on black paper"
+    assert 0 <= bridge.read(drawn, "models/pocket-reader") <= 1
+    assert bridge.read(drawn, "") is None
+    (tmp_path / "part").mkdir()
+    for kept in (".settings.json", "digit_two"):
+        (shutil.copytree if kept == "digit_two" else shutil.copy)(tmp_path / "whole" / kept, tmp_path / "part" / kept)
+    bridge.draw(used, names, 2, tmp_path / "part", unadapted=True)
+    for row in rows:
+        assert files.sha256(tmp_path / "part" / row["file_name"]) == row["sha256"]
+    assert (tmp_path / "part" / "metadata.jsonl").read_bytes() == (tmp_path / "whole" / "metadata.jsonl").read_bytes()
+    with pytest.raises(InputError, match="noise"):
+        bridge.draw(used, names, 2, tmp_path / "whole", unadapted=True, noise="fixed")
+    with pytest.raises(InputError, match="labels would be guessed"):
+        bridge.draw(used, names[:9], 2, tmp_path / "nine")
+    with pytest.raises(InputError, match="no variant 'nada'"):
+        bridge.chosen(adapted, [], ["nada"])

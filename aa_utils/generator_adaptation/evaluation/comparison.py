@@ -66,7 +66,7 @@ def found(runs: Sequence[str | Path]) -> list[Adapted]:
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice:
         raise InputError(f"two runs hold {twice[0]}, {twice[1]}, seed {twice[2]}; a table takes one of them")
-    return rows
+    return sorted(rows, key=_order)
 
 
 def source(adapted: Sequence[Adapted]) -> torch.nn.Module:
@@ -177,6 +177,13 @@ def measured(runs: Sequence[str | Path]) -> pd.DataFrame:
     if not rows or "diversity_kept" not in rows[0]:
         raise InputError(f"no measured generators in {', '.join(map(str, runs))}; 72_evaluate_generator leaves them as metrics.json")
     return pd.DataFrame(rows).astype(WHOLE).drop_duplicates(ignore_index=True)
+
+
+def _order(row: Adapted) -> tuple:
+    """By prompt; the CLIP direction first, then score distillation alone, then with regularisers."""
+    settings = row.about["recipe"]
+    held = [name for name in ("directional", "reconstruction", "perceptual") if settings[name]]
+    return (row.prompt, settings["objective"] != "clip_direction", len(held), held, row.variant, row.seed)
 
 
 def _images(folder: object, net: torch.nn.Module) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 from torch import Tensor
 
 from aa_utils import sheets
@@ -58,7 +59,11 @@ def trade_off(means: pd.DataFrame, against: Sequence[str] = ("clip_score", "frec
             look = {"color": colours.get(variant, GREY), "mfc": "white" if variant in REFERENCES else None, "ms": 7, "capsize": 2}
             sign = {BEFORE: "s", RENDERS: "*"}.get(variant) or ("o", "D", *SPARE_MARKERS)[prompts.index(prompt) % 7]
             axes.errorbar(x, 100 * y, xerr=dx, yerr=100 * dy, fmt=sign, elinewidth=1.2, **look)
-        axes.set_xscale("log" if metric == "frechet" else "linear")
+        if metric == "frechet":
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.minorticks_off()
         axes.set_xlabel(f"{PRINTED[metric][0]} ({'higher' if metric == 'clip_score' else 'lower'} is better)")
     panels[0].set_ylabel("diversity, per cent of before")
     panels[0].set_ylim(bottom=0)
