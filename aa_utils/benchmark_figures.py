@@ -13,6 +13,7 @@ from aa_utils.task_tables import NONE, OURS, REAL, SYNTHETIC
 
 REAL_STYLE, SYNTHETIC_STYLES = ("#d55e00", "o"), (("#0072b2", "D"), ("#009e73", "s"), ("#7f5fc0", "^"), ("#56b4e9", "v"))
 CLIP = "#b07800"
+PANELS = 3  # side by side
 
 
 def kind(labelled: str) -> str:
@@ -30,9 +31,13 @@ def by_target(points: pd.DataFrame) -> Figure:
     trained, clip = points[points["labelled"] != NONE], points[points["labelled"] == NONE]
     lines, looks = _lines(trained), _looks(trained)
     columns = list(dict.fromkeys(points["column"]))
-    figure = Figure(figsize=(max(WIDTH, 1.9 * len(columns) + 2.6), 1.9 + 0.3 * len(lines)), layout="constrained")
-    panels = figure.subplots(1, len(columns), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, column in zip(panels, columns, strict=True):
+    wide = min(len(columns), PANELS)
+    high = -(-len(columns) // wide)
+    figure = Figure(figsize=(WIDTH, 1.4 + high * (0.6 + 0.36 * len(lines))), layout="constrained")
+    panels = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False).flatten()
+    for empty in panels[len(columns) :]:
+        empty.remove()
+    for axes, column in zip(panels, columns, strict=False):
         for row in clip[clip["column"] == column].itertuples():
             axes.axvline(100 * row.mean, color=CLIP, lw=1.5, ls=(0, (4, 2)), zorder=1)
         for row in trained[trained["column"] == column].itertuples():
@@ -41,12 +46,11 @@ def by_target(points: pd.DataFrame) -> Figure:
             axes.errorbar(100 * row.mean, y, xerr=sd, fmt=marker, color=colour, ms=6, capsize=2, elinewidth=1.2)
         axes.set_title(column)
         axes.grid(axis="y", visible=False)
-    panels[0].set_yticks(
-        [-i for i in range(len(lines))], [f"{method}, {network.partition('.')[0]}" for method, network in lines], fontsize=8.5
-    )
+        axes.tick_params(labelbottom=True, labelsize=8)
+    panels[0].set_yticks([-i for i in range(len(lines))], [_named(*line) for line in lines])
     handles = [panels[0].plot([], [], marker, color=colour, label=name)[0] for name, (colour, marker, _) in looks.items()]
     handles.append(panels[0].plot([], [], color=CLIP, ls=(0, (4, 2)), label="CLIP zero-shot")[0])
-    figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), fontsize=9)
+    figure.legend(handles=handles, loc="outside lower right", ncols=min(3, len(handles)), fontsize=8.5)
     title(figure, "Synthetic against real sources")
     text = f"Accuracy in per cent; bars: standard deviation over seeds, n = {_seeds(points)}. Real: mean over the other domains."
     caption(figure, text, lines_below=2)
@@ -64,10 +68,8 @@ def by_class(points: pd.DataFrame) -> Figure:
     kinds = [NONE, SYNTHETIC, REAL]
     found = set(points[["labelled", "method", "network"]].itertuples(index=False, name=None))
     rows = sorted(found, key=lambda row: (kinds.index(kind(row[0])), row[0], _order(*row[1:])))
-    names = [
-        f"{'' if kind(source) == NONE else kind(source) + ': '}{method}, {network.partition('.')[0]}" for source, method, network in rows
-    ]
-    figure = Figure(figsize=(max(WIDTH, 0.52 * len(columns) + 3.6), 1.6 + 0.3 * len(rows)), layout="constrained")
+    names = [("" if kind(source) == NONE else f"{kind(source)}: ") + _named(method, network) for source, method, network in rows]
+    figure = Figure(figsize=(WIDTH, 1.6 + 0.36 * len(rows)), layout="constrained")
     axes = figure.subplots()
     values = np.full((len(rows), len(columns)), np.nan)
     for point in points.itertuples():
@@ -75,13 +77,18 @@ def by_class(points: pd.DataFrame) -> Figure:
     axes.imshow(values, cmap="Blues", vmin=0, vmax=130, aspect="auto")  # beyond 100, so that the darkest blue still carries black digits
     for (i, j), value in np.ndenumerate(values):
         if value == value:
-            axes.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=8.5)
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-    axes.set_yticks(range(len(rows)), names, fontsize=8.5)
+            axes.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=7.5)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.grid(visible=False)
     title(figure, "Accuracy by class")
     caption(figure, f"Per cent, mean over seeds, n = {_seeds(points)}, last step.")
     return figure
+
+
+def _named(method: str, network: str) -> str:
+    """Method and network in two lines, without timm's tag of the weights."""
+    return f"{method}\n{network.partition('.')[0]}"
 
 
 def _lines(points: pd.DataFrame) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aa_utils import estimate, estimate_figures, figures, files, house_style, sheets, tables
+from aa_utils import estimate, estimate_figures, figures, files, house_style, sheets, tables, task_tables
 from aa_utils.errors import InputError
 
 TESTS = Path(__file__).parent
@@ -49,7 +49,21 @@ def points() -> dict[str, pd.DataFrame]:
         for name in [*estimate.SCORES, *estimate.ACCURACIES]
         for i in range(2)
     ]
+    trained = [
+        ("synthetic: offline prompts, sd15", "DANN + FixMatch"),
+        ("real, mean over sources", "DANN"),
+        (task_tables.NONE, "CLIP zero-shot"),
+    ]
+    means = [
+        dict.fromkeys(task_tables.MEANS, "") | {"labelled": labelled, "method": method, "network": "resnet50.tv_in1k", "origin": "this kit"}
+        | {"column": column, "mean": 0.1 * i + 0.05 * j, "sd": 0.01, "n": 3}
+        for i, (labelled, method) in enumerate(trained)
+        for j, column in enumerate(("A", "W", "avg"))
+    ]  # fmt: skip
+    means = pd.DataFrame(means, columns=task_tables.MEANS)
     return {
+        "by_target": means,
+        "by_class": means,
         "accuracy_by_stage": per_seed(),
         "number_of_images": per_seed(images=(100, 200, 400, 800, 1200)),
         "confusion": pd.DataFrame(cells, columns=["true", "predicted", "true_name", "predicted_name", "count", "caption"]),
