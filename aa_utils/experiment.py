@@ -5,8 +5,7 @@ of options: a name is right if the notebook has it, a value if it fits the defau
 
 A task says what adapts to what: from each of its `sources` (writers of prompts, or real sources), by every method, to its `target`. An
 experiment with one target needs no `tasks`: it is one task without a name, from all its writers to `target`. A method may be kept to some
-`sources`, a refinement to those runs that come `after` some methods; one whose name is not its module says `method`. `aa_utils.scale`
-deals with `scales` before.
+`sources`, a refinement to those runs that come `after` some methods; one whose name is not its module says `method`.
 """
 
 import argparse
@@ -240,8 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not Path(options.file).is_file():
             raise InputError(f"no experiment at '{options.file}'")
         config = parameters.read_yaml(Path(options.file).read_text(encoding="utf-8"), f"'{options.file}'")
-        config = scaled(keys.mapping(config, "the file", options.file), options.scale, options.file)
-        print(place(check(config, options.file)["results"]))
+        print(place(check(scaled(keys.mapping(config, "the file", options.file), options.scale, options.file), options.file)["results"]))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
