@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from torch import Tensor
 
 from aa_utils import sheets
@@ -61,9 +62,7 @@ def trade_off(means: pd.DataFrame, against: Sequence[str] = ("clip_score", "frec
             axes.errorbar(x, 100 * y, xerr=dx, yerr=100 * dy, fmt=sign, elinewidth=1.2, **look)
         if metric == "frechet":
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axes.minorticks_off()
+            _plain(axes.xaxis)
         axes.set_xlabel(f"{PRINTED[metric][0]} ({'higher' if metric == 'clip_score' else 'lower'} is better)")
     panels[0].set_ylabel("diversity, per cent of before")
     panels[0].set_ylim(bottom=0)
@@ -105,6 +104,7 @@ def against_setting(frame: pd.DataFrame, setting: str, metrics: Sequence[str]) -
         axes.set_title(PRINTED[metric][0] + (", per cent" if factor == 100 else ""))
         if metric == "frechet":
             axes.set_yscale("log")
+            _plain(axes.yaxis)
     for axes in list(panels)[len(shown) :]:
         axes.set_axis_off()
     if runs["prompt"].nunique() > 1:
@@ -112,5 +112,12 @@ def against_setting(frame: pd.DataFrame, setting: str, metrics: Sequence[str]) -
     title(figure, f"What {setting.replace('_', ' ')} does")
     n = runs.groupby(["prompt", setting]).size()
     said = f"n = {n.min() if n.min() == n.max() else f'{n.min()} to {n.max()}'} seeds"
-    caption(figure, f"Mean and standard deviation, {said}. Dashed: before the adaptation; dotted: renders, where a perfect one would be.")
+    caption(figure, f"Mean and standard deviation, {said}. Dashed: before; dotted: renders, where a perfect one would be.")
     return figure
+
+
+def _plain(axis: Axis) -> None:
+    """Numbers as they are spoken on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
