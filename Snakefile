@@ -24,7 +24,6 @@ from aa_utils import experiment
 from aa_utils.dependencies import code_files
 from aa_utils.errors import InputError
 from aa_utils.experiment import place, settings
-from aa_utils.generate import presets
 from aa_utils.scale import scaled
 
 if "name" not in config:
@@ -40,7 +39,7 @@ if not isinstance(SHARDS, int) or SHARDS < 1:
 FILE = ", ".join(map(str, workflow.configfiles)) or "the experiment"
 try:
     X = experiment.check(scaled(config, config.pop("scale", ""), FILE), FILE)
-    MODEL = presets.expand(X["generator"])["model"]
+    MODEL = X["generator"]["model"]
 except InputError as error:
     sys.exit(str(error))
 

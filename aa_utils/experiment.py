@@ -20,6 +20,7 @@ from pathlib import Path
 from aa_utils import experiment_keys as keys
 from aa_utils import parameters
 from aa_utils.errors import InputError
+from aa_utils.generate import presets
 from aa_utils.paths import ROOT, resolve
 from aa_utils.scale import scaled
 
@@ -69,6 +70,10 @@ def check(config: dict, source: str = "the experiment") -> dict:
         keys.check_parameters(f"writers.{name}", options, NOTEBOOKS["writers"], source)
     done["generator"] = keys.mapping(done["generator"], "generator", source)
     keys.check_parameters("generator", done["generator"], NOTEBOOKS["generator"], source)
+    try:
+        done["generator"] = presets.expand(done["generator"])  # so that every record says which model it was
+    except InputError as error:
+        raise InputError(f"{source}: generator: {error}") from None
     done["sources"] = keys.named("sources", done["sources"], source)
     for name, options in done["sources"].items():
         if name in done["writers"]:
