@@ -146,6 +146,8 @@ def locked(out: Path, wait: float = 0) -> Iterator[int]:
                     holder = stream.read().strip() or "?"
                     raise InputError(f"another run (process {holder}) is writing '{out}'; wait for it or end it") from None
                 time.sleep(0.5)
+            except OSError as error:  # a file system that has no locks
+                raise InputError(f"'{out}' cannot be locked ({error.strerror}); put AA_ARTIFACTS on a file system with flock") from error
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()

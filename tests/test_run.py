@@ -345,3 +345,12 @@ def test_code_hash_ignores_prose_and_parameters(make_notebook):
     first = digest(make_notebook('out = "a"', "x = 1"))
     assert first == digest(make_notebook('out = "b"  # other', "x = 1"))
     assert first != digest(make_notebook('out = "a"', "x = 2"))
+
+
+def test_a_file_system_without_locks_is_one_sentence(monkeypatch, tmp_path):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(run.fcntl, "flock", no_locks)
+    with pytest.raises(InputError, match=r"cannot be locked \(No locks available\); put AA_ARTIFACTS on"), run.locked(tmp_path, 0):
+        pass

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ BYTES_PER_FILE = 4096  # what a file system rounds up to
 
 def writable(out: Path) -> Path:
     """`out`, made if need be. Errors: InputError if nothing can be written there."""
-    probe = out / f".probe.{os.getpid()}.tmp"
+    probe = out / f".probe.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
