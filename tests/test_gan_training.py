@@ -97,6 +97,21 @@ def test_it_learns_two_classes(tmp_path):
     assert set(rows[0]) == {"step", "loss_d", "loss_g", "real_as_real", "fake_as_real", "r1_penalty", "seconds_per_step"}
 
 
+def test_the_discriminator_compares_images_of_one_class():
+    labels = torch.tensor([2, 0, 2, 2, 1, 0, 2, 2])
+    rng = torch.Generator().manual_seed(0)
+    seen = torch.zeros(8)
+    for _ in range(200):
+        rows, real, fake = gan_training.batch(labels, 8, 16, rng)
+        assert torch.equal(labels[rows], real)
+        for of in (real, fake):
+            assert (of.unflatten(0, (4, 4)) == of[:4]).all()  # image i is compared with i + 4, i + 8, i + 12
+        seen += rows.bincount(minlength=8)
+    assert seen.min() > 0.8 * seen.mean()  # classes and images as often as the data has them
+    rows, real, fake = gan_training.batch(None, 8, 16, rng)
+    assert len(rows) == 16 and real is None and fake is None
+
+
 def test_averaged_weights_have_the_half_life_asked_for():
     average, net = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     with torch.no_grad():
