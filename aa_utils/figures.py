@@ -75,7 +75,8 @@ def stages_into(axes: Axes, points: pd.DataFrame) -> list[Artist]:
     _reference_lines(axes, points)
     axes.set_xlabel("accuracy on the target, per cent")
     low, high = axes.get_xlim()
-    axes.set_xlim(low - 0.1 * (high - low), min(high + 0.06 * (high - low), 101.5))
+    axes.set_xlim(low - 0.1 * (high - low), high + 0.1 * (high - low))  # room for the figures at both ends
+    axes.set_xticks([tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= 100])
     look = {"ls": "", "ms": 8, "mec": "#444444", "mew": 1.8}
     return [axes.plot([], [], marker(s), mfc="white" if s == NO_REFINEMENT else "#444444", label=refined(s), **look)[0] for s in stages]
 

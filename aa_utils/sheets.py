@@ -78,10 +78,15 @@ def overview(source: str, target: Target, per_seed: pd.DataFrame, folder: str | 
     _grid(figure, 0.41, f"{printed(target.name)}: the target, without labels", pictures)
     axes = figure.add_axes((0.55, 0.17, 0.435, 0.63))
     handles = figures.stages_into(axes, per_seed)
-    place = {"loc": "upper right", "bbox_to_anchor": (0.995, 0.995), "ncols": len(handles), "fontsize": 9.5}
-    figure.legend(handles=handles, handletextpad=0.3, columnspacing=1.2, **place)
+    # Beside the title, or below the axes where it is too long for that.
+    place = (
+        {"loc": "upper right", "bbox_to_anchor": (0.995, 0.995)}
+        if len(handles) < 3
+        else {"loc": "lower right", "bbox_to_anchor": (0.995, -0.02)}
+    )
+    figure.legend(handles=handles, handletextpad=0.3, columnspacing=1.2, ncols=len(handles), fontsize=9, **place)
     figure.text(0.425, 0.95, "accuracy by stage", fontsize=10.5, fontweight="bold", va="center")
-    figure.text(0.425, 0.02, f"mean and standard deviation, {figures.seeds_said(per_seed)}", fontsize=8.5, color="#555555")
+    figure.text(0.425, 0.895, f"mean ± sd, {figures.seeds_said(per_seed)}", fontsize=8.5, color="#555555")
     points = [{"title": "source", "id": Path(row["file_name"]).stem} for column in synthetic for row in column]
     points += [{"title": "target", "id": target.ids[i]} for column in real for i in column]
     return save(figure, "overview", folder, pd.DataFrame(points))
