@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 # An environment of your own (conda, a cluster module) is used as it is, and nothing is installed: `make reproduce PY=python`.
 PY ?= .venv/bin/python
-CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+# nproc would say what OMP_NUM_THREADS says.
+CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || sysctl -n hw.ncpu)
 EXPERIMENT ?= experiments/pocket.yaml
 # A scale that the experiment's file has: SCALE=smoke runs its whole graph on small models, in minutes.
 SCALE ?=
