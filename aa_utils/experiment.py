@@ -35,8 +35,8 @@ NOTEBOOKS = {
 REQUIRED = ("name", "class_names", "seeds", "inter_domain", "benchmark")
 ONE_TARGET = ("target", "writers", "generator")  # required where no `tasks` say what adapts to what
 OPTIONAL = ("intra_domain", "sources", "tasks", "ablations", "results", "threads")
-# A method may say which part of the grid it is in: a refinement after which methods, any other from which sources.
-ONLY = {"inter_domain": "sources", "intra_domain": "after"}
+# A method may say which part of the grid it is in: from which sources, and a refinement after which methods.
+ONLY = {"inter_domain": ("sources",), "intra_domain": ("sources", "after")}
 TASK = ("sources", "target", "test", "seeds", "inter_domain", "intra_domain")
 ABLATIONS = {"number_of_images": ("writer", "method", "limit_per_class"), "without_labels": ("writer", "held_out", "chosen")}
 
@@ -100,11 +100,9 @@ def runs(tasks: dict[str, dict]) -> dict[str, list[str]]:
             if source in task["inter_domain"]["methods"][method].get("sources", [source]):
                 run = "/".join(filter(None, (name, source, method)))
                 inter.append(run)
-                intra += [
-                    f"{run}/{refinement}"
-                    for refinement, own in task["intra_domain"]["methods"].items()
-                    if method in own.get("after", [method])
-                ]
+                for refinement, own in task["intra_domain"]["methods"].items():
+                    if source in own.get("sources", [source]) and method in own.get("after", [method]):
+                        intra.append(f"{run}/{refinement}")
     return {"inter_domain": inter, "intra_domain": intra}
 
 
@@ -129,9 +127,10 @@ def _methods(where: str, section: str, options: dict, source: str) -> dict:
     keys.check_parameters(where, common, NOTEBOOKS[section], source)
     for name, own in methods.items():
         keys.check_module(f"{where}.methods", own.get("method", name), section, source)
-        if ONLY[section] in own:
-            keys.check_list(f"{where}.methods.{name}.{ONLY[section]}", own[ONLY[section]], str, source)
-        keys.check_parameters(f"{where}.methods.{name}", {k: v for k, v in own.items() if k != ONLY[section]}, NOTEBOOKS[section], source)
+        for key in set(own) & set(ONLY[section]):
+            keys.check_list(f"{where}.methods.{name}.{key}", own[key], str, source)
+        settings = {key: value for key, value in own.items() if key not in ONLY[section]}
+        keys.check_parameters(f"{where}.methods.{name}", settings, NOTEBOOKS[section], source)
     return common | {"methods": methods}
 
 
@@ -168,10 +167,11 @@ def _task(where: str, own: dict, config: dict, source: str) -> dict:
     for section in ("inter_domain", "intra_domain"):
         options = config[section] | keys.mapping(own.get(section), f"{where}{section}", source)
         task[section] = _methods(f"{where}{section}", section, options, source)
-    for section, there in (("inter_domain", task["sources"]), ("intra_domain", task["inter_domain"]["methods"])):
-        for name, options in task[section]["methods"].items():
-            for value in options.get(ONLY[section], []):
-                keys.check_choice(f"{where}{section}.methods.{name}.{ONLY[section]}", value, there, source)
+    there = {"sources": task["sources"], "after": task["inter_domain"]["methods"]}
+    for section, allowed in ONLY.items():
+        for name, key in product(task[section]["methods"], allowed):
+            for value in task[section]["methods"][name].get(key, []):
+                keys.check_choice(f"{where}{section}.methods.{name}.{key}", value, there[key], source)
     return task
 
 

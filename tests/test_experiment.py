@@ -191,13 +191,13 @@ def test_runs_of_a_task_lie_below_its_name():
 
 def test_a_method_may_be_kept_to_a_part_of_the_grid(smoke):
     smoke["inter_domain"]["methods"] = {"source_only": {}, "mcd": {"sources": ["offline"]}}
-    smoke["intra_domain"]["methods"] = {"fixmatch": {}, "mixmatch": {"after": ["mcd"]}}
+    smoke["intra_domain"]["methods"] = {"fixmatch": {}, "mixmatch": {"sources": ["offline"], "after": ["source_only", "mcd"]}}
     smoke["benchmark"] |= {"baseline": "offline/source_only", "full": "offline/mcd/mixmatch"}
     smoke["ablations"] = {}
     made = experiment.runs(experiment.check(smoke)["tasks"])
     assert made["inter_domain"] == ["simple/source_only", "offline/source_only", "offline/mcd"]
-    after = ["simple/source_only/fixmatch", "offline/source_only/fixmatch", "offline/mcd/fixmatch", "offline/mcd/mixmatch"]
-    assert made["intra_domain"] == after
+    offline = [f"offline/{method}/{refinement}" for method in ("source_only", "mcd") for refinement in ("fixmatch", "mixmatch")]
+    assert made["intra_domain"] == ["simple/source_only/fixmatch", *offline]
 
 
 def test_one_module_may_stand_twice(smoke):

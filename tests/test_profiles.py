@@ -153,11 +153,12 @@ def kubectl(tmp_path, monkeypatch):
 def test_a_job_on_kubernetes(kubectl, tmp_path, monkeypatch):
     monkeypatch.setenv("AA_ARTIFACTS", "/kit/artifacts")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-" + "x" * 20)
-    submit = PROFILES["kubernetes"]["cluster-generic-submit-cmd"].replace("profiles/", f"{ROOT}/profiles/")
+    submit = PROFILES["kubernetes"]["cluster-generic-submit-cmd"]
     values = {"rule": "inter_domain", "resources.cpus_per_task": 8, "resources.mem_mb": 16000, "resources.runtime": 720, "resources.gpu": 1}
     for name, value in values.items():
         submit = submit.replace("{" + name + "}", str(value))
-    done = subprocess.run([*submit.split(), tmp_path / "snakejob.sh"], capture_output=True, text=True)
+    program, *options = submit.split()
+    done = subprocess.run([ROOT / program, *options, tmp_path / "snakejob.sh"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     text = kubectl[0].read_text()
     job = json.loads(text)
