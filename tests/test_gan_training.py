@@ -69,7 +69,7 @@ def test_path_length_of_a_linear_generator():
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, label_dim, path):
     pixels, labels = pictures()
     labels = labels if label_dim else None
-    options = {"batch": 8, "r1_every": 2, "path_every": 2, "path": path, "half_life": 100.0}
+    options = {"batch": 8, "horizon": 6, "r1_every": 2, "path_every": 2, "path": path, "half_life": 100.0}
     whole = gan_training.train(*networks(label_dim), pixels, labels, Recipe(5, every=5, **options), "gan", tmp_path / "whole")
     gan_training.train(*networks(label_dim), pixels, labels, Recipe(3, every=3, **options), "gan", tmp_path / "parts")
     parts = gan_training.train(*networks(label_dim, 1), pixels, labels, Recipe(5, every=5, **options), "gan", tmp_path / "parts")
@@ -130,6 +130,12 @@ def test_adam_of_lazy_regularisation():
     assert adam.defaults["lr"] == pytest.approx(0.002 * 16 / 17)
     assert adam.defaults["betas"] == (0.0, pytest.approx(0.99 ** (16 / 17)))
     assert gan_training._adam(nn.Linear(1, 1), Recipe(1, lr=0.002), 0).defaults["lr"] == 0.002
+
+
+def test_learning_rate_stays_or_falls():
+    assert gan_training.learning_rate(500, Recipe(1000)) == 1.0
+    falling = [gan_training.learning_rate(step, Recipe(1000, horizon=1000)) for step in (0, 500, 1000, 1500)]
+    assert falling == pytest.approx([1.0, 0.51, 0.02, 0.02])
 
 
 def test_style_mixing_and_the_mean_of_w():

@@ -13,7 +13,7 @@ import copy
 import csv
 import time
 from dataclasses import asdict, dataclass
-from math import isfinite, sqrt
+from math import cos, isfinite, pi, sqrt
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ class Recipe:
     steps: int
     batch: int = 32
     lr: float = 0.0025
+    horizon: int = 0  # steps over which the learning rate falls to 2 %, as half a cosine; 0: it stays, as in the paper
     beta2: float = 0.99  # of Adam; beta1 is 0
     r1: float = 10.0  # γ; 10 in arXiv 1801.04406; the release's rule for photographs is 0.0002 · resolution² / batch
     r1_every: int = 16
@@ -91,6 +92,9 @@ def train(
     since, sums = time.perf_counter(), {}
     for step in progress(range(start, recipe.steps), what=f"train {name}", total=max(0, recipe.steps - start)):
         rng = torch_generator(name, seed, step)
+        for adam in (adam_g, adam_d):
+            for group in adam.param_groups:
+                group["lr"] = adam.defaults["lr"] * learning_rate(step, recipe)
         chosen, real_labels, fake_labels = batch(labels, len(pixels), recipe.batch, rng, device)
         real = (pixels[chosen].to(device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         terms = {}
@@ -182,6 +186,11 @@ def path_lengths(images: Tensor, ws: Tensor, rng: torch.Generator) -> Tensor:
     y = torch.randn(images.shape, generator=rng).to(images) / sqrt(images[0, 0].numel())
     gradient = torch.autograd.grad((images * y).sum(), ws, create_graph=True)[0]
     return gradient.square().sum(2).mean(1).sqrt()
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """The learning rate at a step, as a share of the one at the start."""
+    return 0.02 + 0.49 * (1 + cos(pi * min(1.0, step / recipe.horizon))) if recipe.horizon else 1.0
 
 
 def _adam(net: nn.Module, recipe: Recipe, every: int) -> torch.optim.Adam:

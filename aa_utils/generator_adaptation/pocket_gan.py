@@ -115,7 +115,7 @@ From scratch by `notebooks/70_pretrain_gan.ipynb` with the parameters in `experi
 | channels from 4 pixels up | {", ".join(map(str, config.channels))} |
 | z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} (at {config.lr_multiplier:g} of the learning rate) |
 | steps, batch | {recipe.steps:,}, {recipe.batch} |
-| Adam | {recipe.lr:g}, betas 0 and {recipe.beta2:g} |
+| Adam | {recipe.lr:g}{", half a cosine down to 2 %" if recipe.horizon else ""}, betas 0 and {recipe.beta2:g} |
 | R1 | {recipe.r1:g} every {recipe.r1_every} steps |
 | path length | {recipe.path:g} |
 | style mixing | {recipe.mixing:g} |
