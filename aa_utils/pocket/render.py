@@ -54,7 +54,7 @@ def draw(factors: Factors, rng: np.random.Generator) -> np.ndarray:
     pen = ~printed & ~display
     if pen.any():
         distance[pen] = _stroked(_take(factors, pen), _take(pose, pen), rng, "pen")
-    ink, paper = _colour(factors["ink"], rng), _colour(factors["paper"], rng)
+    ink, paper = colour(factors["ink"], rng), colour(factors["paper"], rng)
     picture = _background(factors, ink, paper, rng)
     if display.any():
         unlit = _stroked({**_take(factors, display), "character": np.full(display.sum(), "8")}, _take(pose, display), rng, "segments")
@@ -112,8 +112,17 @@ def _grid() -> Tensor:
     return torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2)
 
 
-def _stroked(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Generator, kind: str) -> Tensor:
-    """Signed distances (n, 32, 32) to glyphs drawn as lines: by pen and chalk with a human hand, by segments without."""
+def pen_distances(factors: Factors, rng: np.random.Generator, at: Tensor) -> Tensor:
+    """Signed distances (n, m) in pixels from the points `at` (m, 2) of the picture's plane to glyphs written by pen or chalk.
+
+    At the pixels' centres they are what `draw` covers with ink.
+    """
+    return _stroked(factors, _pose(factors, rng), rng, "pen", at)
+
+
+def _stroked(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Generator, kind: str, at: Tensor | None = None) -> Tensor:
+    """Signed distances (n, 32, 32), or (n, m) from the points `at`, to glyphs drawn as lines: by pen and chalk with a human hand, by
+    segments without."""
     variants, controls, matrices, down = strokes.tables(kind)
     n = len(factors["style"])
     variant = np.array([variants[c][int(u * len(variants[c]))] for c, u in zip(factors["character"], rng.random(n), strict=True)])
@@ -130,7 +139,9 @@ def _stroked(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Gener
         phase = torch.from_numpy(rng.random((n, 2), np.float32))
         wave = torch.sin(6.28 * (phase[:, :1] + (0.5 + phase[:, 1:]) * torch.linspace(0, 1, strokes.POINTS - 1)))
         half = half * torch.where(brush[:, None], 1 + 0.35 * wave, 1 + 0.1 * wave)
-    return _to_segments(line, half, torch.from_numpy(down[variant]))
+    if at is None:
+        return _to_segments(line, half, torch.from_numpy(down[variant]))
+    return torch.cat([_to_segments(line, half, torch.from_numpy(down[variant]), some) for some in at.split(64)], 1)  # fits into caches
 
 
 def _half_width(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Generator, kind: str) -> np.ndarray:
@@ -143,17 +154,19 @@ def _half_width(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Ge
     return (0.5 * np.minimum(width, 0.27 * pose["height"]))[:, None].astype(np.float32)
 
 
-def _to_segments(line: Tensor, half: Tensor, down: Tensor) -> Tensor:
-    """Distance (n, 32, 32) from each pixel to the nearest drawn segment of `line` (n, P, 2), less its half width (n, P - 1 or 1)."""
+def _to_segments(line: Tensor, half: Tensor, down: Tensor, at: Tensor | None = None) -> Tensor:
+    """Distance (n, 32, 32) from each pixel, or (n, m) from the points `at` (m, 2), to the nearest drawn segment of `line` (n, P, 2), less
+    its half width (n, P - 1 or 1)."""
     start, way = line[:, :-1], line[:, 1:] - line[:, :-1]
     length2 = way.square().sum(-1).clamp_min(1e-6)
     lifted = torch.where(down > 0, -half, torch.tensor(1e3))
-    grid = _grid()
+    grid = _grid() if at is None else at
     along = (grid @ way.mT - (start * way).sum(-1)[:, None]) / length2[:, None]  # (n, pixels, P - 1)
     along.clamp_(0, 1)
     dx = grid[:, 0, None] - torch.addcmul(start[:, None, :, 0], along, way[:, None, :, 0])
     dy = grid[:, 1, None] - torch.addcmul(start[:, None, :, 1], along, way[:, None, :, 1])
-    return (dx.mul_(dx).addcmul_(dy, dy).sqrt_().add_(lifted[:, None])).amin(-1).reshape(-1, SIZE, SIZE)
+    distance = (dx.mul_(dx).addcmul_(dy, dy).sqrt_().add_(lifted[:, None])).amin(-1)
+    return distance.reshape(-1, SIZE, SIZE) if at is None else distance
 
 
 def _printed(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Generator) -> Tensor:
@@ -172,7 +185,7 @@ def _printed(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Gener
     return (sampled.reshape(-1, SIZE, SIZE) - torch.from_numpy(grow)[:, None, None]) * scale[:, None, None]
 
 
-def _colour(names: np.ndarray, rng: np.random.Generator) -> Tensor:
+def colour(names: np.ndarray, rng: np.random.Generator) -> Tensor:
     """Named colours with a little variation, as (n, 3, 1, 1)."""
     base = np.array([COLOURS[name] for name in names], np.float32)
     return torch.from_numpy((base + rng.normal(0, 0.025, base.shape).astype(np.float32)).clip(0, 1))[:, :, None, None]
