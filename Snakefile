@@ -6,6 +6,8 @@
 #          \-> real_source -/ \                            \-> without_labels (held-out images are one more writer's)
 #                            \-> few_images -> number_of_images (the curve)
 #
+# An adapted generator is one more source: adapt_generator -> adapted_images -> inter_domain.
+#
 # `data` looks at every image of every benchmark before anything else starts, and names all that is wrong. `--config scale=smoke` runs what
 # the file says under `scales.smoke`.
 #
@@ -43,7 +45,9 @@ try:
 except InputError as error:
     sys.exit(str(error))
 
-NAME, RESULTS, WRITERS, SOURCES, GENERATOR, TASKS = (X[key] for key in ("name", "results", "writers", "sources", "generator", "tasks"))
+NAME, RESULTS, WRITERS, SOURCES, ADAPTED, GENERATOR, TASKS = (
+    X[key] for key in ("name", "results", "writers", "sources", "adapted", "generator", "tasks")
+)
 ONE = TASKS.get("")  # the task of an experiment with one target: ablations are of it
 RUNS = [f"{stage}/{run}" for stage, made in experiment.runs(TASKS).items() for run in made]
 TABLES = X["benchmark"]["notebook"]
@@ -134,6 +138,7 @@ FIGURE_FILES = [f"figures/{name}.png" for name in (("accuracy_by_stage", "confus
 wildcard_constraints:
     writer=one_of(WRITERS),
     real=one_of(SOURCES),
+    adapted=one_of(ADAPTED),
     task="([^/]+/)?",
     source="[^/]+",
     method="[^/]+",
@@ -147,7 +152,7 @@ rule all:
     default_target: True
     input:
         [record(f"{stage}/{writer}") for stage in ("prompts", "images") for writer in WRITERS],
-        [record(f"images/{source}") for source in SOURCES],
+        [record(f"images/{source}") for source in [*SOURCES, *ADAPTED]],
         [record(run) for run in RUNS + POINTS],
         record("benchmark"),
         [record(f"ablations/{name}") for name in X["ablations"]],
@@ -245,6 +250,48 @@ rule real_source:
     threads: X["threads"]
     shell:
         command("21_real_source")
+
+
+rule adapt_generator:
+    message:
+        "adapt a generator: {wildcards.adapted}"
+    input:
+        ancient(DATA),
+        code("71_adapt_generator"),
+        lambda w: [file for key, model in ADAPTED[w.adapted]["adapt"].items() if key in ("generator", "guide") for file in model_files(model)],
+    output:
+        record("adapt_generator/{adapted}"),
+    params:
+        set=lambda w: settings("71_adapt_generator", ADAPTED[w.adapted]["adapt"], out=out(f"adapt_generator/{w.adapted}")),
+    log:
+        **logs("adapt_generator/{adapted}"),
+    priority: 4
+    threads: X["threads"]
+    shell:
+        command("71_adapt_generator")
+
+
+rule adapted_images:
+    message:
+        "images: {wildcards.adapted}"
+    input:
+        record("adapt_generator/{adapted}"),
+        code("74_bridge"),
+    output:
+        record("images/{adapted}"),
+    params:
+        set=lambda w: settings(
+            "74_bridge",
+            ADAPTED[w.adapted]["draw"],
+            runs=[out(f"adapt_generator/{w.adapted}")],
+            out=out(f"images/{w.adapted}"),
+        ),
+    log:
+        **logs("images/{adapted}"),
+    priority: 3
+    threads: X["threads"]
+    shell:
+        command("74_bridge")
 
 
 rule inter_domain:

@@ -3,9 +3,10 @@
 The Snakefile is the graph; this is what it asks. A section's keys are the parameters of that stage's notebook, so there is no second list
 of options: a name is right if the notebook has it, a value if it fits the default there.
 
-A task says what adapts to what: from each of its `sources` (writers of prompts, or real sources), by every method, to its `target`. An
-experiment with one target needs no `tasks`: it is one task without a name, from all its writers to `target`. A method may be kept to some
-`sources`, a refinement to those runs that come `after` some methods; one whose name is not its module says `method`.
+A task says what adapts to what: from each of its `sources` (writers of prompts, adapted generators, or real sources), by every method, to
+its `target`. An experiment with one target needs no `tasks`: it is one task without a name, from all its writers and adapted generators to
+`target`. A method may be kept to some `sources`, a refinement to those runs that come `after` some methods; one whose name is not its
+module says `method`.
 """
 
 import argparse
@@ -29,12 +30,14 @@ NOTEBOOKS = {
     "writers": ("10_prompts", "20_generate"),
     "generator": ("20_generate",),
     "sources": ("21_real_source",),
+    "adapt": ("71_adapt_generator",),
+    "draw": ("74_bridge",),
     "inter_domain": ("30_inter_domain",),
     "intra_domain": ("40_intra_domain",),
 }
 REQUIRED = ("name", "class_names", "seeds", "inter_domain", "benchmark")
 ONE_TARGET = ("target", "writers", "generator")  # required where no `tasks` say what adapts to what
-OPTIONAL = ("intra_domain", "sources", "tasks", "ablations", "results", "threads")
+OPTIONAL = ("intra_domain", "sources", "adapted", "tasks", "ablations", "results", "threads")
 # A method may say which part of the grid it is in: from which sources, and a refinement after which methods.
 ONLY = {"inter_domain": ("sources",), "intra_domain": ("sources", "after")}
 TASK = ("sources", "target", "test", "seeds", "inter_domain", "intra_domain")
@@ -61,7 +64,7 @@ def check(config: dict, source: str = "the experiment") -> dict:
         raise InputError(f"{source}: name is {config['name']!r}; it names folders, so use small letters, digits, - and _")
     keys.check_list("class_names", config["class_names"], str, source)
     keys.check_list("seeds", config["seeds"], int, source)
-    optional = {key: {} for key in ("writers", "generator", "sources", "intra_domain", "ablations")}
+    optional = {key: {} for key in ("writers", "generator", "sources", "adapted", "intra_domain", "ablations")}
     optional |= {"results": f"results/{config['name']}", "threads": 1}
     done = copy.deepcopy(optional | config)
     done["writers"] = keys.named("writers", done["writers"], source)
@@ -80,6 +83,7 @@ def check(config: dict, source: str = "the experiment") -> dict:
             raise InputError(f"{source}: '{name}' is a writer and a source, whose images would share a folder; rename one")
         keys.check_module(f"sources.{name}.benchmark", str(options.get("benchmark")).partition(":")[0], "benchmarks", source)
         keys.check_parameters(f"sources.{name}", options, NOTEBOOKS["sources"], source)
+    done["adapted"] = _adapted(done, source)
     for section in ("inter_domain", "intra_domain"):
         done[section] = _methods(section, section, keys.mapping(done[section], section, source), source)
     done["tasks"] = _tasks(done, source)
@@ -115,6 +119,22 @@ def settings(notebook: str, *sources: dict, **values: object) -> list[str]:
     ]
 
 
+def _adapted(config: dict, source: str) -> dict[str, dict]:
+    """name -> {adapt, draw}: how a generator is moved by prompts, and what it then draws as a source."""
+    adapted = keys.named("adapted", config["adapted"], source)
+    for name, options in adapted.items():
+        if name in config["writers"] | config["sources"]:
+            raise InputError(
+                f"{source}: '{name}' is an adapted generator and a writer or source, whose images would share a folder; rename one"
+            )
+        if set(options) - {"adapt", "draw"}:
+            raise InputError(f"{source}: adapted.{name} has {', '.join(options)}; its keys are adapt and draw")
+        for part in ("adapt", "draw"):
+            options[part] = keys.mapping(options.get(part), f"adapted.{name}.{part}", source)
+            keys.check_parameters(f"adapted.{name}.{part}", options[part], NOTEBOOKS[part], source)
+    return adapted
+
+
 def _methods(where: str, section: str, options: dict, source: str) -> dict:
     """The section with `methods` as a mapping: name -> parameters of its own, which win over the section's. Refinement may be left out."""
     if section == "intra_domain" and not any(options.values()):
@@ -143,7 +163,7 @@ def _tasks(config: dict, source: str) -> dict[str, dict]:
         return {name: _task(f"tasks.{name}.", options, config, source) for name, options in given.items()}
     if config["sources"] or not config["writers"]:
         raise InputError(f"{source}: without 'tasks' the sources are the writers; list at least one there, and none under 'sources'")
-    return {"": _task("", {"sources": list(config["writers"])}, config, source)}
+    return {"": _task("", {"sources": [*config["writers"], *config["adapted"]]}, config, source)}
 
 
 def _task(where: str, own: dict, config: dict, source: str) -> dict:
@@ -160,8 +180,9 @@ def _task(where: str, own: dict, config: dict, source: str) -> dict:
     keys.check_list(f"{where}seeds", task["seeds"], int, source)
     keys.check_list(f"{where}sources", task.get("sources"), str, source)
     for name in task["sources"]:
-        if name not in config["sources"] | config["writers"]:
-            raise InputError(f"{source}: {where}sources: no '{name}'; there are: {', '.join(config['sources'] | config['writers'])}")
+        there = config["sources"] | config["writers"] | config["adapted"]
+        if name not in there:
+            raise InputError(f"{source}: {where}sources: no '{name}'; there are: {', '.join(there)}")
         if name in config["sources"] and config["sources"][name]["benchmark"] in (task["target"], task.get("test")):
             raise InputError(f"{source}: {where}sources: '{name}' is what it adapts to or is scored on; its labels must not train")
     for section in ("inter_domain", "intra_domain"):

@@ -103,6 +103,13 @@ def test_checking_changes_nothing_that_was_given(smoke):
         (lambda x: x.update(ablations={"nothing": {}}), "no ablation 'nothing'; there are"),
         (lambda x: x.update(writers={}), "without 'tasks' the sources are the writers; list at least one"),
         (lambda x: x.update(sources={"usps": {"benchmark": "usps:train"}}), "without 'tasks' .* none under 'sources'"),
+        (lambda x: x.update(adapted={"offline": {}}), "'offline' is an adapted generator and a writer or source"),
+        (lambda x: x.update(adapted={"moved": {"prompts": {}}}), "adapted.moved has prompts; its keys are adapt and draw"),
+        (
+            lambda x: x.update(adapted={"moved": {"adapt": {"step": 1}}}),
+            "adapted.moved.adapt: .* no parameter 'step'; did you mean 'steps'",
+        ),
+        (lambda x: x.update(adapted={"moved": {"draw": {"zebra": 1}}}), "adapted.moved.draw: .* no parameter 'zebra'"),
         (lambda x: x["benchmark"].update(notebook="53_benchmark_no"), "benchmark.notebook is '53_benchmark_no'; it is one of 51_"),
         (
             lambda x: x["ablations"]["without_labels"].update(chosen="offline/mcd"),
