@@ -60,7 +60,9 @@ def looks(net: nn.Sequential, pixels: Tensor) -> dict[str, np.ndarray]:
 
 
 def shares(net: nn.Sequential, pixels: Tensor, domain: dict[str, str]) -> dict[str, float]:
-    """For each factor that `domain` fixes the share of images in which the judge reads that value."""
+    """For each factor that `domain` fixes the share of images in which the judge reads that value; none for a style it has never seen."""
+    if domain.get("style", VALUES["style"][0]) not in VALUES["style"]:
+        return {}
     seen = looks(net, pixels)
     return {factor: float((seen[factor] == domain[factor]).mean()) for factor in FACTORS if factor in domain}
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from aa_utils.errors import InputError
 from aa_utils.files import atomic
 from aa_utils.generator_adaptation.pocket_gan import CLASSES, PLAIN
-from aa_utils.pocket.render import CHUNK, draw
-from aa_utils.pocket.world import sample
+from aa_utils.pocket.new_style import draw, sample
+from aa_utils.pocket.render import CHUNK
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
 
