@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import files, images, layout, record, tables
+from aa_utils import files, images, layout, lineage, record, tables
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import bridge, checkpoints
-from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, measure, printing
+from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, measure, printing, results
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, RENDERS
 from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.generator_adaptation.stylegan2 import Config, Generator
@@ -114,7 +114,7 @@ def test_the_table_and_what_it_is_printed_from(frame, tmp_path):
     assert [line[0] for line in printed.rows] == [BEFORE, RENDERS, "sds", "sds_g30"]
     assert "±" in printed.rows[2][printed.header.index("Fréchet")]
     assert "Unrecorded" in " ".join(printed.notes)
-    printing.write(tmp_path, "generators", frame, printed)
+    results.write(tmp_path, "generators", frame)
     record.write_metrics(tmp_path / "run", tables.rows(frame))
     again = comparison.measured([tmp_path / "run"])
     assert comparison.over_seeds(again).equals(means)
@@ -124,6 +124,24 @@ def test_the_table_and_what_it_is_printed_from(frame, tmp_path):
     assert "±" not in (tmp_path / "tables" / "generators.tex").read_text().partition("midrule")[2]
 
 
+def test_tables_and_figures_are_made_again_from_csv_and_traced_to_records(frame, tmp_path):
+    results.write(tmp_path, "generators", frame)
+    results.write(tmp_path, "generators_guidance", ablation.one_setting(frame, "guidance"), "guidance")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert len(before) == 2 * 7  # four tables and three files of the figure
+    results.again(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
+    assert len(results.untraced(tmp_path)) == 2 * len(frame)
+    measured = lineage.measurement(results.STAGE, "notebooks/72_evaluate_generator.ipynb", {}, {}, tables.rows(frame))
+    lineage.write_copies(tmp_path, {"evaluate_generator-generators": measured})
+    said = results.untraced(tmp_path)
+    assert len(said) == 2 * 4, "the adaptations themselves were made by hand"
+    assert said[0].startswith("generators_guidance_seeds.csv: night, sds, seed 0 does not follow")
+    changed = frame.assign(run_id=None, frechet=frame["frechet"] + 1)
+    results.write(tmp_path, "generators", changed)
+    assert len(results.untraced(tmp_path)) == len(frame) + 4
+
+
 def test_figures_are_drawn_from_the_tables(frame, by, adapted, tmp_path):
     means = comparison.over_seeds(frame)
     first = figures.trade_off(means)
@@ -131,7 +149,7 @@ def test_figures_are_drawn_from_the_tables(frame, by, adapted, tmp_path):
     assert ablation.varied(frame) == ["guidance"]
     chosen = ablation.one_setting(frame, "guidance")
     assert [line[0] for line in ablation.printed(chosen, "guidance").rows] == [BEFORE, RENDERS, "guidance 7.5", "guidance 30.0"]
-    runs_only = figures.against_setting(chosen, "guidance", ["frechet", "clip_score", "diversity_kept", "read"])
+    runs_only = figures.against_setting(chosen, "guidance")
     assert [text.get_text() for text in runs_only.axes[0].get_xticklabels()] == ["7.5", "30"]
     for setting, message in (("t_range", "differ in t_range alone"), ("colour", "no setting 'colour'")):
         with pytest.raises(InputError, match=message):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from aa_utils import benchmark_tables, lineage, results, tables
+from aa_utils import benchmark_tables, committed, lineage, tables
 from aa_utils.paths import ROOT
 
 EXPERIMENTS = sorted(path.parent for path in (ROOT / "results").glob("*/tables"))
@@ -16,7 +16,7 @@ def folder(request):
 
 
 def test_every_number_is_traced_to_a_record(folder):
-    assert results.untraced(folder) == []
+    assert committed.untraced(folder) == []
 
 
 def test_every_run_named_in_a_table_has_its_record(folder):
@@ -36,7 +36,7 @@ def test_tables_and_layouts_follow_from_the_csv(folder, tmp_path):
     """Figures too, where matplotlib is the version that drew them; their bytes are not compared here."""
     copy = tmp_path / folder.name
     shutil.copytree(folder, copy)
-    again = results.again(copy)
+    again = committed.again(copy)
     changed = again[~again["unchanged"] & again["file"].str.startswith("tables/")]
     assert list(changed["file"]) == []
 

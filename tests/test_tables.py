@@ -4,7 +4,7 @@ import made_records
 import pandas as pd
 import pytest
 
-from aa_utils import claims, files, layout, lineage, results, tables
+from aa_utils import claims, committed, files, layout, lineage, results, tables
 from aa_utils.errors import InputError
 
 ACCURACY = """\
@@ -94,18 +94,18 @@ def test_written_files_are_exact_and_the_same_again(made, tmp_path):
     before = {path: files.sha256(path) for path in sorted(tmp_path.rglob("*.*"))}
     results.write(tmp_path, "accuracy", entries)
     assert {path: files.sha256(path) for path in sorted(tmp_path.rglob("*.*"))} == before
-    assert results.again(tmp_path)["unchanged"].all()
-    assert results.untraced(tmp_path) == []
+    assert committed.again(tmp_path)["unchanged"].all()
+    assert committed.untraced(tmp_path) == []
 
 
 def test_a_number_changed_by_hand_is_found(made, tmp_path):
     results.write(tmp_path, "accuracy", made[1])
     path = tmp_path / "tables/accuracy_seeds.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("0.930000,0.920000", "0.990000,0.920000"), encoding="utf-8")
-    said = results.untraced(tmp_path)
+    said = committed.untraced(tmp_path)
     assert len(said) == 1
     assert "0.99, 0.92" in said[0]
-    assert not results.again(tmp_path)["unchanged"].all()
+    assert not committed.again(tmp_path)["unchanged"].all()
 
 
 def test_csv_comes_back_as_it_was(made, tmp_path):
@@ -217,7 +217,7 @@ def test_the_curve_counts_images(tmp_path):
         "100", "200", "400", "800", "1200",
     ]  # fmt: skip
     assert "| 100 | 51.0 ± 1.4 | 50.0 ± 1.4 |" in text
-    assert results.untraced(tmp_path / "results") == []
+    assert committed.untraced(tmp_path / "results") == []
     with pytest.raises(InputError, match="differ in limit_per_class"):
         tables.per_seed(lineage.records([str(run) for run in runs], "uci_digits"))
 

@@ -19,6 +19,7 @@ from aa_utils.generator_adaptation.evaluation.printing import PRINTED
 from aa_utils.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
 
 GREY = "#6e6e6e"
+PANELS = ("clip_score", "frechet", "kernel", "diversity_kept", "kept", "paired")  # of what one setting does
 
 
 def same_latents(adapted: Sequence[Adapted], by: Yardstick, columns: int = 10, seed: int = 0) -> dict[str, Tensor]:
@@ -80,12 +81,12 @@ def trade_off(means: pd.DataFrame, against: Sequence[str] = ("clip_score", "frec
 
 
 @styled
-def against_setting(frame: pd.DataFrame, setting: str, metrics: Sequence[str]) -> Figure:
-    """How `metrics` go with one setting: a panel each, a line a prompt, mean and deviation over seeds; dashed: before.
+def against_setting(frame: pd.DataFrame, setting: str) -> Figure:
+    """How PANELS go with one setting: a panel each, a line a prompt, mean and deviation over seeds; dashed: before.
 
     `frame`: a table of `ablation.one_setting`; the values are placed side by side in its order, not to scale.
     """
-    shown = [metric for metric in metrics if metric in frame]
+    shown = [metric for metric in PANELS if metric in frame]
     figure = Figure(figsize=(WIDTH * 1.25, 2.5 * -(-len(shown) // 3) + 0.9), layout="constrained")
     panels = figure.subplots(-(-len(shown) // 3), 3, squeeze=False).flat
     runs = frame[~frame["variant"].isin(REFERENCES)]

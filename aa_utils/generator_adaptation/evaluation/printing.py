@@ -1,15 +1,12 @@
 """Tables of adapted generators as people read them."""
 
-from pathlib import Path
-
 import pandas as pd
 
-from aa_utils import layout, tables
+from aa_utils import layout
 from aa_utils.generator_adaptation.evaluation import comparison
 from aa_utils.generator_adaptation.evaluation.comparison import REFERENCES, RENDERS
 from aa_utils.layout import DASH, Layout
 from aa_utils.lineage import UNRECORDED
-from aa_utils.paths import resolve
 
 # How a metric is printed: header, format; shares in per cent.
 PRINTED = {
@@ -43,14 +40,6 @@ def printed(frame: pd.DataFrame, heading: str = "Adapted generators") -> Layout:
         said.append("Unrecorded: some of these runs were made by hand, not by python -m aa_utils.run; their numbers cannot be traced.")
     title = heading + (f": {prompts[0]}" if len(prompts) == 1 else "")
     return Layout(title, header, rows, said, "l" * (len(header) - len(shown)) + "r" * len(shown))
-
-
-def write(results: str | Path, name: str, frame: pd.DataFrame, shown: Layout) -> None:
-    """Write `<results>/tables/<name>_seeds.csv`, its means as `<name>.csv`, and the printed table."""
-    folder = resolve(results) / "tables"
-    tables.write_csv(folder / f"{name}_seeds.csv", frame)
-    tables.write_csv(folder / f"{name}.csv", comparison.over_seeds(frame))
-    layout.write(results, name, shown)
 
 
 def _cell(metric: str, mean: float, sd: float) -> str:
