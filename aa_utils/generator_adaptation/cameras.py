@@ -1,5 +1,5 @@
-"""Cameras of a 3-D generator, in EG3D's convention (Chan et al. 2022, arXiv 2112.07945): 25 numbers, the 4x4 matrix from camera to world and
-the 3x3 intrinsics of an image whose sides are 1, both row by row.
+"""Cameras of a 3-D generator, in EG3D's convention (Chan et al. 2022, arXiv 2112.07945): 25 numbers, the 4x4 matrix from camera to world
+and the 3x3 intrinsics of an image whose sides are 1, both row by row.
 
 The camera looks along its own +z, with x to the right and y down (OpenCV); in the world y is up. It sits on a sphere around the origin and
 looks at `pivot`. Yaw is the angle around the vertical axis; pitch is not an angle: pitch / pi is the share of the sphere's surface that

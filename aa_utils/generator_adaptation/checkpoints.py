@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import layouts, restricted_pickle
+from aa_utils.generator_adaptation import eg3d_layout, layouts, restricted_pickle
 from aa_utils.paths import resolve
 
 KINDS = ("stylegan2", "eg3d")  # modules of this folder, each with a Config and a Generator that has it as `config`
@@ -30,13 +30,14 @@ def load(path: str | Path) -> nn.Module:
     if (path / "config.json").is_file():
         net = _from_folder(path)
     elif path.suffix == ".pkl" and path.is_file():
-        net = layouts.from_nvidia(restricted_pickle.load(path), str(path))
+        found = restricted_pickle.load(path)
+        net = (eg3d_layout if eg3d_layout.holds(found) else layouts).from_nvidia(found, str(path))
     elif path.suffix in (".pt", ".pth") and path.is_file():
         net = _from_pt(path)
     else:
         raise InputError(
             f"no generator at '{path}': give a folder with model.safetensors and config.json (70_pretrain_gan writes one), "
-            "a .pkl of NVlabs/stylegan2-ada-pytorch, or a .pt of rosinality/stylegan2-pytorch or StyleGAN-NADA"
+            "a .pkl of NVlabs/stylegan2-ada-pytorch or NVlabs/eg3d, or a .pt of rosinality/stylegan2-pytorch or StyleGAN-NADA"
         )
     return net.float().eval()
 

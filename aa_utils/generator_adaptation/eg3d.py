@@ -1,5 +1,5 @@
-"""EG3D (Chan et al. 2022, arXiv 2112.07945): a 3-D generator from z and a camera. The mapping network makes w of both, a StyleGAN2 draws three
-feature planes from w, rays of the camera are marched through them, and super-resolution enlarges what they see.
+"""EG3D (Chan et al. 2022, arXiv 2112.07945): a 3-D generator from z and a camera. The mapping network makes w of both, a StyleGAN2 draws
+three feature planes from w, rays of the camera are marched through them, and super-resolution enlarges what they see.
 
 Plain PyTorch, no compiled operations; any device. Parameters have the names of the released networks: `backbone.mapping`,
 `backbone.synthesis`, `decoder.net`, `superresolution.block<k>`.
@@ -76,7 +76,7 @@ class Config:
         least = 4 if self.fine_samples else 2
         if self.samples < least or self.fine_samples < 0:
             raise InputError(
-                f"samples is {self.samples} and fine_samples {self.fine_samples}; take at least {least} samples, and 0 or more"
+                f"samples is {self.samples}, fine_samples {self.fine_samples}; take at least {least} samples, 0 or more fine ones"
             )
         blocks, start = len(self.superresolution), self.superresolution_input if self.superresolution else self.neural_resolution
         if self.resolution not in {start << blocks, start << max(0, blocks - 1)}:

@@ -21,7 +21,7 @@ CENTRE_SAMPLES = 10_000  # latents whose mean is the centre of truncation, where
 def from_nvidia(found: object, source: str) -> Generator:
     """The generator in what `restricted_pickle.load` read from `source`.
 
-    Errors: InputError if there is none, or one of another architecture (StyleGAN3, EG3D, residual or original skips).
+    Errors: InputError if there is none, or one of another architecture (StyleGAN3, residual or original skips).
     """
     net = found.get("G_ema") if isinstance(found, dict) else None
     if not isinstance(net, Record):
@@ -39,7 +39,7 @@ def from_nvidia(found: object, source: str) -> Generator:
     ):
         if given != fits:
             raise InputError(f"'{source}': {what} is {given!r}; generators with {fits!r} can be read")
-    _check_filters({name: value for name, value in weights.items() if name.endswith("resample_filter")}, source)
+    check_filters({name: value for name, value in weights.items() if name.endswith("resample_filter")}, source)
     weights = {name: value for name, value in weights.items() if not name.endswith("resample_filter")}
     label_dim = weights["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in weights else 0
     embedded = weights["mapping.embed.weight"].shape[0] if label_dim else 0
@@ -52,7 +52,7 @@ def from_rosinality(weights: dict[str, Tensor], centre: Tensor | None, source: s
 
     Without a `centre` it is the mean w of CENTRE_SAMPLES seeded latents. Errors: InputError for another layout.
     """
-    _check_filters({name: value for name, value in weights.items() if name.endswith(".kernel")}, source)
+    check_filters({name: value for name, value in weights.items() if name.endswith(".kernel")}, source)
     renamed = {}
     for name, value in weights.items():
         if not name.endswith(".kernel"):
@@ -124,8 +124,8 @@ def _filled(config: Config, weights: dict[str, Tensor], source: str) -> Generato
     return net
 
 
-def _check_filters(filters: dict[str, Tensor], source: str) -> None:
-    """The low-pass filters of a file are [1, 3, 3, 1], up to their scale."""
+def check_filters(filters: dict[str, Tensor], source: str) -> None:
+    """The low-pass filters of a file are [1, 3, 3, 1], up to their scale. Errors: InputError for another."""
     for name, kernel in filters.items():
         kernel = torch.outer(kernel, kernel) if kernel.ndim == 1 else kernel
         if kernel.shape != (4, 4) or not torch.allclose(kernel / kernel.sum(), fir().to(kernel), atol=1e-5):

@@ -1,5 +1,5 @@
-"""Tri-planes (EG3D: Chan et al. 2022, arXiv 2112.07945, section 4.1): a scene as three feature planes through the origin. A point is projected
-onto each of them, its features are the mean of what lies there, and a small network makes density and colour of them.
+"""Tri-planes (EG3D: Chan et al. 2022, arXiv 2112.07945, section 3): a scene as three feature planes through the origin. A point is
+projected onto each of them, its features are the mean of what lies there, and a small network makes density and colour of them.
 """
 
 from math import sqrt
@@ -21,11 +21,14 @@ def features(planes: Tensor, points: Tensor, box: float, axes: str = "released")
 
     Bilinear, zero outside of it, the mean over the planes.
     """
-    places = (2 / box * points)[:, torch.tensor(AXES[axes], device=points.device)]  # (N, plane, 2, M)
+    places = 2 / box * points.float()
+    total = torch.zeros((), device=planes.device)
     with in_float32(planes):
-        grid = places.float().transpose(2, 3).flatten(0, 1)[:, None]
-        found = F.grid_sample(planes.float().unflatten(1, (3, -1)).flatten(0, 1), grid, align_corners=False)
-    return found[:, :, 0].unflatten(0, (-1, 3)).mean(1)
+        # One plane after the other: together they would need three times the memory, which costs as much as the looking up.
+        for plane, (u, v) in zip((planes.float() / 3).chunk(3, 1), AXES[axes], strict=True):
+            grid = torch.stack([places[:, u], places[:, v]], 2)[:, None]
+            total = total + F.grid_sample(plane, grid, align_corners=False).squeeze(2)
+    return total
 
 
 class Decoder(nn.Module):
@@ -40,7 +43,8 @@ class Decoder(nn.Module):
         """Densities (N, M) and colours (N, colours, M) of features (N, C, M)."""
         with in_float32(x):
             y = _at_points(self.net[2], F.softplus(_at_points(self.net[0], x.float())))
-            return y[:, 0], y[:, 1:].sigmoid() * (1 + 2 * OVERSHOOT) - OVERSHOOT
+            density, colours = y.split([1, y.shape[1] - 1], 1)
+            return density.squeeze(1), colours.sigmoid() * (1 + 2 * OVERSHOOT) - OVERSHOOT
 
 
 def _at_points(layer: Linear, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Volume rendering (Max 1995; NeRF: arXiv 2003.08934, section 4; mip-NeRF: arXiv 2103.13415) as EG3D does it (arXiv 2112.07945, section 4.2).
+"""Volume rendering (Max 1995; NeRF: arXiv 2003.08934, section 4; mip-NeRF: arXiv 2103.13415) as EG3D does it (arXiv 2112.07945).
 
 Between two samples of a ray the density is softplus(s - 1), with s the mean of what the field says there; over a length d it lets
 exp(-softplus(s - 1) d) of the light through. An interval's weight is the light that arrives there and is stopped in it:
@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]  # points (N, 3, M) -> densities (N, M), before the softplus, and colours (N, C, M)
+
+FLOOR = 0.01 + 1e-5  # the released code adds 0.01, and 1e-5 once more where it inverts the distribution
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,12 @@ def stratified(near: float, far: float, jitter: Tensor) -> Tensor:
 def importance(depths: Tensor, weights: Tensor, uniform: Tensor) -> Tensor:
     """More depths (…, F), where the weights (…, S - 1) between `depths` (…, S) are large; `uniform` (…, F) are numbers in [0, 1).
 
-    Weights are blurred, and 0.01 is added: nothing is excluded (mip-NeRF, section 3.1). As in the released code the steps lie half an
+    Weights are blurred, and FLOOR is added: nothing is excluded (mip-NeRF, section 3.1). As in the released code the steps lie half an
     interval before the intervals whose weights they have.
     """
     wide = F.pad(weights, (1, 1))
     blurred = torch.maximum(wide[..., :-1], wide[..., 1:])
-    blurred = (blurred[..., :-1] + blurred[..., 1:]) / 2 + 0.01
+    blurred = (blurred[..., :-1] + blurred[..., 1:]) / 2 + FLOOR
     middle = (depths[..., :-1] + depths[..., 1:]) / 2
     return inverse_cdf(middle[..., :-1], blurred[..., 1:-1], uniform)
 
