@@ -1,10 +1,18 @@
 """The pocket world in 3-D: solid bodies as geometry says, and a 3-D generator that learns them."""
 
+import csv
+
 import numpy as np
 import pytest
 import torch
 
 from aa_utils.errors import InputError
+from aa_utils.generator_adaptation import camera_training, gan_training, pocket_eg3d
+from aa_utils.generator_adaptation.camera_training import Views
+from aa_utils.generator_adaptation.cameras import rays
+from aa_utils.generator_adaptation.discriminator import Discriminator
+from aa_utils.generator_adaptation.eg3d import Config, Generator
+from aa_utils.generator_adaptation.gan_training import Recipe
 from aa_utils.generator_adaptation.pocket_gan import PLAIN
 from aa_utils.pocket import solids
 from aa_utils.pocket.render import SIZE, _grid, pen_distances
@@ -21,6 +29,10 @@ def orbit(yaw, pitch):
         matrix[:3] = np.stack([right, np.cross(-away, right), -away, solids.RADIUS * away], 1)  # columns: right, down, forward, place
         rows.append(np.concatenate([matrix.ravel(), [solids.FOCAL, 0, 0.5, 0, solids.FOCAL, 0.5, 0, 0, 1]]))
     return torch.tensor(np.array(rows), dtype=torch.float32)
+
+
+def seen(body, cameras, size=SIZE):
+    return solids.seen(body, *rays(cameras, size))
 
 
 def glyphs(n=20, seed=0, **choices):
@@ -42,7 +54,7 @@ def test_from_the_front_a_face_is_the_glyph_of_the_2d_world():
     flat = (0.5 - pen_distances(factors, np.random.default_rng(1), _grid()).reshape(-1, SIZE, SIZE)).clamp(0, 1)
     body = solids.bodies(factors, np.random.default_rng(1))
     black = solids.Bodies(body.distances, 0 * body.ink, 0 * body.paper + 1, 0 * body.slope, body.grain)
-    pictures, depth = solids.seen(black, orbit(np.zeros(20), np.zeros(20)))
+    pictures, depth = seen(black, orbit(np.zeros(20), np.zeros(20)))
     covered = 1 - pictures[:, 0].float() / 255
     assert (covered - flat)[flat > 0.99].abs().max() < 0.01
     # Beyond the faces only a sliver of the sides that look to the middle is seen: perspective makes them.
@@ -67,7 +79,7 @@ def test_hand_and_colours_do_not_depend_on_each_other():
 def test_what_stands_out_moves_against_the_camera():
     """Parallax: for a camera further to the right, what is nearer than the origin goes to the left of what is behind it; likewise above."""
     body = disc()[torch.zeros(2, dtype=torch.int64)]
-    turned, _ = solids.seen(body, orbit([0.4, -0.4], [0.0, 0.0]))
+    turned, _ = seen(body, orbit([0.4, -0.4], [0.0, 0.0]))
     dark = turned[:, 0] < 20  # the face alone
     where = (dark * (torch.arange(SIZE) + 0.5)).sum((1, 2)) / dark.sum((1, 2))
     shift = solids.THICKNESS / 2 * np.sin(0.4) * solids.FOCAL / (solids.RADIUS - solids.THICKNESS / 2 * np.cos(0.4)) * SIZE
@@ -76,7 +88,7 @@ def test_what_stands_out_moves_against_the_camera():
     middle = turned[0, 0, SIZE // 2].float()
     grey = ((middle > 60) & (middle < 200)).nonzero().flatten().float()
     assert len(grey) >= 2 and grey.max() > SIZE / 2 and (grey > SIZE / 2).sum() >= 2
-    above, _ = solids.seen(body, orbit([0.0, 0.0], [0.25, -0.25]))
+    above, _ = seen(body, orbit([0.0, 0.0], [0.25, -0.25]))
     dark = above[:, 0] < 20
     where = (dark * (torch.arange(SIZE) + 0.5)[:, None]).sum((1, 2)) / dark.sum((1, 2))
     assert where[0] > SIZE / 2 + 0.3 and where[1] < SIZE / 2 - 0.3  # y goes down in a picture
@@ -86,7 +98,7 @@ def test_a_point_is_where_the_camera_matrix_puts_it():
     cameras = orbit([0.3, -0.5, 0.0], [0.2, -0.25, 0.1])
     place = torch.tensor([0.1, -0.07, solids.THICKNESS / 2])
     bodies = disc(0.1 / solids.PIXEL, -0.07 / solids.PIXEL, 1.0)[torch.zeros(3, dtype=torch.int64)]
-    pictures, depth = solids.seen(bodies, cameras, size=128)
+    pictures, depth = seen(bodies, cameras, size=128)
     to_camera = torch.linalg.inv(cameras[:, :16].reshape(-1, 4, 4)) @ torch.cat([place, torch.ones(1)])
     projected = cameras[:, 16:].reshape(-1, 3, 3) @ to_camera[:, :3, None]
     for picture, map_, at, away in zip(pictures, depth, projected[:, :2, 0] / projected[:, 2:, 0] * 128, to_camera, strict=True):
@@ -94,17 +106,128 @@ def test_a_point_is_where_the_camera_matrix_puts_it():
         assert picture[0, y, x] < 20
         assert map_[y, x] == pytest.approx(away[:3].norm().item(), abs=5e-3)
     # The paper is a plane, and what lies on the way to it hides it.
-    start, way = solids.rays(cameras, 128)
-    far = (start + depth.flatten(1)[..., None] * way)[..., 2]
+    start, way = rays(cameras, 128)
+    far = start[:, 2:] + depth.flatten(1) * way[:, 2]
     assert far.min() == pytest.approx(-solids.THICKNESS / 2, abs=1e-4) and far.max() <= solids.THICKNESS / 2 + 1e-4
     with pytest.raises(InputError, match="before them"):
-        solids.seen(bodies, orbit([3.0] * 3, [0.0] * 3))
-    with pytest.raises(InputError, match="25 numbers"):
-        solids.seen(bodies, cameras[:2])
+        seen(bodies, orbit([3.0] * 3, [0.0] * 3))
+    with pytest.raises(InputError, match="3 bodies"):
+        seen(bodies, cameras[:2])
 
 
 def test_sides_are_lighter_where_they_look_to_the_light():
     body = disc(radius=5.0)[torch.zeros(2, dtype=torch.int64)]
-    pictures, _ = solids.seen(body, orbit([-0.5, 0.5], [0.0, 0.0]))  # from the left, from the right
+    pictures, _ = seen(body, orbit([-0.5, 0.5], [0.0, 0.0]))  # from the left, from the right
     sides = [row[(row > 30) & (row < 240)].float().median() for row in pictures[:, 0, SIZE // 2]]
     assert sides[0] > sides[1] + 15
+
+
+def tiny(seed=0, **choices):
+    shape = {"channels": (8, 8), "z_dim": 4, "w_dim": 8, "plane_features": 2, "decoder_width": 4, "decoder_features": 3}
+    shape |= {"neural_resolution": 8, "resolution": 8, "superresolution": (), "samples": 4, "fine_samples": 0, "pivot": (0, 0, 0)}
+    shape |= {"near": 2.45, "far": 2.95} | choices
+    torch.manual_seed(seed)
+    net = Generator(Config(**shape))
+    return net, Discriminator((8, 8) if net.config.resolution == 8 else (8, 8, 8), 25, 6 if net.config.superresolution else 3)
+
+
+def learned(folder, recipe, views=None, seed=0, **choices):
+    net, judge = tiny(seed, **choices)
+    places = net.sample_cameras(40, torch.Generator().manual_seed(0))
+    pixels = torch.randint(0, 256, (40, 3, net.config.resolution, net.config.resolution), dtype=torch.uint8, generator=torch.Generator())
+    return gan_training.train(net, judge, pixels, places, recipe, "gan", folder, views=views)
+
+
+def state(net):
+    return torch.cat([value.flatten() for value in net.state_dict().values()])
+
+
+def test_each_image_comes_with_its_own_camera():
+    places = torch.arange(10.0)[:, None].expand(10, 25)
+    rows, real, fake = gan_training.batch(places, 10, 8, torch.Generator().manual_seed(0))
+    assert torch.equal(real, places[rows]) and fake.shape == (8, 25) and not torch.equal(real, fake)
+    assert torch.equal(camera_training.told(places, 0.0, torch.Generator()), places)
+    assert torch.equal(camera_training.told(places, 1.0, torch.Generator()), places.roll(1, 0))
+    some = camera_training.told(places.repeat(100, 1), 0.3, torch.Generator().manual_seed(0))
+    assert (some != places.repeat(100, 1)).all(1).float().mean() == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("choices", [{}, {"resolution": 16, "superresolution": (4,), "superresolution_input": 8}])
+def test_a_killed_training_with_cameras_goes_on_to_the_same_bits(tmp_path, choices):
+    options = {"batch": 4, "r1_every": 2, "half_life": 100.0}
+    views = Views(density_every=2, opaque=not choices)
+    whole = learned(tmp_path / "whole", Recipe(3, every=3, **options), views, **choices)
+    learned(tmp_path / "parts", Recipe(2, every=2, **options), views, **choices)
+    parts = learned(tmp_path / "parts", Recipe(3, every=3, **options), views, seed=1, **choices)
+    assert torch.equal(state(whole), state(parts)) and not torch.equal(state(whole), state(tiny(**choices)[0]))
+    rows = list(csv.DictReader((tmp_path / "parts/gan.csv").open()))
+    assert float(rows[-1]["density_variation"]) > 0
+    with pytest.raises(InputError, match="other settings"):
+        learned(tmp_path / "parts", Recipe(3, **options), Views(density=0.0), **choices)
+
+
+def test_training_says_what_does_not_fit(tmp_path):
+    net, judge = tiny()
+    pixels = torch.zeros(8, 3, 8, 8, dtype=torch.uint8)
+    for labels in (torch.zeros(8, dtype=torch.int64), torch.zeros(7, 25)):
+        with pytest.raises(InputError, match="cameras"):
+            gan_training.train(net, judge, pixels, labels, Recipe(1, batch=4), "gan", tmp_path)
+    with pytest.raises(InputError, match="missing"):
+        gan_training.train(net, judge, pixels, None, Recipe(1, batch=4), "gan", tmp_path)
+    with pytest.raises(InputError, match="opaque"):
+        learned(tmp_path, Recipe(1, batch=4), Views(opaque=True), white_back=True)
+    with pytest.raises(InputError, match="swap"):
+        Views(swap=2.0)
+
+
+def test_what_no_ray_meets_has_a_random_colour_if_it_should_not_be():
+    net, _ = tiny()
+    places, rng = net.sample_cameras(4, torch.Generator().manual_seed(0)), torch.Generator
+    ws = net.mapping(torch.randn(4, 4), places).detach()
+    with torch.no_grad():
+        net.decoder.net[2].bias[0] = -100.0  # nothing anywhere
+        empty = camera_training.seen(net, ws, places, rng().manual_seed(1), opaque=True)
+        assert torch.allclose(empty, empty[:, :, :1, :1].expand_as(empty), atol=1e-5) and empty[:, :, 0, 0].std(0).min() > 0
+        assert torch.allclose(camera_training.seen(net, ws, places, rng()), torch.full((4, 3, 8, 8), -1.0), atol=1e-5)
+        net.decoder.net[2].bias[0] = 1000.0  # everything full
+        full = [camera_training.seen(net, ws, places, rng().manual_seed(1), opaque) for opaque in (True, False)]
+        assert torch.allclose(*full, atol=1e-5)
+
+
+def test_density_varies_by_its_slope_times_the_distance():
+    """A density a·x: E|a·δ| = |a| NEARBY sqrt(2/π)."""
+    net, _ = tiny()
+    net.field = lambda planes, points: (3 * points[:, 0] - 4 * points[:, 2], None)
+    found = camera_training.density_variation(net, torch.randn(50, net.num_ws, 8), torch.Generator().manual_seed(0))
+    assert found.item() == pytest.approx(5 * camera_training.NEARBY * (2 / np.pi) ** 0.5, rel=0.02)
+
+
+def test_dual_discrimination_puts_what_the_rays_saw_beside_the_image():
+    net, _ = tiny(resolution=16, superresolution=(4,), superresolution_input=8)
+    image = torch.rand(2, 3, 16, 16)
+    pair = camera_training.real(image, net)
+    assert pair.shape == (2, 6, 16, 16) and torch.equal(pair[:, :3], image)
+    assert (pair[:, 3:] - image).abs().mean() < (pair[:, 3:] - image.flip(0)).abs().mean()
+    places = net.sample_cameras(2, torch.Generator().manual_seed(0))
+    drawn = camera_training.seen(net, net.mapping(torch.randn(2, 4), places), places, torch.Generator())
+    assert drawn.shape == (2, 6, 16, 16)
+
+
+def test_renders_are_kept_and_each_has_its_camera(tmp_path):
+    found = pocket_eg3d.renders(tmp_path, 40, 0)
+    assert found.labels.bincount().tolist() == [4] * 10 and found.pixels.shape == (40, 3, 32, 32) and found.cameras.shape == (40, 25)
+    again = pocket_eg3d.renders(tmp_path, 40, 0)
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+    # A depth is a place in the world by its own camera: on or before the paper, and behind no face.
+    start, way = rays(found.cameras, SIZE)
+    z = start[:, 2:] + found.depths.flatten(1) * way[:, 2]
+    assert z.abs().max() < solids.THICKNESS / 2 + 1e-3
+    dark = found.pixels.float().mean(1).flatten(1) < 60
+    assert z[dark].mean() > 0.9 * solids.THICKNESS / 2
+    # Every camera of the range has body and paper between the ends of a generator's rays.
+    assert found.depths.min() > pocket_eg3d.NEAR and found.depths.max() < pocket_eg3d.FAR
+    net, judge = pocket_eg3d.networks([8, 8, 8, 8], 4, 8, 2, 4, 8, [4, 0], seed=0)
+    assert net.config.resolution == SIZE and judge(found.pixels[:4].float(), found.cameras[:4]).shape == (4,)
+    torch.testing.assert_close(net.camera(torch.pi / 2)[0, 16:], found.cameras[0, 16:])
+    with pytest.raises(InputError, match="cluttered"):
+        pocket_eg3d.renders(tmp_path, 4, 0, domain=PLAIN | {"background": "cluttered"})

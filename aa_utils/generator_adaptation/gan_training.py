@@ -4,6 +4,7 @@
         + γ/2 E|∇_x D(x)|²                                 R1 (Mescheder et al. 2018, arXiv 1801.04406), every `r1_every` steps
     L_G = softplus(-D(G(z)))
         + λ E(|J_w^T y| - a)²                              path length (section 3.2), every `path_every` steps; a is its running mean
+        + what a 3-D one has beside                        `camera_training`
 
 A regulariser applied every k steps is weighted by k and is a step of its own; Adam's settings then are those of k/(k+1) (appendix B).
 Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
@@ -22,8 +23,10 @@ from torch import Tensor, nn
 
 from aa_utils.errors import InputError
 from aa_utils.files import atomic
+from aa_utils.generator_adaptation import camera_training
+from aa_utils.generator_adaptation.camera_training import Views
 from aa_utils.generator_adaptation.discriminator import GROUP, Discriminator
-from aa_utils.generator_adaptation.stylegan2 import Generator, mixed
+from aa_utils.generator_adaptation.gan_batches import batch, drawn, styles
 from aa_utils.progress import progress
 from aa_utils.seeds import torch_generator
 
@@ -55,7 +58,7 @@ class Recipe:
 
 
 def train(
-    generator: Generator,
+    generator: nn.Module,
     discriminator: Discriminator,
     pixels: Tensor,
     labels: Tensor | None,
@@ -64,9 +67,10 @@ def train(
     folder: Path,
     seed: int = 0,
     device: str = "cpu",
-) -> Generator:
-    """Train both networks on `pixels` (n, C, R, R) uint8 and, for conditional ones, `labels` (n,) int64; returns the generator with the
-    averaged weights, in evaluation mode, on `device`.
+    views: Views | None = None,
+) -> nn.Module:
+    """Train both networks on `pixels` (n, C, R, R) uint8 and, for conditional ones, `labels`: classes (n,) int64, or the cameras (n, 25)
+    of a 3-D generator, which `views` says more of. Returns the generator with the averaged weights, in evaluation mode, on `device`.
 
     `folder` receives `<name>.pt` (the state, to resume from) and `<name>.csv` (the history: losses, the share of real and generated images
     that the discriminator takes for real, penalties, seconds a step). A finished run is loaded, not repeated; one with more steps goes on.
@@ -77,11 +81,15 @@ def train(
     for net in (generator, discriminator):
         net.to(device, memory_format=torch.channels_last).train()  # up to a fifth faster on CPUs
     average = copy.deepcopy(generator).requires_grad_(False)
-    adam_g = _adam(generator, recipe, recipe.path_every if recipe.path else 0)
+    views, solid = views or Views(), hasattr(generator, "sample_cameras")
+    every_g = recipe.path_every if recipe.path else views.density_every if solid and views.density else 0
+    adam_g = _adam(generator, recipe, every_g)
     adam_d = _adam(discriminator, recipe, recipe.r1_every if recipe.r1 else 0)
     parts = {"generator": generator, "discriminator": discriminator, "average": average, "adam_g": adam_g, "adam_d": adam_d}
     start, rows, length = 0, [], torch.zeros((), device=device)
-    settings = _settings(recipe, seed) | {"generator": str(generator.config)}
+    if solid:
+        camera_training.check(generator.config, views)
+    settings = _settings(recipe, seed) | {"generator": str(generator.config)} | (asdict(views) if solid else {})
     if state_file.exists():
         state = torch.load(state_file, map_location=device, weights_only=True)
         if state["settings"] != settings:
@@ -97,11 +105,12 @@ def train(
                 group["lr"] = adam.defaults["lr"] * learning_rate(step, recipe)
         chosen, real_labels, fake_labels = batch(labels, len(pixels), recipe.batch, rng, device)
         real = (pixels[chosen].to(device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        real = camera_training.real(real, generator) if solid else real
         terms = {}
         # One batch of generated images serves both players.
         discriminator.requires_grad_(True)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.bf16):
-            fake = drawn(generator, recipe.batch, fake_labels, recipe.mixing, rng, device)[0]
+            fake = drawn(generator, recipe.batch, fake_labels, recipe.mixing, rng, device, views)[0]
             on_fake, on_real = discriminator(fake.detach(), fake_labels), discriminator(real, real_labels)
         loss_d = F.softplus(on_fake).mean() + F.softplus(-on_real).mean()
         _update(adam_d, loss_d)
@@ -117,11 +126,17 @@ def train(
         terms["loss_g"] = loss_g
         if recipe.path and step % recipe.path_every == 0:
             half = slice(recipe.batch // 2)
-            images, ws = drawn(generator, recipe.batch // 2, None if labels is None else fake_labels[half], recipe.mixing, rng, device)
+            some = None if labels is None else fake_labels[half]
+            images, ws = drawn(generator, recipe.batch // 2, some, recipe.mixing, rng, device, views)
             lengths = path_lengths(images, ws, rng)
             length = length.lerp(lengths.detach().mean(), 0.01)
             _update(adam_g, recipe.path * recipe.path_every * (lengths - length).square().mean())
             terms["path_length"] = lengths.mean()
+        if solid and views.density and step % views.density_every == 0:
+            ws = styles(generator, recipe.batch, fake_labels, recipe.mixing, rng, device, views)
+            variation = camera_training.density_variation(generator, ws, rng)
+            _update(adam_g, views.density * views.density_every * variation)
+            terms["density_variation"] = variation
         _average(average, generator, recipe, (step + 1) * recipe.batch)
         for key, value in terms.items():
             total, count = sums.get(key, (0.0, 0))
@@ -138,40 +153,6 @@ def train(
                 torch.save(state | {"step": done, "rows": rows, "length": length, "settings": settings}, temporary)
             _write_history(folder / f"{name}.csv", rows)
     return average.eval()
-
-
-def drawn(
-    generator: Generator, n: int, labels: Tensor | None, mixing: float, rng: torch.Generator, device: str, decay: float = 0.995
-) -> tuple[Tensor, Tensor]:
-    """(images (n, C, R, R), their w (n, num_ws, w_dim)), with style mixing from a random layer on in a share `mixing` of the calls.
-
-    The running mean of w follows along, with `decay`.
-    """
-    z = torch.randn(2, n, generator.z_dim, generator=rng).to(device)
-    crosses, crossing = torch.rand((), generator=rng) < mixing, int(torch.randint(1, generator.num_ws, (), generator=rng))
-    w = generator.mapping.w(z[0], labels)
-    generator.mapping.track(w, decay)
-    ws = w[:, None].expand(-1, generator.num_ws, -1)
-    if crosses:
-        ws = mixed(ws, generator.mapping.w(z[1], labels)[:, None].expand_as(ws), crossing)
-    return generator.synthesis(ws, "random", rng), ws
-
-
-def batch(
-    labels: Tensor | None, images: int, size: int, rng: torch.Generator, device: str = "cpu"
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Rows of `size` real images, their labels, and as many labels from the same distribution for generated images.
-
-    The images that the discriminator compares (`discriminator.with_deviation`) share their class. Mixed, they differ by it anyway, and a
-    generator that draws but one image a class goes unnoticed.
-    """
-    if labels is None:
-        return torch.randint(images, (size,), generator=rng), None, None
-    real, fake = labels[torch.randint(images, (2, size // GROUP), generator=rng)]
-    by_class, counts = labels.argsort(stable=True), labels.bincount()
-    first = counts.cumsum(0) - counts
-    within = (torch.rand(GROUP, len(real), generator=rng) * counts[real]).long().minimum(counts[real] - 1)
-    return by_class[first[real] + within].flatten(), real.repeat(GROUP).to(device), fake.repeat(GROUP).to(device)
 
 
 def r1_penalty(discriminator: nn.Module, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -217,15 +198,18 @@ def _settings(recipe: Recipe, seed: int) -> dict:
     return {key: value for key, value in asdict(recipe).items() if key not in ("steps", "every")} | {"seed": seed}
 
 
-def _check(generator: Generator, pixels: Tensor, labels: Tensor | None) -> None:
-    config = generator.config
-    wanted = (config.image_channels, config.resolution, config.resolution)
+def _check(generator: nn.Module, pixels: Tensor, labels: Tensor | None) -> None:
+    config, dim = generator.config, generator.label_dim
+    wanted = (getattr(config, "image_channels", 3), config.resolution, config.resolution)
     if pixels.dtype != torch.uint8 or pixels.ndim != 4 or tuple(pixels.shape[1:]) != wanted or len(pixels) == 0:
         raise InputError(f"the images are {tuple(pixels.shape)} {pixels.dtype}; this generator learns from (n, *{wanted}) uint8")
-    if (labels is None) == bool(config.label_dim):
-        raise InputError(f"the generator has {config.label_dim} classes, and labels are {'missing' if labels is None else 'given'}")
-    if labels is not None and (len(labels) != len(pixels) or labels.min() < 0 or labels.max() >= config.label_dim):
-        raise InputError(f"{len(labels)} labels in {labels.min()} … {labels.max()} for {len(pixels)} images of {config.label_dim} classes")
+    if (labels is None) == bool(dim):
+        raise InputError(f"the generator has {dim} classes, and labels are {'missing' if labels is None else 'given'}")
+    if hasattr(generator, "sample_cameras"):
+        if labels.shape != (len(pixels), dim) or not labels.is_floating_point():
+            raise InputError(f"{len(pixels)} images and cameras {tuple(labels.shape)} {labels.dtype}; give ({len(pixels)}, {dim}) numbers")
+    elif labels is not None and (len(labels) != len(pixels) or labels.min() < 0 or labels.max() >= dim):
+        raise InputError(f"{len(labels)} labels in {labels.min()} … {labels.max()} for {len(pixels)} images of {dim} classes")
 
 
 def _write_history(file: Path, rows: list[dict]) -> None:

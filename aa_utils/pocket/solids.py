@@ -69,34 +69,24 @@ def bodies(factors: Factors, rng: np.random.Generator) -> Bodies:
     return Bodies(distances, ink, paper, slope, torch.where(chalk, (0.35 + 1.1 * grain).clamp(0, 1), torch.ones(())))
 
 
-def seen(body: Bodies, cameras: Tensor, size: int = SIZE) -> tuple[Tensor, Tensor]:
-    """Pictures (n, 3, size, size) uint8 of each body by its camera, and depths (n, size, size): the way to body or paper along the ray.
+def seen(body: Bodies, start: Tensor, ways: Tensor) -> tuple[Tensor, Tensor]:
+    """What rays from `start` (n, 3) in the directions `ways` (n, 3, size²), unit vectors, see of each body, row by row of a picture.
 
-    `cameras` (n, 25) as EG3D has them (arXiv 2112.07945): the 4 x 4 matrix from camera to world (x right, y down, z forward), then the
-    3 x 3 intrinsics in units of the picture. Errors: InputError for another shape, or a camera that does not look at the faces.
+    Returns pictures (n, 3, size, size) uint8 and depths (n, size, size), the way to body or paper. Errors: InputError for other shapes, or
+    rays that do not come from before the faces.
     """
-    if cameras.shape != (len(body), 25):
-        raise InputError(f"{len(body)} bodies and cameras {tuple(cameras.shape)}; each body needs one of 25 numbers")
-    parts = [_seen(body[k : k + AT_ONCE], cameras[k : k + AT_ONCE], size) for k in range(0, len(body), AT_ONCE)]
+    size = round(ways.shape[-1] ** 0.5)
+    if start.shape != (len(body), 3) or ways.shape != (len(body), 3, size**2):
+        raise InputError(f"{len(body)} bodies, rays {tuple(start.shape)} and {tuple(ways.shape)}; give (n, 3) and (n, 3, size²)")
+    if not ((ways[:, 2] < 0).all() and (start[:, 2] > THICKNESS / 2).all()):
+        raise InputError("a camera does not look at the faces of the bodies: it must stand before them, at z > 0, and look towards -z")
+    parts = [_seen(body[k : k + AT_ONCE], start[k : k + AT_ONCE], ways[k : k + AT_ONCE], size) for k in range(0, len(body), AT_ONCE)]
     pictures, depths = (torch.cat(part) for part in zip(*parts, strict=True))
     return (pictures.clamp(0, 1) * 255).round().byte(), depths
 
 
-def rays(cameras: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Where the rays of `cameras` (n, 25) begin (n, 1, 3), and where they go, by unit vectors (n, size², 3), row by row."""
-    turn, inner = cameras[:, :16].reshape(-1, 4, 4), cameras[:, 16:].reshape(-1, 3, 3)
-    axis = (torch.arange(size) + 0.5) / size
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    pixels = torch.stack([x, y, torch.ones_like(x)], -1).reshape(-1, 3)
-    ways = pixels @ torch.linalg.inv(inner).mT @ turn[:, :3, :3].mT
-    return turn[:, None, :3, 3], F.normalize(ways, dim=-1)
-
-
-def _seen(body: Bodies, cameras: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    n = len(body)
-    start, way = rays(cameras, size)
-    if not ((way[..., 2] < 0).all() and (start[..., 2] > THICKNESS / 2).all()):
-        raise InputError("a camera does not look at the faces of the bodies: it must stand before them, at z > 0, and look towards -z")
+def _seen(body: Bodies, start: Tensor, ways: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    n, start, way = len(body), start[:, None], ways.mT
     near, far = ((z - start[..., 2]) / way[..., 2] for z in (THICKNESS / 2, -THICKNESS / 2))  # (n, rays): to the face's plane, to the paper
     entry, exit_ = (SIZE / 2 + (start + t[..., None] * way)[..., :2] * torch.tensor([1.0, -1.0]) / PIXEL for t in (near, far))
     share = torch.linspace(0, 1, PIECE)

@@ -1,0 +1,64 @@
+"""What one step of a GAN's training looks at: real images with their labels, and generated ones of random latents."""
+
+import torch
+from torch import Tensor, nn
+
+from aa_utils.generator_adaptation import camera_training
+from aa_utils.generator_adaptation.camera_training import Views
+from aa_utils.generator_adaptation.discriminator import GROUP
+from aa_utils.generator_adaptation.stylegan2 import mixed
+
+
+def drawn(
+    generator: nn.Module, n: int, labels: Tensor | None, mixing: float, rng: torch.Generator, device: str, views: Views | None = None
+) -> tuple[Tensor, Tensor]:
+    """(images (n, C, R, R), their w (n, num_ws, w_dim)) of random latents; see `styles`, and for 3-D ones `camera_training.seen`."""
+    ws = styles(generator, n, labels, mixing, rng, device, views)
+    if hasattr(generator, "sample_cameras"):
+        return camera_training.seen(generator, ws, labels, rng, (views or Views()).opaque), ws
+    return generator.synthesis(ws, "random", rng), ws
+
+
+def styles(
+    generator: nn.Module,
+    n: int,
+    labels: Tensor | None,
+    mixing: float,
+    rng: torch.Generator,
+    device: str,
+    views: Views | None = None,
+    decay: float = 0.995,
+) -> Tensor:
+    """w (n, num_ws, w_dim) of random latents, with style mixing from a random layer on in a share `mixing` of the calls.
+
+    The running mean of w follows along, with `decay`. 3-D generators are told cameras as `camera_training.told` swaps them.
+    """
+    z = torch.randn(2, n, generator.z_dim, generator=rng).to(device)
+    crosses, crossing = torch.rand((), generator=rng) < mixing, int(torch.randint(1, generator.num_ws, (), generator=rng))
+    labels = camera_training.told(labels, (views or Views()).swap, rng) if hasattr(generator, "sample_cameras") else labels
+    w = generator.mapping.w(z[0], labels)
+    generator.mapping.track(w, decay)
+    ws = w[:, None].expand(-1, generator.num_ws, -1)
+    if crosses:
+        ws = mixed(ws, generator.mapping.w(z[1], labels)[:, None].expand_as(ws), crossing)
+    return ws
+
+
+def batch(
+    labels: Tensor | None, images: int, size: int, rng: torch.Generator, device: str = "cpu"
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Rows of `size` real images, their labels, and as many labels from the same distribution for generated images.
+
+    The images that the discriminator compares (`discriminator.with_deviation`) share their class. Mixed, they differ by it anyway, and a
+    generator that draws but one image a class goes unnoticed. Cameras (n, 25) are all different: each image comes with its own.
+    """
+    if labels is None:
+        return torch.randint(images, (size,), generator=rng), None, None
+    if labels.ndim == 2:
+        real, fake = torch.randint(images, (2, size), generator=rng)
+        return real, labels[real].to(device), labels[fake].to(device)
+    real, fake = labels[torch.randint(images, (2, size // GROUP), generator=rng)]
+    by_class, counts = labels.argsort(stable=True), labels.bincount()
+    first = counts.cumsum(0) - counts
+    within = (torch.rand(GROUP, len(real), generator=rng) * counts[real]).long().minimum(counts[real] - 1)
+    return by_class[first[real] + within].flatten(), real.repeat(GROUP).to(device), fake.repeat(GROUP).to(device)
