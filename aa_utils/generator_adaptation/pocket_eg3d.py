@@ -89,7 +89,7 @@ def seen(factors: Factors, hand: int) -> Renders:
 
 def digits(n: int, rng: np.random.Generator, domain: dict[str, str] = PLAIN) -> Factors:
     """`n` rows of factors of digits, each as often, in `domain`. Errors: InputError for one that bodies do not have."""
-    wrong = {factor: value for factor, value in FIXED.items() if domain.get(factor, value) != value}
+    wrong = {factor: domain[factor] for factor, value in FIXED.items() if domain.get(factor, value) != value}
     if wrong:
         raise InputError(f"{wrong}: solid bodies lie on plain paper and are seen sharply")
     factors = sample(n, rng, **domain | FIXED | {"character": "0"})
