@@ -24,7 +24,10 @@ STARTS = {  # pixels that super-resolution starts from
 # Files don't tell the cameras of the training images. ShapeNet's, known by the white background, stand all around; the lens is the one that
 # gen_videos.py of the release renders them with.
 ALL_AROUND = {"focal": 1.7074, "yaw_range": pi, "pitch_range": pi / 2 - 0.1}
-FITS = {"clamp_mode": "softplus", "disparity_space_sampling": False, "sr_antialias": True}
+FITS = {
+    "clamp_mode": "softplus", "disparity_space_sampling": False, "sr_antialias": True,
+    "activation": "lrelu", "architecture": "skip", "use_noise": True,
+}  # fmt: skip
 
 
 def holds(found: object) -> bool:
@@ -42,7 +45,7 @@ def from_nvidia(found: dict, source: str) -> Generator:
     weights, rendering, options = net.tensors(), net.state["rendering_kwargs"], net.state.get("_init_kwargs") or {}
     check_filters({name: value for name, value in weights.items() if name.endswith("resample_filter")}, source)
     weights = {name: value for name, value in weights.items() if not name.endswith("resample_filter")}
-    _check(rendering, source)
+    _check(rendering, options, source)
     try:
         config = _config(weights, rendering, options, net.state.get("neural_rendering_resolution", 64))
     except InputError as error:
@@ -57,13 +60,14 @@ def from_nvidia(found: dict, source: str) -> Generator:
     return generator
 
 
-def _check(rendering: dict, source: str) -> None:
+def _check(rendering: dict, options: dict, source: str) -> None:
     module = _module(rendering)
     if module not in STARTS:
         raise InputError(f"'{source}' has super-resolution {module}; networks with {', '.join(STARTS)} can be read")
-    for name, fits in FITS.items():
-        if rendering.get(name, fits) != fits:
-            raise InputError(f"'{source}': {name} is {rendering[name]!r}; networks with {fits!r} can be read")
+    for given in (rendering, options, options.get("mapping_kwargs", {})):
+        for name, fits in FITS.items():
+            if given.get(name, fits) != fits:
+                raise InputError(f"'{source}': {name} is {given[name]!r}; networks with {fits!r} can be read")
     near, far = rendering.get("ray_start"), rendering.get("ray_end")
     if not all(isinstance(x, int | float) for x in (near, far)):
         raise InputError(f"'{source}': rays from {near!r} to {far!r}; networks whose rays begin and end at fixed distances can be read")

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from aa_utils.errors import InputError
 
-# Classes of which objects may occur besides the persistent ones; each becomes a `Record`. Their code is neither imported nor run.
-MODULES = ("torch.nn.modules.", "training.volumetric_rendering.")
+# Modules of which objects may occur besides the persistent ones (EG3D's decoder and renderer); each becomes a `Record`. Their code is
+# neither imported nor run.
+MODULES = ("torch.nn.modules.", "training.")
 LEGACY = ("dnnlib.tflib.network", "Network")
 
 
