@@ -114,13 +114,20 @@ def check_word(tokenizer, word: str, prompt: str, class_prompts: Iterable[str]) 
 def examples(guide: Guide, shown: Pictures, batch: int = 16) -> Examples:
     """`shown` through the guide's autoencoder (the posterior's mode) and text encoder. Errors: InputError for none, or another size."""
     if not len(shown.pixels) or len(shown.pixels) != len(shown.texts) or shown.pixels.shape[-1] != guide.size:
-        raise InputError(
-            f"pictures {tuple(shown.pixels.shape)} with {len(shown.texts)} texts; {guide.size} px and a text for each are needed"
-        )
+        shape = tuple(shown.pixels.shape)
+        raise InputError(f"pictures {shape} and {len(shown.texts)} texts; this guide needs {guide.size} px, and a text for each")
     device, different = guide.alphas.device, list(dict.fromkeys(shown.texts))
     latents = [guide.latents(part.to(device).float() / 127.5 - 1) for part in shown.pixels.split(batch)]
     texts = torch.cat([guide.texts(different[k : k + batch]) for k in range(0, len(different), batch)])
     return Examples(torch.cat(latents), torch.tensor([different.index(text) for text in shown.texts]), texts)
+
+
+@torch.no_grad()
+def decoded(guide: Guide, pixels: Tensor) -> Tensor:
+    """Pictures (n, 3, S, S) uint8 after a trip through the guide's latents: what of them it could learn at best."""
+    latents = guide.latents(pixels.to(guide.alphas.device).float() / 127.5 - 1)
+    found = guide.vae.decode(latents / guide.scaling + guide.shift).sample
+    return ((found.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
 
 def denoising(guide: Guide, few: Examples, prior: Examples | None, batch: int, weight: float = 1.0) -> Loss:
@@ -171,13 +178,10 @@ def fine_tune(
     Errors: InputError for a model that is no guide, settings that cannot be, or an `out` that holds something else.
     """
     if fit.steps < 1 or fit.batch < 1 or not fit.lr > 0 or not 0 <= weight < math.inf:
-        raise InputError(
-            f"steps {fit.steps}, batch {fit.batch}, lr {fit.lr}, weight {weight}: the first three are above 0, no weight below"
-        )
+        raise InputError(f"steps={fit.steps}, batch={fit.batch}, lr={fit.lr} must be above 0, and weight={weight} not below")
     if (prior is not None) != (weight > 0):
-        raise InputError(
-            f"prior preservation has weight {weight}, and there are {'' if prior else 'no '}class pictures; one needs the other"
-        )
+        there = "there are class pictures" if prior else "there are no class pictures"
+        raise InputError(f"prior preservation has weight {weight}, and {there}; one needs the other")
     if weights not in guides.DTYPES:
         raise InputError(f"no dtype '{weights}'; there are: {', '.join(guides.DTYPES)}")
     out, guide = resolve(out), guides.load(model, revision, device)
@@ -211,12 +215,14 @@ def _write(source: Path, guide: Guide, out: Path, dtype: str, about: dict, work:
         if name != "unet":
             shutil.copytree(source / name, temporary / name, copy_function=shutil.copyfile)
     index = json.loads((source / "model_index.json").read_text(encoding="utf-8"))
-    if "safety_checker" in index:  # it is never loaded here, and a stock pipeline does without it
+    if index.get("safety_checker", [None])[0]:  # it is never loaded here, and a stock pipeline does without it
         index |= {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
+        files.write_json(temporary / "model_index.json", index)
+    else:
+        shutil.copyfile(source / "model_index.json", temporary / "model_index.json")
     with quiet():
         guide.unet.to(getattr(torch, dtype)).save_pretrained(temporary / "unet")
     shutil.copyfile(source / "unet" / "config.json", temporary / "unet" / "config.json")  # diffusers would note the folder's path in it
-    files.write_json(temporary / "model_index.json", index)
     shutil.copyfile(work / f"unet-{identity}.csv", temporary / "history.csv")
     files.write_json(temporary / ABOUT, about)
     temporary.rename(out)

@@ -22,7 +22,7 @@ from aa_utils.seeds import stable_hash
 STYLE = "counterchanged"
 BASE = "handwritten"  # how its glyphs are made
 NEAR = 0.25  # distance in RGB (0..1) up to which a pixel counts as one of the two colours
-ENOUGH = 0.04  # share of a picture that is glyph, at least
+ENOUGH = 0.02  # share of a picture that is glyph, at least
 
 
 def sample(n: int, rng: np.random.Generator, **choices: str) -> Factors:
