@@ -193,7 +193,7 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def _network(class_name, given, source, **attributes):
+def network(class_name, given, source, **attributes):
     """A network of tensors by dotted name, as the `__dict__` of its modules holds them."""
     state = {"training": False, "_parameters": {}, "_buffers": {}, "_modules": {}, "_forward_hooks": {}, "_init_args": ()} | attributes
     inner = {}
@@ -206,7 +206,7 @@ def _network(class_name, given, source, **attributes):
         else:
             state["_parameters"][name] = torch.nn.Parameter(value)
     for name, tensors in inner.items():
-        state["_modules"][name] = _network("Layer", tensors, source, _init_kwargs={}, weight_gain=np.float64(0.5), act_gain=np.sqrt(2))
+        state["_modules"][name] = network("Layer", tensors, source, _init_kwargs={}, weight_gain=np.float64(0.5), act_gain=np.sqrt(2))
     return Persistent(class_name, state, source)
 
 
@@ -228,7 +228,7 @@ def write_pkl(given, path, source="", mapping=None, synthesis=None, protocol=4, 
         "dnnlib.util": util,
     }
     options = easy(mapping_kwargs=easy(mapping or {}), synthesis_kwargs=easy(synthesis or {}), z_dim=6)
-    generator = _network("Generator", given, source, _init_kwargs=options)
+    generator = network("Generator", given, source, _init_kwargs=options)
     held = {"training_set_kwargs": {"path": "x"}, "G": generator, "D": None, "G_ema": generator, "augment_pipe": None} | whole
     sys.modules.update(modules)
     try:

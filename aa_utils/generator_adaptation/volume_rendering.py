@@ -56,7 +56,7 @@ def render(
     weights = interval_weights(density, depths)
     opacity = weights.sum(2)
     middle = (depths[..., :-1] + depths[..., 1:]) / 2
-    depth = torch.where(opacity > 1e-6, (weights * middle).sum(2) / opacity.clamp_min(1e-6), depths[..., -1])
+    depth = torch.where(opacity > 1e-8, (weights * middle).sum(2) / opacity.clamp_min(1e-8), depths[..., -1])
     # An interval has the mean colour of its two ends. Weights go back to the order of the samples: there is one for many colours.
     ends = (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
     if sampling.fine:
