@@ -226,7 +226,7 @@ def test_renders_are_kept_and_each_has_its_camera(tmp_path):
     assert z[dark].mean() > 0.9 * solids.THICKNESS / 2
     # Every camera of the range has body and paper between the ends of a generator's rays.
     assert found.depths.min() > pocket_eg3d.NEAR and found.depths.max() < pocket_eg3d.FAR
-    net, judge = pocket_eg3d.networks([8, 8, 8, 8], 4, 8, 2, 4, 8, [4, 0], seed=0)
+    net, judge = pocket_eg3d.networks([8, 8, 8, 8], 4, 8, 4, 8, [4, 0], seed=0)
     assert net.config.resolution == SIZE and judge(found.pixels[:4].float(), found.cameras[:4]).shape == (4,)
     torch.testing.assert_close(net.camera(torch.pi / 2)[0, 16:], found.cameras[0, 16:])
     with pytest.raises(InputError, match="cluttered"):

@@ -30,7 +30,8 @@ LEAST = 0.1  # of the typical spread of a feature
 
 @torch.inference_mode()
 def draw(net: nn.Module, labels: Tensor | int, seed: int, psi: float = 1.0, noise: str = "random", device: str = "cpu") -> Tensor:
-    """Images (n, C, R, R) uint8 of `net`, one for each of `labels` (n,), or `labels` of them from a generator without classes.
+    """Images (n, C, R, R) uint8 of `net`, one for each of `labels`: classes (n,), or cameras (n, 25) of a 3-D one. From a generator without
+    either, `labels` of them.
 
     Latents and noise come from `seed`, AT_ONCE images at a time.
     """
@@ -40,7 +41,8 @@ def draw(net: nn.Module, labels: Tensor | int, seed: int, psi: float = 1.0, nois
         rows = slice(start, min(n, start + AT_ONCE))
         z = torch.randn(rows.stop - start, net.z_dim, generator=rng).to(device)
         w = net.mapping(z, None if labels is None else labels[rows].to(device), psi)
-        parts.append(to_uint8(net.synthesis(w, noise, rng)).cpu())
+        seen = (w, labels[rows].to(device)) if hasattr(net, "sample_cameras") else (w,)
+        parts.append(to_uint8(net.synthesis(*seen, noise, rng)).cpu())
     return torch.cat(parts)
 
 

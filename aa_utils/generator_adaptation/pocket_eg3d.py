@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from aa_utils.errors import InputError
-from aa_utils.files import atomic
+from aa_utils.files import atomic, write_text
 from aa_utils.generator_adaptation import cameras
+from aa_utils.generator_adaptation.camera_training import Views
 from aa_utils.generator_adaptation.discriminator import Discriminator
 from aa_utils.generator_adaptation.eg3d import Config, Generator
+from aa_utils.generator_adaptation.gan_training import Recipe
 from aa_utils.generator_adaptation.pocket_gan import CLASSES, PLAIN
 from aa_utils.pocket import solids
 from aa_utils.pocket.render import SIZE
@@ -27,7 +30,9 @@ from aa_utils.seeds import stable_hash, torch_generator
 
 YAW, PITCH = 0.5, 0.25  # how far a camera goes to the sides, and up and down (`cameras.angles`)
 NEAR, FAR = 2.45, 3.05  # from all these cameras body and paper lie between
+MAPPING_LAYERS = 2
 FIXED = {"background": "plain", "quality": "sharp"}  # what bodies do not vary
+POINTS, SLOPE, THIN, DENSE = 512, 1000.0, -1.0, 30.0  # of the blank sheet: places at a time, how its density (before softplus) rises
 PART = 1024  # renders that are drawn and kept together
 
 
@@ -41,22 +46,24 @@ class Renders(NamedTuple):
 
 
 def networks(
-    channels: list[int], z_dim: int, w_dim: int, mapping_layers: int, plane_features: int, decoder_width: int, samples: list[int],
-    seed: int, mapping_lr: float = 0.01, camera_scale: float = 0.0,
+    channels: list[int], z_dim: int, w_dim: int, plane_features: int, decoder_width: int, samples: list[int], seed: int,
+    mapping_lr: float = 0.01,
 ) -> tuple[Generator, Discriminator]:  # fmt: skip
-    """An untrained generator of solid digits, without super-resolution, and its discriminator, which sees the camera.
+    """An untrained generator of solid digits, without super-resolution, and its discriminator, which is told the camera.
 
-    `channels` count from 4 pixels up, in the backbone to the planes' resolution and in the discriminator to the image's, its last ones;
-    `samples` on a ray: evenly, and fine. `camera_scale` is 0 unless what is drawn depends on the camera: the mapping network sees none.
+    `channels` are those at 4, 8, 16 and 32 pixels, in the backbone and in the discriminator; `samples` on a ray: evenly, and fine. The
+    mapping network is told no camera: what is drawn does not depend on it. Errors: InputError for another number of channels.
     """
+    if len(channels) != 4:
+        raise InputError(f"channels is {channels}; give four numbers, for 4, 8, 16 and {SIZE} pixels")
     config = Config(
         channels=tuple(channels),
         z_dim=z_dim,
         w_dim=w_dim,
-        mapping_layers=mapping_layers,
+        mapping_layers=MAPPING_LAYERS,
         lr_multiplier=mapping_lr,
         clamp=None,
-        camera_scale=camera_scale,
+        camera_scale=0.0,
         plane_features=plane_features,
         plane_axes="fixed",
         decoder_width=decoder_width,
@@ -76,7 +83,29 @@ def networks(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("pocket eg3d", seed))
-        return Generator(config), Discriminator(channels[:4], cameras.NUMBERS)
+        return Generator(config), Discriminator(channels, cameras.NUMBERS)
+
+
+def blank(generator: Generator, steps: int, seed: int) -> float:
+    """Teach an untrained generator a blank sheet: dense and white from the paper on, next to nothing before it; returns the last loss.
+
+    A beginning as sphere initialisations are one for signed distances (arXiv 1911.10414): without it a generator carves ink out of a white
+    block, a black hole with grey walls, which from the front looks like a body and from the sides never will.
+    """
+    rng = torch.Generator().manual_seed(stable_hash("blank", seed))
+    weights = [weight for name, weight in generator.named_parameters() if ".mapping." not in name]
+    adam = torch.optim.Adam(weights, lr=0.005, betas=(0.0, 0.99))
+    box, loss = generator.config.box, torch.zeros(())
+    for _ in range(steps):
+        w = generator.mapping.w(torch.randn(8, generator.z_dim, generator=rng), generator.sample_cameras(8, rng))
+        places = box * (torch.rand(8, 3, POINTS, generator=rng) - 0.5)
+        density, colours = generator.field(generator.planes(w, "random", rng), places)
+        wanted = (-SLOPE * (places[:, 2] + solids.THICKNESS / 2)).clamp(THIN, DENSE)
+        loss = (density - wanted).square().mean() / DENSE**2 + (colours - 0.97).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return loss.item()
 
 
 def seen(factors: Factors, hand: int) -> Renders:
@@ -120,3 +149,77 @@ def _write(seed: int | str, domain: dict[str, str], job: tuple[int, int, Path]) 
     found = seen(digits(n, np.random.default_rng(stable_hash("factors", hand)), domain), hand)
     with atomic(file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **{name: value.numpy() for name, value in found._asdict().items()})
+
+
+def write_card(
+    folder: Path, generator: Generator, recipe: Recipe, views: Views, count: int, seed: int, history: pd.DataFrame, measured: pd.DataFrame
+) -> None:
+    """Write `<folder>/README.md`: what the generator is, from what it was made, how, at what cost, and how good it was measured to be.
+
+    `count` are the renders it learned from, `history` is the training's, `measured` the table of `turntable.quality`.
+    """
+    from aa_utils.record import hardware
+
+    steps = history["step"].diff().fillna(history["step"])
+    hours = float((steps * history["seconds_per_step"]).sum()) / 3600
+    machine, config = hardware(), generator.config
+    where = ", ".join(machine["gpu"]) or f"{machine['cores']} cores of {machine['cpu']}"
+    weights = sum(p.numel() for p in generator.parameters()) / 1e6
+    drawn, floor, flat = (measured.set_index("images").loc[name] for name in ("generator", "renders", "billboard"))
+    text = f"""---
+license: mit
+tags: [adapt-anything, pocket-world]
+---
+# pocket-eg3d
+
+An EG3D (arXiv 2112.07945) of pocket size: it draws digits as black solid bodies on white paper, {config.resolution} pixels a side, seen
+by a camera that is its label. Which digit it draws is up to the latent. StyleGAN-Fusion moves it to other domains by prompt.
+
+Loads with `aa_utils.generator_adaptation.checkpoints.load`; weights in safetensors, fp16. `generator.camera(yaw, pitch)` makes cameras.
+
+## Data
+{count:,} renders of `aa_utils.pocket.solids`: the glyphs of `aa_utils.pocket.render`, {solids.THICKNESS:g} thick in a world that the
+camera sees from {config.radius:g}, with these factors fixed:
+{", ".join(f"{factor} {value}" for factor, value in PLAIN.items())}. Cameras lie within {YAW:g} to the sides and {PITCH:g} up and down
+(`cameras.angles`). No photograph, scan or dataset was used.
+
+## Recipe
+From scratch by `notebooks/75_pretrain_eg3d.ipynb` with the parameters in `experiments/pocket_eg3d.yaml`.
+
+| | |
+|---|---|
+| weights | {weights:.2f} million |
+| channels from 4 pixels up | {", ".join(map(str, config.channels))} |
+| z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} (at {config.lr_multiplier:g} of the learning rate) |
+| planes | 3 of {config.plane_resolution} x {config.plane_resolution} with {config.plane_features} features |
+| hidden layer of the decoder | {config.decoder_width} |
+| samples on a ray | {config.samples} and {config.fine_samples} fine, from {config.near:g} to {config.far:g}; no super-resolution |
+| steps, batch | {recipe.steps:,}, {recipe.batch} |
+| Adam | {recipe.lr:g}{", half a cosine down to 2 %" if recipe.horizon else ""}, betas 0 and {recipe.beta2:g} |
+| R1 | {recipe.r1:g} every {recipe.r1_every} steps |
+| total variation of density | {views.density:g} every {views.density_every} steps |
+| what no ray meets | {"of a random colour in training" if views.opaque else "black"} |
+| style mixing | {recipe.mixing:g} |
+| half-life of the averaged weights | {recipe.half_life:,.0f} images |
+| seed | {seed} |
+
+Cost: {hours:.1f} hours on {where}; torch {torch.__version__}.
+
+## Measured quality
+| | this generator | other renders |
+|---|---|---|
+| Fréchet distance to renders, in the standardised features of pocket-reader | {drawn["frechet"]:.2f} | {floor["frechet"]:.2f} |
+| images that pocket-reader is sure of | {drawn["sure"]:.1%} | {floor["sure"]:.1%} |
+| how many digits it draws (10: each as often) | {drawn["digits"]:.1f} | {floor["digits"]:.1f} |
+| turned views that are read as the frontal one | {drawn["same"]:.1%} | {floor["same"]:.1%} |
+| height of the ink (1: the faces') | {drawn["face"]:.2f} | {floor["face"]:.2f} |
+| its root mean square distance from the faces' plane (a billboard: {flat["off"]:.2f}) | {drawn["off"]:.2f} | {floor["off"]:.2f} |
+
+## Limits
+It knows the digits of that one domain, from the front and to both sides, and nothing else. Where paper is, its depth is a guess: all of it
+has one colour, so that no image says where it lies.
+
+## Licence
+MIT, as the rest of the repository.
+"""
+    write_text(folder / "README.md", text)
