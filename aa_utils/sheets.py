@@ -128,7 +128,8 @@ def sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, caption:
     left = 0.3 + 0.07 * max(len(line) for lines in wrapped for line in lines)  # inches for the titles
     cell = (WIDTH - left - 0.1) / columns
     heights = [max(cell, 0.165 * len(lines)) + gap for lines in wrapped]
-    top, bottom = 0.42, 0.34 if caption else 0.08
+    heading = textwrap.wrap(title, 70)
+    top, bottom = 0.22 + 0.2 * len(heading), 0.34 if caption else 0.08
     height = sum(heights) + top + bottom
     figure = Figure(figsize=(WIDTH, height))
     y = height - top
@@ -139,7 +140,7 @@ def sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, caption:
             box = ((left + number * cell) / WIDTH, (middle - cell / 2) / height, (cell - 0.03) / WIDTH, (cell - 0.03) / height)
             _show(figure, box, image)
         y -= room
-    figure.text(0.01, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="center")
+    figure.text(0.01, 1 - (top / 2 - 0.01) / height, "\n".join(heading), fontsize=12, fontweight="bold", va="center")
     if caption:
         figure.text(0.01, 0.14 / height, caption, fontsize=8.5, color="#555555", va="center")
     return figure

@@ -1,6 +1,7 @@
 """Sample grids on the way: the same latents before and after, one below the other."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,11 +78,13 @@ def figure(pictures: Sequence[np.ndarray], titles: Sequence[str], width: float =
     """`pictures` (height, width, 3) uint8 below each other, `width` inches wide, each over its title."""
     import matplotlib.pyplot as plt
 
-    heights = [width * len(picture) / picture.shape[1] + 0.25 for picture in pictures]
+    said = ["\n".join(textwrap.wrap(title.replace("$", r"\$"), 140)) for title in titles]
+    lines = [1 + text.count("\n") for text in said]
+    heights = [width * len(picture) / picture.shape[1] + 0.13 + 0.12 * n for picture, n in zip(pictures, lines, strict=True)]
     made, axes = plt.subplots(len(pictures), 1, figsize=(width, sum(heights)), squeeze=False, height_ratios=heights, layout="constrained")
-    for axis, picture, title in zip(axes[:, 0], pictures, titles, strict=True):
+    for axis, picture, text in zip(axes[:, 0], pictures, said, strict=True):
         axis.imshow(picture, interpolation="nearest" if picture.shape[1] < 1000 else "antialiased")
-        axis.set_title(title.replace("$", r"\$"), fontsize=8, loc="left")
+        axis.set_title(text, fontsize=8, loc="left")
         axis.axis("off")
     plt.close(made)  # it is shown once, as the value of its cell
     return made
