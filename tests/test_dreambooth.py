@@ -1,7 +1,7 @@
 """DreamBooth: the loss and its weighting, what of a pipeline changes, resuming, the rare word; the new style that it learns."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,14 @@ import tiny_diffusion
 import torch
 from diffusers import DiffusionPipeline
 
-from aa_utils import files, images
+from aa_utils import files, images, layout
 from aa_utils.errors import InputError
 from aa_utils.generate import jobs
-from aa_utils.generator_adaptation import dreambooth, guide
+from aa_utils.generator_adaptation import checkpoints, dreambooth, fusion, guide
 from aa_utils.generator_adaptation.dreambooth import Examples, Pictures
-from aa_utils.generator_adaptation.evaluation import factors, new_word, paired
+from aa_utils.generator_adaptation.evaluation import comparison, factors, new_word, paired
+from aa_utils.generator_adaptation.recipe import recipe
+from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.images import ImageSet
 from aa_utils.pocket import fit, new_style, reader, render, world
 from aa_utils.pocket.world import DIGIT_NAMES
@@ -35,7 +37,7 @@ def known(source):
     return guide.load(source)
 
 
-def some(n=3, seed=0, text="a zwx digit"):
+def some(n=3, seed=0, text="a qvj digit"):
     rng = torch.Generator().manual_seed(seed)
     return Pictures(torch.randint(256, (n, 3, 16, 16), dtype=torch.uint8, generator=rng), [text] * n)
 
@@ -95,7 +97,7 @@ def test_without_class_pictures_there_is_no_second_term(known):
 
 
 def test_examples_are_what_the_guide_sees(known):
-    shown = Pictures(some().pixels, ["a digit", "a zwx digit", "a digit"])
+    shown = Pictures(some().pixels, ["a digit", "a qvj digit", "a digit"])
     found = dreambooth.examples(known, shown, batch=2)
     torch.testing.assert_close(found.latents, known.latents(shown.pixels.float() / 127.5 - 1))
     torch.testing.assert_close(found.texts[found.which], known.texts(shown.texts))
@@ -118,12 +120,20 @@ def test_only_the_unet_changes(source, tuned):
 def test_the_result_is_an_ordinary_pipeline(source, tuned):
     pipe = DiffusionPipeline.from_pretrained(tuned)
     pipe.set_progress_bar_config(disable=True)
-    drawn = pipe("a zwx digit", num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(0)).images
+    drawn = pipe("a qvj digit", num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(0)).images
     assert drawn.shape == (1, 16, 16, 3)
     assert guide.load(tuned).revision != guide.load(source).revision
     assert list(pd.read_csv(tuned / "history.csv")["step"]) == [2, 4]
     assert json.loads((tuned / dreambooth.ABOUT).read_text())["class_pictures"] == 4
     assert [path.name for path in tuned.parent.iterdir()] == ["out"], "no training state is left"
+
+
+def test_it_guides_as_any_other(tuned):
+    asked = fusion.objective(guide.load(tuned), ["a qvj digit {}"], recipe("sound", {"steps": 1}), class_names=("one", "two"))
+    rng, x = torch.Generator().manual_seed(0), torch.zeros(2, 3, 16, 16)
+    gradient, _ = asked.gradient(x, None, asked.draw(2, rng, torch.tensor([0, 1])), rng)
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 0
 
 
 def test_a_finished_run_is_returned_and_another_refused(source, tuned):
@@ -185,27 +195,37 @@ def test_wrong_settings_are_refused_before_hours_are_spent(source, tmp_path):
 
 
 def test_the_rare_word(known):
-    tokens = dreambooth.check_word(known.tokenizer, "zwx", "a zwx digit {}", ["a digit {}"])
-    assert "".join(tokens) == "zwx</w>"
+    tokens = dreambooth.check_word(known.tokenizer, "qvj", "a qvj digit {}", ["a digit {}"])
+    assert "".join(tokens) == "qvj</w>"
     assert dreambooth.check_word(known.tokenizer, "of", "a of digit", ["a digit"]) == ["of</w>"]  # short, as "sks" is
     for word, prompt, old, said in (
         ("z x", "a z x digit", [], "a few letters"),
         ("", "a digit", [], "a few letters"),
-        ("zwx", "a digit {}", [], "does not stand in"),
-        ("zwx", "a zwxy digit {}", [], "does not stand in"),
-        ("zwx", "a zwx digit", ["a digit", "a zwx thing"], "keep its meaning"),
+        ("qvj", "a digit {}", [], "does not stand in"),
+        ("qvj", "a qvjy digit {}", [], "does not stand in"),
+        ("qvj", "a qvj digit", ["a digit", "a qvj thing"], "keep its meaning"),
         ("photo", "a photo digit", [], "knows"),
     ):
         with pytest.raises(InputError, match=said):
             dreambooth.check_word(known.tokenizer, word, prompt, old)
 
 
+def test_how_far_a_word_is_heard(known):
+    found = dreambooth.heard(known, "a qvj digit {}", "qvj", ["one", "two", "three"])
+    said, silent = ([known.texts([f"a {word}digit {name}"])[0].mean(0) for name in ("one", "two", "three")] for word in ("qvj ", ""))
+    moved = sum((a - b).square().sum() for a, b in zip(said, silent, strict=True)) / 3
+    apart = sum((silent[i] - silent[j]).square().sum() for i, j in ((0, 1), (0, 2), (1, 2))) / 3
+    assert found == pytest.approx((moved / apart).sqrt().item(), rel=1e-4)
+    with pytest.raises(InputError, match="two classes"):
+        dreambooth.heard(known, "a qvj digit", "qvj", ["one", "two"])
+
+
 def test_pictures_come_from_image_folders(tmp_path):
     new_style.write(tmp_path / "few", 2, 0, [3, 8], **YELLOW_ON_BLUE)
-    shown = dreambooth.read(tmp_path / "few", 32, "a zwx digit {}")
-    assert shown.texts == ["a zwx digit three"] * 2 + ["a zwx digit eight"] * 2
+    shown = dreambooth.read(tmp_path / "few", 32, "a qvj digit {}")
+    assert shown.texts == ["a qvj digit three"] * 2 + ["a qvj digit eight"] * 2
     assert np.array_equal(shown.pixels.permute(0, 2, 3, 1).numpy(), new_style.pictures(2, 0, [3, 8], **YELLOW_ON_BLUE)[0])
-    assert dreambooth.read(tmp_path / "few", 16, "in zwx style").texts == ["in zwx style"] * 4
+    assert dreambooth.read(tmp_path / "few", 16, "in qvj style").texts == ["in qvj style"] * 4
     with pytest.raises(InputError, match="from which prompts"):
         dreambooth.read(tmp_path / "few", 32)
     rows = [row | {"prompt": f"picture {k}"} for k, row in enumerate(files.read_jsonl(tmp_path / "few/metadata.jsonl"))]
@@ -213,11 +233,11 @@ def test_pictures_come_from_image_folders(tmp_path):
     assert dreambooth.read(tmp_path / "few", 32).texts == [f"picture {k}" for k in range(4)]
     (tmp_path / "few/metadata.jsonl").unlink()
     with pytest.raises(InputError, match="asks for the class"):
-        dreambooth.read(tmp_path / "few", 32, "a zwx {}")
+        dreambooth.read(tmp_path / "few", 32, "a qvj {}")
 
 
 def test_prompts_are_rows_of_the_generator(tmp_path):
-    rows = dreambooth.prompts({"zwx": "a zwx digit {}", "class": "a digit {}"}, DIGIT_NAMES)
+    rows = dreambooth.prompts({"qvj": "a qvj digit {}", "class": "a digit {}"}, DIGIT_NAMES)
     files.write_jsonl(tmp_path / "prompts.jsonl", rows)
     assert len(jobs.read_prompts(tmp_path)) == 20
     assert rows[13]["text"] == "a digit three"
@@ -262,10 +282,28 @@ def test_it_can_be_the_truth_of_an_adaptation(tmp_path):
     assert factors.shares(reader.model(sum(factors.SIZES)).eval(), bank.target, domain) == {}
 
 
+def test_an_adaptation_to_it_is_measured(tmp_path):
+    for seed, name in ((0, "start"), (1, "run/counterchanged/sds/seed0")):
+        torch.manual_seed(seed)
+        net = Generator(Config((8, 8, 8, 8), z_dim=8, w_dim=8, mapping_layers=1, label_dim=10)).eval()
+        about = {"generator": str(tmp_path / "start"), "prompt": ["a qvj digit {}"], "variant": "sds", "seed": 0}
+        checkpoints.save(net, tmp_path / name, **about, recipe=asdict(recipe("sound", {"steps": 1})))
+    torch.manual_seed(0)
+    reader.save(reader.model(sum(factors.SIZES)), tmp_path / factors.FILE)
+    truth, seen = {"counterchanged": {"style": new_style.STYLE, **YELLOW_ON_BLUE}}, "reader:models/pocket-reader"
+    adapted = comparison.found([tmp_path / "run"])
+    by = comparison.yardsticks(adapted, truth, DIGIT_NAMES, seen, "models/pocket-clip", seen, tmp_path, judge=str(tmp_path), per_digit=4)
+    frame = comparison.per_seed(adapted, by, 20, tmp_path / "measured").set_index("variant")
+    assert list(frame.index) == ["before", "renders", "sds"]
+    assert not {"style", "ink", "paper", "quality"} & set(frame.columns)
+    assert frame.loc["renders", "frechet"] < frame.loc["sds", "frechet"]
+    assert frame.loc["renders", "paired"] < frame.loc["sds", "paired"]
+
+
 def test_what_a_guide_makes_of_words_is_measured(tmp_path):
     worn, labels = new_style.pictures(2, 0, **YELLOW_ON_BLUE)
     plain = render.render(20, 0, style="handwritten")[0]
-    names = [f"zwx-{digit}-{copy:04d}" for digit in range(10) for copy in range(2)] + [
+    names = [f"qvj-{digit}-{copy:04d}" for digit in range(10) for copy in range(2)] + [
         f"class-{d}-{c:04d}" for d in range(10) for c in range(2)
     ]
 
@@ -276,23 +314,27 @@ def test_what_a_guide_makes_of_words_is_measured(tmp_path):
     net = reader.load(Path("models/pocket-reader/reader.safetensors").resolve())
     by_guide = {new_word.BEFORE: drawn(plain), "tuned": drawn(worn)}
     colours = {"ink": "yellow", "paper": "blue"}
-    frame = new_word.table(by_guide, (worn, labels), "zwx", [0, 1, 2], colours, net)
+    frame = new_word.table(by_guide, (worn, labels), "qvj", [0, 1, 2], colours, net)
     at = frame.set_index(["guide", "asked for"])
     assert list(frame.columns) == new_word.COLUMNS
-    assert at.loc[("tuned", "zwx, digits with pictures"), "images"] == 6
-    assert at.loc[("tuned", "zwx, digits without"), "wears"] > 0.9
+    assert at.loc[("tuned", "qvj, digits with pictures"), "images"] == 6
+    assert at.loc[("tuned", "qvj, digits without"), "wears"] > 0.9
     assert at.loc[("tuned", "class"), ["wears", "drift"]].tolist() == [0, 0]
-    assert at.loc[("before", "zwx, digits without"), "wears"] == 0
-    assert at.loc[("tuned", "zwx, digits without"), "drift"] > 0.1
-    assert at.loc[("renders", "zwx, digits without"), "read"] > 0.7
-    shown = new_word.rows(by_guide, "zwx", [3, 4])
+    assert at.loc[("before", "qvj, digits without"), "wears"] == 0
+    assert at.loc[("tuned", "qvj, digits without"), "drift"] > 0.1
+    assert at.loc[("renders", "qvj, digits without"), "read"] > 0.7
+    printed = new_word.printed(frame, new_style.STYLE)
+    assert printed.rows[0][:3] == ["qvj, digits with pictures", "before", "6"]
+    assert [row[1] for row in printed.rows] == ["before", "tuned", "renders"] * 2 + ["before", "tuned"]
+    assert "counterchanged" in layout.markdown(printed)
+    shown = new_word.rows(by_guide, "qvj", [3, 4])
     assert [row for row, _ in shown] == ["before", "tuned"]
     assert np.array_equal(shown[1][1][0], worn[6])
     with pytest.raises(InputError, match="no image of each"):
-        new_word.rows(by_guide, "zwx", [11])
+        new_word.rows(by_guide, "qvj", [11])
     fewer = replace(by_guide["tuned"], names=names[::-1])
     with pytest.raises(InputError, match="did not draw what"):
-        new_word.table(by_guide | {"tuned": fewer}, (worn, labels), "zwx", [0], colours, net)
+        new_word.table(by_guide | {"tuned": fewer}, (worn, labels), "qvj", [0], colours, net)
     history = pd.DataFrame({"step": [1, 2], "pictures": [0.2, 0.1], "prior": [0.1, 0.1]})
     axes = new_word.curves({"with": history, "without": history.drop(columns="prior")}).axes[0]
     assert len(axes.lines) == 3

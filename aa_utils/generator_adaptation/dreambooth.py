@@ -1,6 +1,6 @@
 """DreamBooth (Ruiz et al. 2023, arXiv 2208.12242): a text-to-image model learns one new thing from a few pictures, under a rare word.
 
-L = E ‖ε - ε_θ(α_t z + σ_t ε, t, τ("a zwx digit"))‖² + λ E ‖ε' - ε_θ(α_t' z_pr + σ_t' ε', t', τ("a digit"))‖²    (sections 3.2 and 3.3)
+L = E ‖ε - ε_θ(α_t z + σ_t ε, t, τ("a qvj digit"))‖² + λ E ‖ε' - ε_θ(α_t' z_pr + σ_t' ε', t', τ("a digit"))‖²    (sections 3.2 and 3.3)
 
 z are the latents of the few pictures; z_pr those of class pictures, which the model itself drew of the same words without the rare one,
 before it was tuned: prior preservation, so that it does not forget what a digit is. With a model that predicts v or z in ε's place, the
@@ -15,7 +15,7 @@ gradients, two moments and the average are kept in float32, 17 GB; `checkpointin
 import json
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def check_word(tokenizer, word: str, prompt: str, class_prompts: Iterable[str]) 
     whole at no more than SHORT characters, as "sks": a longer token of its own is a word that the model knows.
     """
     if not word.isalnum():
-        raise InputError(f"the rare word is {word!r}; take a few letters that mean nothing, such as 'zwx'")
+        raise InputError(f"the rare word is {word!r}; take a few letters that mean nothing, such as 'qvj'")
     if word not in prompt.split():
         raise InputError(f"the rare word {word!r} does not stand in {prompt!r}")
     for text in class_prompts:
@@ -106,8 +106,22 @@ def check_word(tokenizer, word: str, prompt: str, class_prompts: Iterable[str]) 
     if not tokens or tokenizer.unk_token in tokens:
         raise InputError(f"this model's tokenizer cannot write {word!r}; take other letters")
     if len(tokens) == 1 and len(word) > SHORT:
-        raise InputError(f"{word!r} is a word that this model knows (one token); take letters that mean nothing, such as 'zwx'")
+        raise InputError(f"{word!r} is a word that this model knows (one token); take letters that mean nothing, such as 'qvj'")
     return tokens
+
+
+def heard(guide: Guide, prompt: str, word: str, class_names: Sequence[str]) -> float:
+    """How far the word moves the mean embedding of `prompt`, in units of the root mean square distance between those of different classes.
+
+    The text encoder is frozen: of a word that it hardly hears the U-Net learns slowly, and mixes it up with the same prompt without it.
+    Errors: InputError for fewer than two classes, or a prompt without {}.
+    """
+    if len(class_names) < 2 or "{}" not in prompt:
+        raise InputError(f"{prompt!r} in the names of {list(class_names)}; a {{}} and two classes are needed to compare with")
+    without = " ".join(part for part in prompt.split() if part != word)
+    said, silent = (guide.texts([text.replace("{}", name) for name in class_names]).float().mean(1) for text in (prompt, without))
+    apart = torch.pdist(silent).square().mean().sqrt()
+    return ((said - silent).square().sum(1).mean().sqrt() / apart).item()
 
 
 @torch.no_grad()

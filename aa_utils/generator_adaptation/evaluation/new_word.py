@@ -12,9 +12,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from aa_utils import layout
 from aa_utils.errors import InputError
 from aa_utils.house_style import SPARE, caption, one_panel, styled, title
 from aa_utils.images import ImageSet
+from aa_utils.layout import Layout
 from aa_utils.pocket import new_style, reader
 
 BEFORE, RENDERS = "before", "renders"
@@ -82,6 +84,19 @@ def rows(drawn: dict[str, ImageSet], template: str, digits: Sequence[int]) -> li
             raise InputError(f"'{guide}' drew no image of each of {list(digits)} for '{template}'")
         found.append((guide, [pixels[place[0]] for place in places]))
     return found
+
+
+def printed(frame: pd.DataFrame, style: str) -> Layout:
+    """A frame of `table` as people read it: what is asked for, guide by guide; `style` is the name of the new style."""
+    body = []
+    for asked_for, group in frame.groupby("asked for", sort=False):
+        for row in group.to_dict("records"):
+            cells = [layout.percent(row[key]) if pd.notna(row[key]) else layout.DASH for key in ("read", "wears", "drift")]
+            body.append([asked_for, row["guide"], f"{row['images']:,}", *cells])
+    notes = ["Shares in per cent. Read: the digit asked for, by pocket-reader. Drift: mean absolute difference of pixels, in per cent of"]
+    notes[0] += " their range, to what the untuned model draws from the same noise."
+    notes.append(f"{style}: by its pixels; wanted under the new word, a leak under the others. '{RENDERS}': fresh renders of the style.")
+    return Layout("A new word for a new style", ["asked for", "guide", "images", "read", style, "drift"], body, notes, "llrrrr")
 
 
 @styled
