@@ -1,20 +1,24 @@
 """The pocket world in 3-D: solid bodies as geometry says, and a 3-D generator that learns them."""
 
 import csv
+from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import camera_training, gan_training, pocket_eg3d
+from aa_utils.generator_adaptation import camera_training, checkpoints, gan_training, pocket_eg3d, turntable
 from aa_utils.generator_adaptation.camera_training import Views
 from aa_utils.generator_adaptation.cameras import rays
 from aa_utils.generator_adaptation.discriminator import Discriminator
 from aa_utils.generator_adaptation.eg3d import Config, Generator
+from aa_utils.generator_adaptation.evaluation import comparison, factors, figures, paired
 from aa_utils.generator_adaptation.gan_training import Recipe
 from aa_utils.generator_adaptation.pocket_gan import PLAIN
-from aa_utils.pocket import solids
+from aa_utils.generator_adaptation.recipe import recipe
+from aa_utils.pocket import reader, solids
 from aa_utils.pocket.render import SIZE, _grid, pen_distances
 from aa_utils.pocket.world import sample
 
@@ -231,3 +235,64 @@ def test_renders_are_kept_and_each_has_its_camera(tmp_path):
     torch.testing.assert_close(net.camera(torch.pi / 2)[0, 16:], found.cameras[0, 16:])
     with pytest.raises(InputError, match="cluttered"):
         pocket_eg3d.renders(tmp_path, 4, 0, domain=PLAIN | {"background": "cluttered"})
+
+
+def test_the_turntable_tells_bodies_from_flat_pictures():
+    pixels, depths = turntable.rendered(6, 0)
+    assert pixels.shape == (6, 7, 3, 32, 32) and depths.shape == (6, 7, 32, 32)
+    z = turntable.heights(depths)
+    assert z.abs().max() < solids.THICKNESS / 2 + 1e-3
+    bodies = turntable.relief(pixels, depths)
+    assert bodies["face"] > 0.85 and bodies["off"] < 0.4
+    painted = turntable.relief(pixels, depths.amax((2, 3), keepdim=True).expand_as(depths))
+    assert painted["off"] > 2 * bodies["off"]
+    assert turntable.sheet(pixels[:2], depths[:2]).size == (7 * 66 - 2, 4 * 66 - 2)
+
+
+def test_a_scene_is_measured_as_it_turns(tmp_path):
+    torch.manual_seed(0)
+    net, _ = pocket_eg3d.networks([8, 8, 8, 8], 4, 8, 4, 8, [4, 2], seed=0)
+    before = turntable.heights(turntable.turned(net, torch.randn(2, 4))[1])
+    loss = pocket_eg3d.blank(net, 60, 0)
+    pixels, depths = turntable.turned(net, torch.randn(2, 4))
+    assert loss < 0.1 and pixels.float().mean() > 230  # a blank sheet,
+    assert turntable.heights(depths).mean() == pytest.approx(-solids.THICKNESS / 2, abs=0.06)  # where paper is
+    assert turntable.heights(depths).std() < before.std()
+    truth, others = (pocket_eg3d.renders(tmp_path, 20, k) for k in (1, 2))
+    torch.manual_seed(0)
+    table = turntable.quality(net.eval(), reader.model().eval(), truth, others, 3, 0).set_index("images")
+    assert list(table.index) == ["generator", "renders", "billboard"]
+    assert (
+        table.loc["renders", "off"] < table.loc["billboard", "off"] and table.loc["renders", "frechet"] < table.loc["generator", "frechet"]
+    )
+    history = pd.DataFrame([{"step": 5, "seconds_per_step": 1.0}])
+    pocket_eg3d.write_card(tmp_path, net, Recipe(5, batch=4), Views(), 20, 0, history, table.reset_index())
+    assert "planes" in (tmp_path / "README.md").read_text()
+
+
+def test_adapted_3d_generators_are_measured_against_bodies_in_their_look(tmp_path):
+    net, _ = pocket_eg3d.networks([8, 8, 8, 8], 4, 8, 4, 8, [4, 0], seed=0)
+    checkpoints.save(net, tmp_path / "start")
+    about = {"generator": str(tmp_path / "start"), "prompt": ["a white digit"], "variant": "sds"}
+    settings = asdict(recipe("sound", {"steps": 4}))
+    checkpoints.save(net, tmp_path / "run/night/sds/seed0", **about, recipe=settings, seed=0)
+    adapted = comparison.found([tmp_path / "run"])
+    torch.manual_seed(0)
+    reader.save(reader.model(sum(factors.SIZES)), tmp_path / factors.FILE)
+    night = {"form": "solid", "style": "chalk", "ink": "white", "paper": "black"}
+    seen_in = "reader:models/pocket-reader"
+    by = comparison.yardsticks(
+        adapted, {"night": night}, (), seen_in, "models/pocket-clip", seen_in, tmp_path, judge=str(tmp_path), per_digit=3
+    )
+    frame = comparison.per_seed(adapted, by, 20, tmp_path / "measured").set_index("variant")
+    assert list(frame.index) == ["before", "renders", "sds"] and "read" not in frame and frame.loc["sds", "kept"] == 1.0
+    assert frame.loc["renders", "frechet"] < frame.loc["sds", "frechet"] and frame.loc["renders", "paired"] < frame.loc["sds", "paired"]
+    bank = paired.twins(tmp_path, night, 3, 0)
+    assert torch.equal(paired.nearest(bank, bank.plain, None), torch.arange(30))
+    assert bank.target.float().mean() < 100 < bank.plain.float().mean()
+    rows = figures.same_scenes(adapted)
+    assert list(rows) == ["before", "sds"] and torch.equal(rows["before"], rows["sds"]) and len(rows["sds"]) == 10
+    with pytest.raises(InputError, match="form"):
+        paired.twins(tmp_path, night | {"form": "round"}, 3, 0)
+    with pytest.raises(InputError, match="blurred"):
+        paired.twins(tmp_path, night | {"quality": "blurred"}, 3, 0)

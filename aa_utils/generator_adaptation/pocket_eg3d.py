@@ -118,12 +118,17 @@ def seen(factors: Factors, hand: int) -> Renders:
 
 def digits(n: int, rng: np.random.Generator, domain: dict[str, str] = PLAIN) -> Factors:
     """`n` rows of factors of digits, each as often, in `domain`. Errors: InputError for one that bodies do not have."""
-    wrong = {factor: domain[factor] for factor, value in FIXED.items() if domain.get(factor, value) != value}
-    if wrong:
-        raise InputError(f"{wrong}: solid bodies lie on plain paper and are seen sharply")
+    check(domain)
     factors = sample(n, rng, **domain | FIXED | {"character": "0"})
     factors["character"] = rng.permutation(np.arange(n) % CLASSES).astype(factors["character"].dtype)
     return factors
+
+
+def check(domain: dict[str, str]) -> None:
+    """Errors: InputError for a domain that bodies do not have."""
+    wrong = {factor: domain[factor] for factor, value in FIXED.items() if domain.get(factor, value) != value}
+    if wrong:
+        raise InputError(f"{wrong}: solid bodies lie on plain paper and are seen sharply")
 
 
 def renders(folder: Path, n: int, seed: int | str, workers: int = 1, domain: dict[str, str] = PLAIN) -> Renders:

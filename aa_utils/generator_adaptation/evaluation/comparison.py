@@ -138,9 +138,8 @@ def per_seed(
         rows.append({"prompt": prompt, "variant": BEFORE} | measure.kept(folder, yardstick, before, before, classes))
         if yardstick.pocket:
             others = paired.twins(folder, yardstick.pocket.domain, -(-images // 10), seed=1)
-            rows.append(
-                {"prompt": prompt, "variant": RENDERS} | measure.kept(folder, yardstick, others.plain, others.target, others.labels)
-            )
+            labels = None if classes is None else others.labels
+            rows.append({"prompt": prompt, "variant": RENDERS} | measure.kept(folder, yardstick, others.plain, others.target, labels))
     for row in progress(adapted, "evaluate", unit="generator"):
         after, _ = measure.draw(checkpoints.load(row.folder).to(device), images, seed, psi, noise)
         rest = sorted(row.about["recipe"].items())

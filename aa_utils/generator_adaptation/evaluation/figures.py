@@ -5,20 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from torch import Tensor
 
 from aa_utils import sheets
-from aa_utils.generator_adaptation import checkpoints
+from aa_utils.generator_adaptation import checkpoints, turntable
 from aa_utils.generator_adaptation.evaluation import comparison, measure, paired
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, REFERENCES, RENDERS, Adapted
 from aa_utils.generator_adaptation.evaluation.measure import Yardstick
 from aa_utils.generator_adaptation.evaluation.printing import PRINTED
 from aa_utils.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
+from aa_utils.seeds import torch_generator
 
 GREY = "#6e6e6e"
+TURNS = (-0.4, -0.2, 0.0, 0.2, 0.4)  # yaws, in radians from the frontal view
 PANELS = ("clip_score", "frechet", "kernel", "diversity_kept", "kept", "paired")  # of what one setting does
 
 
@@ -32,6 +35,17 @@ def same_latents(adapted: Sequence[Adapted], by: Yardstick, columns: int = 10, s
     if by.pocket:
         rows["oracle"] = by.pocket.twins.target[paired.nearest(by.pocket.twins, before, classes)]
     return rows
+
+
+def same_scenes(adapted: Sequence[Adapted], scenes: int = 2, seed: int = 0) -> dict[str, Tensor]:
+    """Of 3-D generators what `same_latents` gives of others: scenes that turn from the left to the right, one after the other; else {}."""
+    start = comparison.source(adapted)
+    if not hasattr(start, "sample_cameras"):
+        return {}
+    z = torch.randn(scenes, start.z_dim, generator=torch_generator("evaluate", seed))
+    first = {row.variant: row for row in reversed(adapted)}
+    nets = {BEFORE: start} | {variant: checkpoints.load(first[variant].folder) for variant in dict.fromkeys(row.variant for row in adapted)}
+    return {name: turntable.turned(net, z, TURNS)[0].flatten(0, 1) for name, net in nets.items()}
 
 
 def before_and_after(rows: dict[str, Tensor], heading: str, note: str, name: str, folder: str | Path) -> Path:

@@ -95,7 +95,7 @@ def draw(net: nn.Module, n: int, seed: int, psi: float = 1.0, noise: str = "fixe
 def of_images(by: Yardstick, before: Tensor, after: Tensor, classes: Tensor | None) -> dict[str, float]:
     """One row of METRICS (those that exist): images (n, 3, H, W) uint8 of the same latents `before` and `after`, with their `classes` (n,).
 
-    Shares are in 0..1. `frechet`, `kernel` and `paired` are in the features of `by.space`.
+    Shares are in 0..1. `frechet`, `kernel` and `paired` are in the features of `by.space`. Images without classes have no `read`.
     """
     truth, drawn = by.seen, by.space(after)
     row = {"clip_score": clip_score(by, after, classes), "frechet": gan_quality.frechet_distance(truth, drawn)}
@@ -106,7 +106,8 @@ def of_images(by: Yardstick, before: Tensor, after: Tensor, classes: Tensor | No
     if by.pocket:
         seen = [reader.read(by.pocket.reader, pixels.permute(0, 2, 3, 1)) for pixels in (before, after)]
         row |= factors.shares(by.pocket.judge, after, by.pocket.domain)
-        row |= {"read": float((seen[1] == classes.numpy()).mean()), "kept": float((seen[0] == seen[1]).mean())}
+        row |= {} if classes is None else {"read": float((seen[1] == classes.numpy()).mean())}
+        row |= {"kept": float((seen[0] == seen[1]).mean())}
         row |= paired.distances(drawn, truth[paired.nearest(by.pocket.twins, before, classes).numpy()], classes)
     return {name: row[name] for name in METRICS if name in row}
 
@@ -128,9 +129,10 @@ def kept(folder: Path, by: Yardstick, before: Tensor, after: Tensor, classes: Te
 
 
 def check(by: Yardstick, classes: Tensor | None) -> None:
-    """Errors: InputError if the prompt, or the pocket world, tells classes apart and the generator does not."""
-    if classes is None and (by.pocket or len(by.texts) > 1):
-        why = "its domain is one of the pocket world, where digits are compared" if by.pocket else "its prompt names the class of an image"
+    """Errors: InputError if the prompt, or the pocket world but for its solid bodies, tells classes apart and the generator does not."""
+    flat = by.pocket and by.pocket.domain.get("form") != "solid"
+    if classes is None and (flat or len(by.texts) > 1):
+        why = "its domain is one of the pocket world, where digits are compared" if flat else "its prompt names the class of an image"
         raise InputError(f"this generator draws no classes, and {why}")
     if classes is not None and len(by.texts) > 1 and int(classes.max()) >= len(by.texts):
         raise InputError(f"this generator draws {int(classes.max()) + 1} classes, and {len(by.texts)} names are given")
