@@ -230,6 +230,18 @@ def test_noise_and_samples_are_random_or_always_the_same():
     assert torch.equal(one, net(z, cameras))
 
 
+def test_autocast_leaves_the_rays_in_float32():
+    net = made()
+    z, cameras = inputs(net)
+    w, planes = net.mapping(z, cameras), net.planes(net.mapping(z, cameras), "fixed")
+    exact = net.view(planes, w, cameras, "fixed")
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = net.view(planes, w, cameras, "fixed")
+    assert torch.equal(rough.raw, exact.raw) and torch.equal(rough.depth, exact.depth)
+    assert rough.image.dtype == torch.float32
+    assert 0 < float((rough.image - exact.image).abs().mean() / exact.image.std()) < 0.03
+
+
 def test_every_weight_learns():
     net = made(superresolution_noise=True).requires_grad_(True)
     z, cameras = inputs(net)

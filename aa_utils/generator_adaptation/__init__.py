@@ -3,10 +3,12 @@
 | what | where |
 |---|---|
 | StyleGAN2 in plain PyTorch | `stylegan2`, its layers `modulated_conv` and `upfirdn2d`; `discriminator` |
-| generators in files, our own and the public ones | `checkpoints`, `layouts`, `restricted_pickle` |
+| EG3D, on its blocks | `eg3d`: `cameras`, `triplane`, `volume_rendering`, `superresolution` |
+| generators in files, our own and the public ones | `checkpoints`, `layouts`, `eg3d_layout`, `restricted_pickle` |
 | training a generator (70_pretrain_gan) | `gan_training`, `gan_quality`, `pocket_gan` |
 | adapting one by prompt | `adapt`, the other modules |
 
 A generator is a module with `config`, `kind` (the name of its file here), `z_dim`, `mapping(z, labels=None, psi=1.0)` -> w (N, num_ws,
-w_dim) and `synthesis(w, noise="fixed")` -> images (N, 3, R, R), about in [-1, 1].
+w_dim) and `synthesis(w, noise="fixed")` -> images (N, 3, R, R), about in [-1, 1]. A 3-D one also has `sample_cameras(n, rng)` -> (n, 25);
+these are its labels, and its synthesis takes them: `synthesis(w, cameras, noise="fixed")`.
 """

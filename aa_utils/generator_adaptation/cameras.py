@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aa_utils.errors import InputError
+from aa_utils.generator_adaptation.modulated_conv import in_float32
 
 NUMBERS = 25
 ORBITS = ("uniform", "ellipse")
@@ -69,4 +70,5 @@ def rays(cameras: Tensor, size: int) -> tuple[Tensor, Tensor]:
     y = (v - cy) / fy
     x = (u - cx - skew * y) / fx
     seen = torch.stack([x, y, torch.ones_like(x)], 1)
-    return to_world[:, :3, 3], F.normalize(to_world[:, :3, :3] @ seen, dim=1)
+    with in_float32(cameras):  # half precision would move a ray by whole pixels
+        return to_world[:, :3, 3], F.normalize(to_world[:, :3, :3] @ seen, dim=1)

@@ -2,7 +2,8 @@
 three feature planes from w, rays of the camera are marched through them, and super-resolution enlarges what they see.
 
 Plain PyTorch, no compiled operations; any device. Parameters have the names of the released networks: `backbone.mapping`,
-`backbone.synthesis`, `decoder.net`, `superresolution.block<k>`.
+`backbone.synthesis`, `decoder.net`, `superresolution.block<k>`. Planes, rays and decoder stay in float32 under autocast. On CUDA the
+gradient of the planes is summed in no fixed order, so training there repeats to rounding; on a CPU it repeats to the bit.
 """
 
 from dataclasses import dataclass
