@@ -4,6 +4,7 @@ L = ½ (CE(s·ImgTxtᵀ, I) + CE(s·TxtImgᵀ, I)) over a batch, s the learned t
 """
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -87,28 +88,50 @@ def contrastive(net: nn.Module, pictures: Tensor, ids: Tensor, batch: int, devic
     return loss
 
 
-def naming(net: CLIPModel, pictures: Tensor, labels: Tensor, sentences: list[Tensor], batch: int, device: str = "cpu"):
-    """The loss of one step of the second phase: pictures against short captions that say the category alone, in varying words.
+def naming(
+    net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor, sentences: list[Tensor], batch: int, device: str = "cpu"
+):
+    """The loss of one step of the second phase: pictures against short captions that say the category alone, and against their own.
 
     In full captions style and colour tell most pairs of a batch apart, and the image tower hardly learns to read. With short captions
-    only the character does. Pictures that share a caption are all its positives (Yang et al. 2022, arXiv 2204.03610), so the loss runs
-    over captions, not pairs. The text tower is frozen (Zhai et al. 2022, arXiv 2111.07991): pocket-diffusion is conditioned on it.
-    `sentences` holds, for each wording, the token ids (categories, LENGTH); `labels` (n,) the category of each picture.
+    only the character does: pictures that share one are all its positives (Yang et al. 2022, arXiv 2204.03610), so that loss runs over
+    captions, not pairs. The full captions stay beside it, or the tower forgets every look, and with it what a direction in its space
+    means. The text tower is frozen (Zhai et al. 2022, arXiv 2111.07991): pocket-diffusion is conditioned on it.
+    `captions` (n, LENGTH) are the token ids of each picture's caption, `labels` (n,) its category, and `sentences` holds, for each
+    wording, the token ids (categories, LENGTH).
     """
     net.text_model.requires_grad_(False)
-    with torch.no_grad():
-        pooled = [net.text_model(input_ids=ids.to(device)).pooler_output for ids in sentences]
+
+    @cache
+    def said() -> tuple[list[Tensor], Tensor]:  # minutes for all captions, so only when there is still something to train
+        return [pooled(net, ids, device) for ids in sentences], pooled(net, captions, device)
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
+        short, full = said()
         rows = torch.randint(len(pictures), (batch,), generator=generator)
-        wording = int(torch.randint(len(pooled), (1,), generator=generator))
-        text = F.normalize(net.text_projection(pooled[wording]).float(), dim=-1)
+        wording = int(torch.randint(len(short), (1,), generator=generator))
         seen = jitter(normalised(pictures[rows]), generator).to(device)
-        image = net.vision_model(pixel_values=seen).pooler_output
-        image = F.normalize(net.visual_projection(image).float(), dim=-1)
-        return {"naming": F.cross_entropy(net.logit_scale.exp() * image @ text.T, labels[rows].to(device))}
+        image = F.normalize(net.visual_projection(net.vision_model(pixel_values=seen).pooler_output).float(), dim=-1)
+        names, own = (F.normalize(net.text_projection(text).float(), dim=-1) for text in (short[wording], full[rows].to(device)))
+        scaled = net.logit_scale.exp() * image
+        pairs, target = scaled @ own.T, torch.arange(batch, device=device)
+        return {
+            "naming": F.cross_entropy(scaled @ names.T, labels[rows].to(device)),
+            "clip": 0.5 * (F.cross_entropy(pairs, target) + F.cross_entropy(pairs.T, target)),
+        }
 
     return loss
+
+
+@torch.no_grad()
+def pooled(net: CLIPModel, ids: Tensor, device: str = "cpu", batch: int = 1024) -> Tensor:
+    """What the text tower makes of each row of `ids` (n, LENGTH), before its projection: (n, width), in float32."""
+    found, end = [], net.config.text_config.eos_token_id
+    with torch.autocast(torch.device(device).type, enabled=False):
+        for part in ids.split(batch):
+            longest = int((part != end).sum(1).max()) + 1  # the rest is padding
+            found.append(net.text_model(input_ids=part[:, :longest].to(device)).pooler_output)
+    return torch.cat(found)
 
 
 @torch.inference_mode()

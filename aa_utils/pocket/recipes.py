@@ -43,11 +43,13 @@ def make_clip(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> tup
 
 
 def teach_names(net: CLIPModel, vocabulary: CLIPTokenizer, data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> CLIPModel:
-    """The second phase of pocket-clip: the image tower learns to read, with the text tower frozen."""
+    """The second phase of pocket-clip: the image tower learns to read and keeps its eye for looks, with the text tower frozen."""
     names = list(CATEGORIES.values())
     sentences = [clip.tokens(vocabulary, [wording.format(name) for name in names]) for wording in WORDINGS]
     labels = torch.tensor([CHARACTERS.index(c) for c in data.characters])
-    return train(net, clip.naming(net, data.pictures, labels, sentences, fit.batch, device), fit, "clip-names", folder, seed, device)
+    captions = clip.tokens(vocabulary, data.captions)
+    loss = clip.naming(net, data.pictures, captions, labels, sentences, fit.batch, device)
+    return train(net, loss, fit, "clip-names", folder, seed, device)
 
 
 def make_autoencoder(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> AutoencoderKL:
