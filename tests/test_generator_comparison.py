@@ -1,7 +1,7 @@
 """Adapted generators side by side: from folders as 71_adapt_generator leaves them to a table and figures."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ from PIL import Image
 from aa_utils import files, images, layout, lineage, record, tables
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import bridge, checkpoints
-from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, measure, printing, results
-from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, RENDERS
+from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, guided, measure, printing, results
+from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, GUIDE, RENDERS
 from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.pocket import reader
@@ -59,8 +59,8 @@ def yardsticks(adapted, work, truth):
     return comparison.yardsticks(adapted, truth, DIGIT_NAMES, SEEN, "models/pocket-clip", SEEN, work, judge=str(work), per_digit=6)
 
 
-def compared(adapted, work, truth):
-    return comparison.per_seed(adapted, yardsticks(adapted, work, truth), 40, work / "measured")
+def compared(adapted, work, truth, **options):
+    return comparison.per_seed(adapted, yardsticks(adapted, work, truth), 40, work / "measured", **options)
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +210,19 @@ def test_the_bridge_draws_a_labelled_folder_and_goes_on_after_a_kill(adapted, tm
         bridge.draw(used, names[:9], 2, tmp_path / "nine")
     with pytest.raises(InputError, match="no variant 'nada'"):
         bridge.chosen(adapted, [], ["nada"])
+
+
+def test_what_the_guide_itself_draws_is_a_row(adapted, work, tmp_path):
+    row = next(row for row in adapted if row.variant == "sds")
+    told = replace(row, about=row.about | {"guide": "models/pocket-diffusion"})
+    pixels, labels = guided.draw(told, DIGIT_NAMES, 20, tmp_path, 32, steps=1, guidance=1.0, seed=0, device="cpu")
+    assert pixels.shape == (20, 3, 32, 32)
+    assert labels.bincount().tolist() == [2] * 10
+    rows = [row["text"] for row in files.read_jsonl(tmp_path / "prompts.jsonl")]
+    assert rows[3] == "a white digit three on black paper"
+    frame = compared(adapted, work, {"night": NIGHT}, guided={"night": (pixels, labels)})
+    assert frame["variant"].tolist()[:3] == [BEFORE, RENDERS, GUIDE]
+    of_guide = frame[frame["variant"] == GUIDE].iloc[0]
+    assert of_guide[["frechet", "read", "diversity_kept"]].notna().all()
+    assert of_guide[["kept", "paired"]].isna().all(), "there is nothing it could have kept"
+    assert "as far as its knowledge goes" in " ".join(printing.printed(frame).notes)

@@ -19,8 +19,8 @@ from aa_utils.paths import existing, resolve
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
 
-BEFORE, RENDERS = "before", "renders"
-REFERENCES = (BEFORE, RENDERS)
+BEFORE, RENDERS, GUIDE = "before", "renders", "guide"
+REFERENCES = (BEFORE, RENDERS, GUIDE)
 DERIVED = ("frechet_fall", "diversity_kept")  # from the row "before"
 # Settings that ablations are about; a table of theirs is read from the same CSV.
 SETTINGS = ("objective", "steps", "lr", "batch_size", "guidance", "t_min", "t_max", "directional", "reconstruction", "perceptual")
@@ -124,11 +124,13 @@ def per_seed(
     psi: float = 1.0,
     noise: str = "fixed",
     seed: int = 0,
+    guided: dict[str, tuple[Tensor, Tensor]] | None = None,
 ) -> pd.DataFrame:
     """One row a generator, columns ABOUT and METRICS (those that exist), `frechet_fall` and `diversity_kept` against the row "before".
 
     For each prompt there is a row "before", and in the pocket world "renders": other renders in the place of the adapted images, which is
-    where a perfect adaptation would be. Each generator draws `images` images. What is measured is kept in `folder`.
+    where a perfect adaptation would be. `guided` holds for each prompt images of the guide itself and their classes (`guided.draw`): the
+    row "guide" is as far as its knowledge goes. Each generator draws `images` images. What is measured is kept in `folder`.
     """
     device = next(iter(by.values())).device
     before, classes = measure.draw(source(adapted).to(device), images, seed, psi, noise)
@@ -140,6 +142,9 @@ def per_seed(
             others = paired.twins(folder, yardstick.pocket.domain, -(-images // 10), seed=1)
             labels = None if classes is None else others.labels
             rows.append({"prompt": prompt, "variant": RENDERS} | measure.kept(folder, yardstick, others.plain, others.target, labels))
+        if guided:
+            pixels, labels = guided[prompt][0], None if classes is None else guided[prompt][1]
+            rows.append({"prompt": prompt, "variant": GUIDE} | measure.kept(folder, yardstick, None, pixels, labels))
     for row in progress(adapted, "evaluate", unit="generator"):
         after, _ = measure.draw(checkpoints.load(row.folder).to(device), images, seed, psi, noise)
         rest = sorted(row.about["recipe"].items())

@@ -14,7 +14,7 @@ from torch import Tensor
 from aa_utils import sheets
 from aa_utils.generator_adaptation import checkpoints, turntable
 from aa_utils.generator_adaptation.evaluation import comparison, measure, paired
-from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, REFERENCES, RENDERS, Adapted
+from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, GUIDE, REFERENCES, RENDERS, Adapted
 from aa_utils.generator_adaptation.evaluation.measure import Yardstick
 from aa_utils.generator_adaptation.evaluation.printing import PRINTED
 from aa_utils.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
@@ -22,6 +22,7 @@ from aa_utils.seeds import torch_generator
 
 GREY = "#6e6e6e"
 TURNS = (-0.4, -0.2, 0.0, 0.2, 0.4)  # yaws, in radians from the frontal view
+SIGNS = {BEFORE: "s", RENDERS: "*", GUIDE: "P"}
 PANELS = ("clip_score", "frechet", "kernel", "diversity_kept", "kept", "paired")  # of what one setting does
 
 
@@ -73,7 +74,7 @@ def trade_off(means: pd.DataFrame, against: Sequence[str] = ("clip_score", "frec
                 continue
             (x, dx), (y, dy) = ((at.loc[key, "mean"], np.nan_to_num(at.loc[key, "sd"])) for key in (metric, kept))
             look = {"color": colours.get(variant, GREY), "mfc": "white" if variant in REFERENCES else None, "ms": 7, "capsize": 2}
-            sign = {BEFORE: "s", RENDERS: "*"}.get(variant) or ("o", "D", *SPARE_MARKERS)[prompts.index(prompt) % 7]
+            sign = SIGNS.get(variant) or ("o", "D", *SPARE_MARKERS)[prompts.index(prompt) % 7]
             axes.errorbar(x, 100 * y, xerr=dx, yerr=100 * dy, fmt=sign, elinewidth=1.2, **look)
         if metric == "frechet":
             axes.set_xscale("log")
@@ -84,7 +85,7 @@ def trade_off(means: pd.DataFrame, against: Sequence[str] = ("clip_score", "frec
     lone = {"ls": "", "ms": 7}
     handles = [panels[0].plot([], [], "o", color=colour, label=name, **lone)[0] for name, colour in colours.items()]
     handles += [
-        panels[0].plot([], [], sign, color=GREY, mfc="white", label=name, **lone)[0] for name, sign in ((BEFORE, "s"), (RENDERS, "*"))
+        panels[0].plot([], [], sign, color=GREY, mfc="white", label=name, **lone)[0] for name, sign in SIGNS.items() if name in variants
     ]
     if len(prompts) > 1:
         marks = [("o", "D", *SPARE_MARKERS)[k % 7] for k in range(len(prompts))]
@@ -111,7 +112,7 @@ def against_setting(frame: pd.DataFrame, setting: str) -> Figure:
             stats = factor * group.groupby(setting)[metric].agg(["mean", "std"]).reindex(values)
             places, colour = range(len(values)), SPARE[k % len(SPARE)]
             axes.errorbar(places, stats["mean"], stats["std"].fillna(0), fmt="o-", ms=5, capsize=3, color=colour, label=prompt)
-            for reference, dash in ((BEFORE, "--"), (RENDERS, ":")):
+            for reference, dash in ((BEFORE, "--"), (RENDERS, ":"), (GUIDE, "-.")):
                 line = frame[(frame["variant"] == reference) & (frame["prompt"] == prompt)][metric]
                 if len(line):
                     axes.axhline(factor * line.iloc[0], color=colour, ls=dash, lw=1, alpha=0.7)
@@ -127,7 +128,10 @@ def against_setting(frame: pd.DataFrame, setting: str) -> Figure:
     title(figure, f"What {setting.replace('_', ' ')} does")
     n = runs.groupby(["prompt", setting]).size()
     said = f"n = {n.min() if n.min() == n.max() else f'{n.min()} to {n.max()}'} seeds"
-    caption(figure, f"Mean and standard deviation, {said}. Dashed: before; dotted: renders, where a perfect one would be.")
+    caption(
+        figure,
+        f"Mean and standard deviation, {said}. Dashed: before; dotted: renders, a perfect one; dash-dotted: the guide itself.",
+    )
     return figure
 
 

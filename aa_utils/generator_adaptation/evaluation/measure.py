@@ -92,9 +92,10 @@ def draw(net: nn.Module, n: int, seed: int, psi: float = 1.0, noise: str = "fixe
     return torch.cat(parts), classes
 
 
-def of_images(by: Yardstick, before: Tensor, after: Tensor, classes: Tensor | None) -> dict[str, float]:
+def of_images(by: Yardstick, before: Tensor | None, after: Tensor, classes: Tensor | None) -> dict[str, float]:
     """One row of METRICS (those that exist): images (n, 3, H, W) uint8 of the same latents `before` and `after`, with their `classes` (n,).
 
+    Without `before` there is nothing that could have been kept.
     Shares are in 0..1. `frechet`, `kernel` and `paired` are in the features of `by.space`. Images without classes have no `read`.
     """
     truth, drawn = by.seen, by.space(after)
@@ -104,10 +105,11 @@ def of_images(by: Yardstick, before: Tensor, after: Tensor, classes: Tensor | No
     row["precision"], row["recall"] = precision_recall(truth[some], drawn, by.k)
     row["diversity"] = diversity(by.distance, after, classes, by.pairs, by.device)
     if by.pocket:
-        seen = [reader.read(by.pocket.reader, pixels.permute(0, 2, 3, 1)) for pixels in (before, after)]
+        said = reader.read(by.pocket.reader, after.permute(0, 2, 3, 1))
         row |= factors.shares(by.pocket.judge, after, by.pocket.domain)
-        row |= {} if classes is None else {"read": float((seen[1] == classes.numpy()).mean())}
-        row |= {"kept": float((seen[0] == seen[1]).mean())}
+        row |= {} if classes is None else {"read": float((said == classes.numpy()).mean())}
+    if by.pocket and before is not None:
+        row |= {"kept": float((said == reader.read(by.pocket.reader, before.permute(0, 2, 3, 1))).mean())}
         row |= paired.distances(drawn, truth[paired.nearest(by.pocket.twins, before, classes).numpy()], classes)
     return {name: row[name] for name in METRICS if name in row}
 
@@ -120,9 +122,9 @@ def clip_score(by: Yardstick, pixels: Tensor, classes: Tensor | None) -> float:
     return (torch.cat(embedded) * by.texts.cpu()[rows]).sum(1).double().mean().item()
 
 
-def kept(folder: Path, by: Yardstick, before: Tensor, after: Tensor, classes: Tensor | None) -> dict[str, float]:
+def kept(folder: Path, by: Yardstick, before: Tensor | None, after: Tensor, classes: Tensor | None) -> dict[str, float]:
     """`of_images`, from `folder` if the same images were measured by the same yardstick before."""
-    file = folder / f"{stable_hash(by.identity, digest([before, after])):016x}.json"
+    file = folder / f"{stable_hash(by.identity, digest([after] if before is None else [before, after])):016x}.json"
     if not file.is_file():
         files.write_json(file, of_images(by, before, after, classes))
     return json.loads(file.read_text(encoding="utf-8"))

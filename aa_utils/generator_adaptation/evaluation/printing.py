@@ -4,7 +4,7 @@ import pandas as pd
 
 from aa_utils import layout
 from aa_utils.generator_adaptation.evaluation import comparison
-from aa_utils.generator_adaptation.evaluation.comparison import REFERENCES, RENDERS
+from aa_utils.generator_adaptation.evaluation.comparison import GUIDE, REFERENCES, RENDERS
 from aa_utils.layout import DASH, Layout
 from aa_utils.lineage import UNRECORDED
 
@@ -36,6 +36,8 @@ def printed(frame: pd.DataFrame, heading: str = "Adapted generators") -> Layout:
     said.append("Lower is better for Fréchet, kernel and oracles. What keeps what it showed is nearer to its own oracle than to others'.")
     if (means["variant"] == RENDERS).any():
         said.append(f"'{RENDERS}': other renders of the target domain, where a perfect adaptation would be.")
+    if (means["variant"] == GUIDE).any():
+        said.append(f"'{GUIDE}': images of the prompt by the guide itself: as far as its knowledge goes.")
     if means["run_ids"].str.contains(UNRECORDED).any():
         said.append("Unrecorded: some of these runs were made by hand, not by python -m aa_utils.run; their numbers cannot be traced.")
     title = heading + (f": {prompts[0]}" if len(prompts) == 1 else "")
