@@ -255,7 +255,7 @@ def test_a_scene_is_measured_as_it_turns(tmp_path):
     before = turntable.heights(turntable.turned(net, torch.randn(2, 4))[1])
     loss = pocket_eg3d.blank(net, 60, 0)
     pixels, depths = turntable.turned(net, torch.randn(2, 4))
-    assert loss < 0.1 and pixels.float().mean() > 230  # a blank sheet,
+    assert loss < 0.2 and pixels.float().mean() > 130  # a light sheet,
     assert turntable.heights(depths).mean() == pytest.approx(-solids.THICKNESS / 2, abs=0.06)  # where paper is
     assert turntable.heights(depths).std() < before.std()
     truth, others = (pocket_eg3d.renders(tmp_path, 20, k) for k in (1, 2))

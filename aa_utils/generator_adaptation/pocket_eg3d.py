@@ -32,7 +32,8 @@ YAW, PITCH = 0.5, 0.25  # how far a camera goes to the sides, and up and down (`
 NEAR, FAR = 2.45, 3.05  # from all these cameras body and paper lie between
 MAPPING_LAYERS = 2
 FIXED = {"background": "plain", "quality": "sharp"}  # what bodies do not vary
-POINTS, SLOPE, THIN, DENSE = 512, 1000.0, -1.0, 30.0  # of the blank sheet: places at a time, how its density (before softplus) rises
+POINTS, SLOPE, THIN, DENSE = 512, 1000.0, -1.0, 20.0  # of the blank sheet: places at a time, how its density (before softplus) rises
+GREY = 0.7  # its colour: at white, where the sigmoid is flat, training was seen to find no ink
 PART = 1024  # renders that are drawn and kept together
 
 
@@ -87,7 +88,7 @@ def networks(
 
 
 def blank(generator: Generator, steps: int, seed: int) -> float:
-    """Teach an untrained generator a blank sheet: dense and white from the paper on, next to nothing before it; returns the last loss.
+    """Teach an untrained generator a blank sheet: dense and light from the paper on, next to nothing before it; returns the last loss.
 
     A beginning as sphere initialisations are one for signed distances (arXiv 1911.10414): without it a generator carves ink out of a white
     block, a black hole with grey walls, which from the front looks like a body and from the sides never will.
@@ -101,7 +102,7 @@ def blank(generator: Generator, steps: int, seed: int) -> float:
         places = box * (torch.rand(8, 3, POINTS, generator=rng) - 0.5)
         density, colours = generator.field(generator.planes(w, "random", rng), places)
         wanted = (-SLOPE * (places[:, 2] + solids.THICKNESS / 2)).clamp(THIN, DENSE)
-        loss = (density - wanted).square().mean() / DENSE**2 + (colours - 0.97).square().mean()
+        loss = (density - wanted).square().mean() / DENSE**2 + (colours - GREY).square().mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
