@@ -5,7 +5,10 @@
 | StyleGAN2 in plain PyTorch | `stylegan2`, its layers `modulated_conv` and `upfirdn2d`; `discriminator` |
 | EG3D, on its blocks | `eg3d`: `cameras`, `triplane`, `volume_rendering`, `superresolution` |
 | generators in files, our own and the public ones | `checkpoints`, `layouts`, `eg3d_layout`, `restricted_pickle` |
-| training a generator (70_pretrain_gan) | `gan_training`, `gan_quality`, `pocket_gan` |
+| training a generator (70_pretrain_gan) | `gan_training`, `gan_batches`, `gan_quality`, `pocket_gan` |
+| training a 3-D one (75_pretrain_eg3d) | `camera_training`, `pocket_eg3d`, `turntable` |
+| a guide that learns a new style (76_dreambooth_guide) | `dreambooth` |
+| measuring (72_evaluate_generator, 73_ablation_generator) | `evaluation/` |
 | adapting one by prompt | `adapt`, the other modules |
 
 A generator is a module with `config`, `kind` (the name of its file here), `z_dim`, `mapping(z, labels=None, psi=1.0)` -> w (N, num_ws,
