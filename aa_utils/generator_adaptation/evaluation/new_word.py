@@ -6,17 +6,19 @@ the mean absolute difference of pixels (0..1) to what the untuned model drew for
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from aa_utils import layout
+from aa_utils import layout, lineage, tables
 from aa_utils.errors import InputError
 from aa_utils.house_style import SPARE, caption, one_panel, styled, title
 from aa_utils.images import ImageSet
 from aa_utils.layout import Layout
+from aa_utils.paths import resolve
 from aa_utils.pocket import new_style, reader
 
 BEFORE, RENDERS = "before", "renders"
@@ -97,6 +99,16 @@ def printed(frame: pd.DataFrame, style: str) -> Layout:
     notes[0] += " their range, to what the untuned model draws from the same noise."
     notes.append(f"{style}: by its pixels; wanted under the new word, a leak under the others. '{RENDERS}': fresh renders of the style.")
     return Layout("A new word for a new style", ["asked for", "guide", "images", "read", style, "drift"], body, notes, "llrrrr")
+
+
+def write(results: str | Path, name: str, frame: pd.DataFrame, style: str, about: dict, inputs: dict[str, str]) -> Layout:
+    """Write a frame of `table` to `<results>/tables/<name>`, and its record (`about` it, made from `inputs`); returns the printed table."""
+    measured = lineage.measurement("dreambooth_guide", "notebooks/76_dreambooth_guide.ipynb", about, inputs, tables.rows(frame))
+    lineage.write_copies(results, {name: measured})
+    tables.write_csv(resolve(results) / "tables" / f"{name}.csv", frame.assign(run_id=measured["run_id"]))
+    shown = printed(frame, style)
+    layout.write(results, name, shown)
+    return shown
 
 
 @styled
