@@ -16,7 +16,7 @@ from aa_utils.paths import ROOT
 # What tells tasks apart: labelled benchmark ("" for synthetic images), and the benchmarks that train unlabelled and test.
 TASK = ["real_source", "target", "test"]
 COLUMNS = ["target", "labelled", "method", "network", "protocol", "mean", "sd", "n", "origin"]
-NAMES = {"mnist": "MNIST", "usps": "USPS", "svhn": "SVHN"}
+NAMES = {"mnist": "MNIST", "usps": "USPS", "usps_cogan": "USPS", "svhn": "SVHN"}
 OURS = "this kit"
 UNSAID = "not said"
 
