@@ -88,9 +88,7 @@ def contrastive(net: nn.Module, pictures: Tensor, ids: Tensor, batch: int, devic
     return loss
 
 
-def naming(
-    net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor, sentences: list[Tensor], batch: int, device: str = "cpu"
-):
+def naming(net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor, sentences: list[Tensor], batch: int, device: str = "cpu"):
     """The loss of one step of the second phase: pictures against short captions that say the category alone, and against their own.
 
     In full captions style and colour tell most pairs of a batch apart, and the image tower hardly learns to read. With short captions

@@ -22,6 +22,11 @@ from aa_utils.seeds import torch_generator
 
 GREY = "#6e6e6e"
 TURNS = (-0.4, -0.2, 0.0, 0.2, 0.4)  # yaws, in radians from the frontal view
+LINES = {
+    BEFORE: ("--", "dashed", "before"),
+    RENDERS: (":", "dotted", "renders, where a perfect one would be"),
+    GUIDE: ("-.", "dash-dotted", "the guide itself"),
+}
 SIGNS = {BEFORE: "s", RENDERS: "*", GUIDE: "P"}
 PANELS = ("clip_score", "frechet", "kernel", "diversity_kept", "kept", "paired")  # of what one setting does
 
@@ -112,7 +117,7 @@ def against_setting(frame: pd.DataFrame, setting: str) -> Figure:
             stats = factor * group.groupby(setting)[metric].agg(["mean", "std"]).reindex(values)
             places, colour = range(len(values)), SPARE[k % len(SPARE)]
             axes.errorbar(places, stats["mean"], stats["std"].fillna(0), fmt="o-", ms=5, capsize=3, color=colour, label=prompt)
-            for reference, dash in ((BEFORE, "--"), (RENDERS, ":"), (GUIDE, "-.")):
+            for reference, (dash, _, _) in LINES.items():
                 line = frame[(frame["variant"] == reference) & (frame["prompt"] == prompt)][metric]
                 if len(line):
                     axes.axhline(factor * line.iloc[0], color=colour, ls=dash, lw=1, alpha=0.7)
@@ -127,11 +132,10 @@ def against_setting(frame: pd.DataFrame, setting: str) -> Figure:
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=runs["prompt"].nunique(), fontsize=9)
     title(figure, f"What {setting.replace('_', ' ')} does")
     n = runs.groupby(["prompt", setting]).size()
-    said = f"n = {n.min() if n.min() == n.max() else f'{n.min()} to {n.max()}'} seeds"
-    caption(
-        figure,
-        f"Mean and standard deviation, {said}. Dashed: before; dotted: renders, a perfect one; dash-dotted: the guide itself.",
-    )
+    seeds = str(n.min()) if n.min() == n.max() else f"{n.min()} to {n.max()}"
+    lines = "; ".join(f"{dash}: {said}" for name, (_, dash, said) in LINES.items() if name in set(frame["variant"]))
+    what = "One run each" if seeds == "1" else f"Mean and standard deviation, n = {seeds} seeds"
+    caption(figure, f"{what}. Lines: {lines}.")
     return figure
 
 
