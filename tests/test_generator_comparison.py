@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import files, images, layout, lineage, record, tables
+from aa_utils import files, images, layout, record, tables
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import bridge, checkpoints
 from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, guided, measure, printing, results
@@ -132,8 +132,8 @@ def test_tables_and_figures_are_made_again_from_csv_and_traced_to_records(frame,
     results.again(tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
     assert len(results.untraced(tmp_path)) == 2 * len(frame)
-    measured = lineage.measurement(results.STAGE, "notebooks/72_evaluate_generator.ipynb", {}, {}, tables.rows(frame))
-    lineage.write_copies(tmp_path, {"evaluate_generator-generators": measured})
+    results.write_records(tmp_path, "generators", [str(tmp_path)], {}, {}, tables.rows(frame))
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["evaluate_generator-generators.json"]
     said = results.untraced(tmp_path)
     assert len(said) == 2 * 4, "the adaptations themselves were made by hand"
     assert said[0].startswith("generators_guidance_seeds.csv: night, sds, seed 0 does not follow")

@@ -39,9 +39,14 @@ def again(results: str | Path) -> None:
 
 
 def write_records(results: str | Path, name: str, runs: list[str], parameters: dict, inputs: dict[str, str], rows: list[dict]) -> None:
-    """Put beside the tables the records of the adaptations in `runs`, and one of the measurement `name` itself with its `rows`."""
+    """Put beside the tables the records of the adaptations in `runs`, and one of the measurement `name` itself with its `rows`.
+
+    A run made by hand has none: its rows are unrecorded, and the table says so.
+    """
+    recorded = [run for run in runs if (resolve(run) / "record.json").is_file()]
+    made = lineage.records(recorded, "") if recorded else {}
     measured = lineage.measurement(STAGE, "notebooks/72_evaluate_generator.ipynb", parameters, inputs, rows)
-    lineage.write_copies(results, lineage.records(runs, "") | {f"{STAGE}-{name}": measured})
+    lineage.write_copies(results, made | {f"{STAGE}-{name}": measured})
 
 
 def untraced(results: str | Path) -> list[str]:
