@@ -112,7 +112,7 @@ def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
         about |= {"system": own, "prompts": "", "model": Path(parameters.get("model", "")).name, "inter_domain": "", "intra_domain": ""}
     else:
         inter = chain.get("inter_domain", {"parameters": {}})["parameters"]
-        drawn = chain.get("generate", {"parameters": {}})["parameters"]
+        drawn = _drawn(chain)["parameters"]
         written = chain.get("prompts", {"parameters": {}})["parameters"]
         # Prompts go by the name of their run; without one, by that of the image folder.
         prompts = written.get("out") or drawn.get("out") or inter.get("source") or parameters.get("prompts", "")
@@ -127,11 +127,16 @@ def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
     return rows
 
 
+def _drawn(chain: dict[str, dict]) -> dict:
+    """The record of the images behind a run: of 20_generate, or of 74_bridge."""
+    return chain.get("generate") or chain.get("bridge") or {"parameters": {}, "metrics": []}
+
+
 def _images(row: dict, chain: dict[str, dict]) -> int:
     """The number of synthetic images behind a metrics row: as the row says, or those generated, cut by `limit_per_class`; 0 if unknown."""
     if row.get("source_images"):
         return int(row["source_images"])
-    made = sum(drawn.get("images", 0) for drawn in chain.get("generate", {"metrics": []})["metrics"])
+    made = sum(drawn.get("images", 0) for drawn in _drawn(chain)["metrics"])
     limit = chain.get("inter_domain", {"parameters": {}})["parameters"].get("limit_per_class", 0)
     classes = len(chain.get("prompts", {"parameters": {}})["parameters"].get("class_names", []))
     return min(made, limit * classes) if limit and classes else made
