@@ -15,9 +15,9 @@ import yaml
 from torch import Tensor, nn
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.fusion import in_classes
 from aa_utils.generator_adaptation.identity import digest
 from aa_utils.generator_adaptation.recipe import Recipe
+from aa_utils.generator_adaptation.wording import in_classes
 from aa_utils.paths import resolve
 
 

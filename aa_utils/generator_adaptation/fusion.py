@@ -15,6 +15,7 @@ from aa_utils.generator_adaptation.guide import Guide
 from aa_utils.generator_adaptation.identity import digest
 from aa_utils.generator_adaptation.perceptual import Distance
 from aa_utils.generator_adaptation.recipe import Recipe
+from aa_utils.generator_adaptation.wording import in_classes
 
 
 @dataclass(frozen=True)
@@ -149,15 +150,6 @@ def objective(
     classes = max(map(len, named))
     text = torch.stack([guide.texts(texts).expand(classes, -1, -1) for texts in named])
     return Fusion(guide, text, guide.texts([recipe.negative]), recipe, distance)
-
-
-def in_classes(text: str, class_names: tuple[str, ...]) -> list[str]:
-    """`text` for each class, its name put where {} stands; `text` alone without a {}. Errors: InputError for a {} without names."""
-    if "{}" not in text:
-        return [text]
-    if not class_names:
-        raise InputError(f"{text!r} asks for the name of a class; give class_names, in the order of the generator's classes")
-    return [text.replace("{}", name) for name in class_names]
 
 
 def clamped(images: Tensor, how: str) -> Tensor:

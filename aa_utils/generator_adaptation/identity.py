@@ -26,6 +26,7 @@ CODE = (
     "stylegan2",
     "modulated_conv",
     "upfirdn2d",
+    "wording",
 )
 CODE_3D = ("eg3d", "cameras", "triplane", "volume_rendering", "superresolution")  # of a generator with cameras, too
 

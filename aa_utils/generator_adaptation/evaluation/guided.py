@@ -8,7 +8,7 @@ from torch import Tensor
 from aa_utils import files, images
 from aa_utils.generate import generate
 from aa_utils.generator_adaptation.evaluation.comparison import Adapted
-from aa_utils.generator_adaptation.fusion import in_classes
+from aa_utils.generator_adaptation.wording import in_classes
 
 
 def draw(

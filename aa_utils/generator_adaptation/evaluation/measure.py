@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import clip_direction, fusion, gan_quality, latents, perceptual
+from aa_utils.generator_adaptation import clip_direction, gan_quality, latents, perceptual
 from aa_utils.generator_adaptation.evaluation import factors, features, paired
 from aa_utils.generator_adaptation.evaluation.diversity import diversity
 from aa_utils.generator_adaptation.evaluation.kernel_distance import kernel_distance
 from aa_utils.generator_adaptation.evaluation.precision_recall import precision_recall
 from aa_utils.generator_adaptation.identity import digest
+from aa_utils.generator_adaptation.wording import in_classes
 from aa_utils.pocket import reader
 from aa_utils.seeds import stable_hash, torch_generator
 
@@ -70,7 +71,7 @@ class Yardstick:
 
 def texts(tower: clip_direction.Tower, wordings: list[str], class_names: tuple[str, ...]) -> Tensor:
     """`Yardstick.texts` of a prompt's wordings; a {} in one stands for the name of the class."""
-    found = [tower.texts(fusion.in_classes(wording, class_names)) for wording in wordings]
+    found = [tower.texts(in_classes(wording, class_names)) for wording in wordings]
     return torch.stack([t.expand(max(map(len, found)), -1) for t in found]).mean(0)
 
 
