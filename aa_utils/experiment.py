@@ -19,22 +19,11 @@ from itertools import product
 from pathlib import Path
 
 from aa_utils import experiment_keys as keys
-from aa_utils import parameters
+from aa_utils import experiment_sources, parameters
 from aa_utils.errors import InputError
-from aa_utils.generate import presets
 from aa_utils.paths import ROOT, resolve
 from aa_utils.scale import scaled
 
-# What each section sets: notebook parameters, found by name in these notebooks.
-NOTEBOOKS = {
-    "writers": ("10_prompts", "20_generate"),
-    "generator": ("20_generate",),
-    "sources": ("21_real_source",),
-    "adapt": ("71_adapt_generator",),
-    "draw": ("74_bridge",),
-    "inter_domain": ("30_inter_domain",),
-    "intra_domain": ("40_intra_domain",),
-}
 REQUIRED = ("name", "class_names", "seeds", "inter_domain", "benchmark")
 ONE_TARGET = ("target", "writers", "generator")  # required where no `tasks` say what adapts to what
 OPTIONAL = ("intra_domain", "sources", "adapted", "tasks", "ablations", "results", "threads")
@@ -67,23 +56,7 @@ def check(config: dict, source: str = "the experiment") -> dict:
     optional = {key: {} for key in ("writers", "generator", "sources", "adapted", "intra_domain", "ablations")}
     optional |= {"results": f"results/{config['name']}", "threads": 1}
     done = copy.deepcopy(optional | config)
-    done["writers"] = keys.named("writers", done["writers"], source)
-    for name, options in done["writers"].items():
-        keys.check_module(f"writers.{name}", options.setdefault("writer", name), "prompts", source)
-        keys.check_parameters(f"writers.{name}", options, NOTEBOOKS["writers"], source)
-    done["generator"] = keys.mapping(done["generator"], "generator", source)
-    keys.check_parameters("generator", done["generator"], NOTEBOOKS["generator"], source)
-    try:
-        done["generator"] = presets.expand(done["generator"])  # so that every record says which model it was
-    except InputError as error:
-        raise InputError(f"{source}: generator: {error}") from None
-    done["sources"] = keys.named("sources", done["sources"], source)
-    for name, options in done["sources"].items():
-        if name in done["writers"]:
-            raise InputError(f"{source}: '{name}' is a writer and a source, whose images would share a folder; rename one")
-        keys.check_module(f"sources.{name}.benchmark", str(options.get("benchmark")).partition(":")[0], "benchmarks", source)
-        keys.check_parameters(f"sources.{name}", options, NOTEBOOKS["sources"], source)
-    done["adapted"] = _adapted(done, source)
+    experiment_sources.check(done, source)
     for section in ("inter_domain", "intra_domain"):
         done[section] = _methods(section, section, keys.mapping(done[section], section, source), source)
     done["tasks"] = _tasks(done, source)
@@ -119,22 +92,6 @@ def settings(notebook: str, *sources: dict, **values: object) -> list[str]:
     ]
 
 
-def _adapted(config: dict, source: str) -> dict[str, dict]:
-    """name -> {adapt, draw}: how a generator is moved by prompts, and what it then draws as a source."""
-    adapted = keys.named("adapted", config["adapted"], source)
-    for name, options in adapted.items():
-        if name in config["writers"] | config["sources"]:
-            raise InputError(
-                f"{source}: '{name}' is an adapted generator and a writer or source, whose images would share a folder; rename one"
-            )
-        if set(options) - {"adapt", "draw"}:
-            raise InputError(f"{source}: adapted.{name} has {', '.join(options)}; its keys are adapt and draw")
-        for part in ("adapt", "draw"):
-            options[part] = keys.mapping(options.get(part), f"adapted.{name}.{part}", source)
-            keys.check_parameters(f"adapted.{name}.{part}", options[part], NOTEBOOKS[part], source)
-    return adapted
-
-
 def _methods(where: str, section: str, options: dict, source: str) -> dict:
     """The section with `methods` as a mapping: name -> parameters of its own, which win over the section's. Refinement may be left out."""
     if section == "intra_domain" and not any(options.values()):
@@ -144,13 +101,13 @@ def _methods(where: str, section: str, options: dict, source: str) -> dict:
     methods = options["methods"]
     methods = keys.named(f"{where}.methods", dict.fromkeys(methods) if isinstance(methods, list) else methods, source)
     common = {key: value for key, value in options.items() if key != "methods"}
-    keys.check_parameters(where, common, NOTEBOOKS[section], source)
+    keys.check_parameters(where, common, keys.NOTEBOOKS[section], source)
     for name, own in methods.items():
         keys.check_module(f"{where}.methods", own.get("method", name), section, source)
         for key in set(own) & set(ONLY[section]):
             keys.check_list(f"{where}.methods.{name}.{key}", own[key], str, source)
         settings = {key: value for key, value in own.items() if key not in ONLY[section]}
-        keys.check_parameters(f"{where}.methods.{name}", settings, NOTEBOOKS[section], source)
+        keys.check_parameters(f"{where}.methods.{name}", settings, keys.NOTEBOOKS[section], source)
     return common | {"methods": methods}
 
 
@@ -243,7 +200,7 @@ def _held_out(options: dict, config: dict, source: str) -> dict:
     if "held_out" in config["writers"]:
         raise InputError(f"{source}: writers.held_out has the name of the held-out images; call it otherwise")
     own, writer = keys.mapping(options.get("held_out"), where, source), config["writers"][name]
-    keys.check_parameters(where, own, NOTEBOOKS["writers"], source)
+    keys.check_parameters(where, own, keys.NOTEBOOKS["writers"], source)
     if own.get("seed") in (None, writer.get("seed", 0), config["generator"].get("seed", 0)):
         raise InputError(f"{source}: {where}.seed is {own.get('seed')!r}; it takes another one than '{name}', or its images are those")
     return writer | own

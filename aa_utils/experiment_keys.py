@@ -9,6 +9,16 @@ from aa_utils.dependencies import cells
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
 
+# What each section sets: notebook parameters, found by name in these notebooks.
+NOTEBOOKS = {
+    "writers": ("10_prompts", "20_generate"),
+    "generator": ("20_generate",),
+    "sources": ("21_real_source",),
+    "adapt": ("71_adapt_generator",),
+    "draw": ("74_bridge",),
+    "inter_domain": ("30_inter_domain",),
+    "intra_domain": ("40_intra_domain",),
+}
 # A module of these folders is a method (a benchmark, a writer) if it has this function.
 ENTRY = {"benchmarks": "load", "prompts": "write", "inter_domain": "losses|step", "intra_domain": "losses|step"}
 

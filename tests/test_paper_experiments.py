@@ -61,7 +61,6 @@ def graph(own, name, *arguments):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3000)
 
 
-@pytest.mark.skipif(not (ROOT / "models/pocket-diffusion").exists(), reason="needs the pocket models: notebooks/01_pocket_world.ipynb")
 @pytest.mark.parametrize("name", ["visda17", *SLOW])
 def test_an_experiment_runs_from_the_archive_to_the_tables(own, name):
     made_datasets.make(name, own / "data", 2)

@@ -12,7 +12,7 @@ from torch import Tensor
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.cameras import NUMBERS
 from aa_utils.generator_adaptation.eg3d import Config, Generator
-from aa_utils.generator_adaptation.layouts import check_filters
+from aa_utils.generator_adaptation.layouts import check_filters, filled
 from aa_utils.generator_adaptation.restricted_pickle import Record
 
 STARTS = {  # pixels that super-resolution starts from
@@ -52,12 +52,7 @@ def from_nvidia(found: dict, source: str) -> Generator:
         raise InputError(f"'{source}': {error}") from None
     except Exception as error:  # nothing is known of what stands where a number should
         raise InputError(f"'{source}' lacks something of an EG3D generator ({type(error).__name__}: {error})") from error
-    generator = Generator(config)
-    try:
-        generator.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"'{source}' is not an EG3D generator as it was released: {' '.join(str(error).split())[:300]}") from error
-    return generator
+    return filled(Generator(config), weights, source, "an EG3D generator as it was released")
 
 
 def _check(rendering: dict, options: dict, source: str) -> None:

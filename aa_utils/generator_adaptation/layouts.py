@@ -7,7 +7,7 @@ NVIDIA: `G_ema` of NVlabs/stylegan2-ada-pytorch (arXiv 2006.06676). rosinality: 
 import re
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.restricted_pickle import Record
@@ -15,6 +15,7 @@ from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.upfirdn2d import fir
 from aa_utils.seeds import torch_generator
 
+WHAT = "a StyleGAN2 generator with output skips"
 CENTRE_SAMPLES = 10_000  # latents whose mean is the centre of truncation, where a file does not store one
 
 
@@ -44,7 +45,7 @@ def from_nvidia(found: object, source: str) -> Generator:
     label_dim = weights["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in weights else 0
     embedded = weights["mapping.embed.weight"].shape[0] if label_dim else 0
     config = _config(weights, label_dim, embedded, mapping.get("lr_multiplier", 0.01), synthesis.get("conv_clamp"), source)
-    return _filled(config, weights, source)
+    return filled(Generator(config), weights, source, WHAT)
 
 
 def from_rosinality(weights: dict[str, Tensor], centre: Tensor | None, source: str) -> Generator:
@@ -60,7 +61,7 @@ def from_rosinality(weights: dict[str, Tensor], centre: Tensor | None, source: s
     config = _config(renamed, 0, 0, 0.01, None, source)
     width = renamed["mapping.fc0.weight"].shape[0]
     renamed["mapping.w_avg"] = torch.zeros(width) if centre is None else centre.float().reshape(-1)
-    net = _filled(config, renamed, source)
+    net = filled(Generator(config), renamed, source, WHAT)
     if centre is None:
         z = torch.randn(CENTRE_SAMPLES, config.z_dim, generator=torch_generator("centre of truncation"))
         with torch.inference_mode():
@@ -115,12 +116,12 @@ def _config(weights: dict, label_dim: int, embedded: int, lr_multiplier: float, 
     return Config(tuple(channels), z_dim, w_dim, label_dim, layers, float(lr_multiplier), image_channels, clamp and float(clamp))
 
 
-def _filled(config: Config, weights: dict[str, Tensor], source: str) -> Generator:
-    net = Generator(config)
+def filled(net: nn.Module, weights: dict[str, Tensor], source: str, what: str) -> nn.Module:
+    """`net` with these weights. Errors: InputError that says `what` the file `source` should be, if they do not fit."""
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(f"'{source}' is not a StyleGAN2 generator with output skips: {' '.join(str(error).split())[:300]}") from error
+        raise InputError(f"'{source}' is not {what}: {' '.join(str(error).split())[:300]}") from error
     return net
 
 

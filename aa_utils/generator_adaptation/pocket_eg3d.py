@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aa_utils.errors import InputError
 from aa_utils.files import atomic, write_text
-from aa_utils.generator_adaptation import cameras
+from aa_utils.generator_adaptation import cameras, gan_card
 from aa_utils.generator_adaptation.camera_training import Views
 from aa_utils.generator_adaptation.discriminator import Discriminator
 from aa_utils.generator_adaptation.eg3d import Config, Generator
@@ -164,12 +164,7 @@ def write_card(
 
     `count` are the renders it learned from, `history` is the training's, `measured` the table of `turntable.quality`.
     """
-    from aa_utils.record import hardware
-
-    steps = history["step"].diff().fillna(history["step"])
-    hours = float((steps * history["seconds_per_step"]).sum()) / 3600
-    machine, config = hardware(), generator.config
-    where = ", ".join(machine["gpu"]) or f"{machine['cores']} cores of {machine['cpu']}"
+    config = generator.config
     weights = sum(p.numel() for p in generator.parameters()) / 1e6
     drawn, floor, flat = (measured.set_index("images").loc[name] for name in ("generator", "renders", "billboard"))
     text = f"""---
@@ -200,16 +195,11 @@ From scratch by `notebooks/75_pretrain_eg3d.ipynb` with the parameters in `exper
 | planes | 3 of {config.plane_resolution} x {config.plane_resolution} with {config.plane_features} features |
 | hidden layer of the decoder | {config.decoder_width} |
 | samples on a ray | {config.samples} and {config.fine_samples} fine, from {config.near:g} to {config.far:g}; no super-resolution |
-| steps, batch | {recipe.steps:,}, {recipe.batch} |
-| Adam | {recipe.lr:g}{", half a cosine down to 2 %" if recipe.horizon else ""}, betas 0 and {recipe.beta2:g} |
-| R1 | {recipe.r1:g} every {recipe.r1_every} steps |
 | total variation of density | {views.density:g} every {views.density_every} steps |
 | what no ray meets | {"of a random colour in training" if views.opaque else "black"} |
-| style mixing | {recipe.mixing:g} |
-| half-life of the averaged weights | {recipe.half_life:,.0f} images |
-| seed | {seed} |
+{gan_card.training(recipe, seed)}
 
-Cost: {hours:.1f} hours on {where}; torch {torch.__version__}.
+{gan_card.cost(history)}
 
 ## Measured quality
 | | this generator | other renders |

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aa_utils.errors import InputError
 from aa_utils.files import atomic, write_text
+from aa_utils.generator_adaptation import gan_card
 from aa_utils.generator_adaptation.discriminator import Discriminator
 from aa_utils.generator_adaptation.gan_training import Recipe
 from aa_utils.generator_adaptation.stylegan2 import Config, Generator
@@ -83,12 +84,7 @@ def write_card(
 
     `history` is the training's, `measured` the table of `gan_quality.quality`.
     """
-    from aa_utils.record import hardware
-
-    steps = history["step"].diff().fillna(history["step"])
-    hours = float((steps * history["seconds_per_step"]).sum()) / 3600
-    machine, config = hardware(), generator.config
-    where = ", ".join(machine["gpu"]) or f"{machine['cores']} cores of {machine['cpu']}"
+    config = generator.config
     weights = sum(p.numel() for p in generator.parameters()) / 1e6
     floor, drawn = (measured.set_index("images").loc[name] for name in ("renders", "generator"))
     text = f"""---
@@ -114,15 +110,9 @@ From scratch by `notebooks/70_pretrain_gan.ipynb` with the parameters in `experi
 | weights | {weights:.1f} million |
 | channels from 4 pixels up | {", ".join(map(str, config.channels))} |
 | z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} (at {config.lr_multiplier:g} of the learning rate) |
-| steps, batch | {recipe.steps:,}, {recipe.batch} |
-| Adam | {recipe.lr:g}{", half a cosine down to 2 %" if recipe.horizon else ""}, betas 0 and {recipe.beta2:g} |
-| R1 | {recipe.r1:g} every {recipe.r1_every} steps |
-| path length | {recipe.path:g} |
-| style mixing | {recipe.mixing:g} |
-| half-life of the averaged weights | {recipe.half_life:,.0f} images |
-| seed | {seed} |
+{gan_card.training(recipe, seed)}
 
-Cost: {hours:.1f} hours on {where}; torch {torch.__version__}.
+{gan_card.cost(history)}
 
 ## Measured quality
 Fréchet distance to renders in the standardised features of pocket-reader: {drawn["frechet"]:.2f}; other renders are at

@@ -113,10 +113,7 @@ def _grid() -> Tensor:
 
 
 def pen_distances(factors: Factors, rng: np.random.Generator, at: Tensor) -> Tensor:
-    """Signed distances (n, m) in pixels from the points `at` (m, 2) of the picture's plane to glyphs written by pen or chalk.
-
-    At the pixels' centres they are what `draw` covers with ink.
-    """
+    """Signed distances (n, m) in pixels from the points `at` (m, 2) of the picture's plane to glyphs written by pen or chalk."""
     return _stroked(factors, _pose(factors, rng), rng, "pen", at)
 
 
@@ -139,9 +136,10 @@ def _stroked(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Gener
         phase = torch.from_numpy(rng.random((n, 2), np.float32))
         wave = torch.sin(6.28 * (phase[:, :1] + (0.5 + phase[:, 1:]) * torch.linspace(0, 1, strokes.POINTS - 1)))
         half = half * torch.where(brush[:, None], 1 + 0.35 * wave, 1 + 0.1 * wave)
+    drawn = torch.from_numpy(down[variant])
     if at is None:
-        return _to_segments(line, half, torch.from_numpy(down[variant]))
-    return torch.cat([_to_segments(line, half, torch.from_numpy(down[variant]), some) for some in at.split(64)], 1)  # fits into caches
+        return _to_segments(line, half, drawn, _grid()).reshape(-1, SIZE, SIZE)
+    return torch.cat([_to_segments(line, half, drawn, some) for some in at.split(64)], 1)  # fits into caches
 
 
 def _half_width(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Generator, kind: str) -> np.ndarray:
@@ -154,19 +152,16 @@ def _half_width(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Ge
     return (0.5 * np.minimum(width, 0.27 * pose["height"]))[:, None].astype(np.float32)
 
 
-def _to_segments(line: Tensor, half: Tensor, down: Tensor, at: Tensor | None = None) -> Tensor:
-    """Distance (n, 32, 32) from each pixel, or (n, m) from the points `at` (m, 2), to the nearest drawn segment of `line` (n, P, 2), less
-    its half width (n, P - 1 or 1)."""
+def _to_segments(line: Tensor, half: Tensor, down: Tensor, at: Tensor) -> Tensor:
+    """Distance (n, m) from the points `at` (m, 2) to the nearest drawn segment of `line` (n, P, 2), less its half width (n, P - 1 or 1)."""
     start, way = line[:, :-1], line[:, 1:] - line[:, :-1]
     length2 = way.square().sum(-1).clamp_min(1e-6)
     lifted = torch.where(down > 0, -half, torch.tensor(1e3))
-    grid = _grid() if at is None else at
-    along = (grid @ way.mT - (start * way).sum(-1)[:, None]) / length2[:, None]  # (n, pixels, P - 1)
+    along = (at @ way.mT - (start * way).sum(-1)[:, None]) / length2[:, None]  # (n, pixels, P - 1)
     along.clamp_(0, 1)
-    dx = grid[:, 0, None] - torch.addcmul(start[:, None, :, 0], along, way[:, None, :, 0])
-    dy = grid[:, 1, None] - torch.addcmul(start[:, None, :, 1], along, way[:, None, :, 1])
-    distance = (dx.mul_(dx).addcmul_(dy, dy).sqrt_().add_(lifted[:, None])).amin(-1)
-    return distance.reshape(-1, SIZE, SIZE) if at is None else distance
+    dx = at[:, 0, None] - torch.addcmul(start[:, None, :, 0], along, way[:, None, :, 0])
+    dy = at[:, 1, None] - torch.addcmul(start[:, None, :, 1], along, way[:, None, :, 1])
+    return (dx.mul_(dx).addcmul_(dy, dy).sqrt_().add_(lifted[:, None])).amin(-1)
 
 
 def _printed(factors: Factors, pose: dict[str, np.ndarray], rng: np.random.Generator) -> Tensor:
@@ -212,7 +207,8 @@ def _background(factors: Factors, ink: Tensor, paper: Tensor, rng: np.random.Gen
             ends = torch.from_numpy(rng.uniform(-4, SIZE + 4, (m, 3, 2)).astype(np.float32))
             tint = torch.from_numpy(rng.random((m, 3, 1, 1), np.float32))
             tint = torch.lerp(paper[cluttered], tint, 0.35)
-            cover = (0.5 - _to_segments(ends, torch.full((m, 1), width), torch.ones(m, 2))).clamp(0, 1)
+            near = _to_segments(ends, torch.full((m, 1), width), torch.ones(m, 2), _grid()).reshape(-1, SIZE, SIZE)
+            cover = (0.5 - near).clamp(0, 1)
             picture[cluttered] = torch.lerp(picture[cluttered], tint, cover[:, None])
     return picture
 
