@@ -80,9 +80,11 @@ def pixel(planes, decoder, start, direction, config):
         samples = sorted(samples + [(t, *ask(t)) for t in more], key=lambda sample: sample[0])
     depths, density, colours = zip(*samples, strict=True)
     shares = interval_weights(density, depths)
+    if config.back == "field":
+        shares = [*shares[:-1], 1 - sum(shares[:-1])]
     colour = sum(w * (a + b) / 2 for w, a, b in zip(shares, colours, colours[1:], strict=False))
     depth = sum(w * (a + b) / 2 for w, a, b in zip(shares, depths, depths[1:], strict=False)) / sum(shares)
-    return 2 * (colour + (1 - sum(shares)) * config.white_back) - 1, depth, sum(shares)
+    return 2 * (colour + (1 - sum(shares)) * (config.back == "white")) - 1, depth, sum(shares)
 
 
 def rendered(net, planes, cameras, size):

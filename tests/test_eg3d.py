@@ -45,20 +45,20 @@ def inputs(net, n=2):
     return torch.randn(n, net.z_dim, generator=rng), net.sample_cameras(n, rng)
 
 
-@pytest.mark.parametrize("fine, white", [(0, False), (6, False), (6, True)])
+@pytest.mark.parametrize("fine, back", [(0, "black"), (6, "black"), (6, "white"), (0, "field"), (6, "field")])
 @pytest.mark.parametrize("s", [-2.0, 0.5, 3.0])
-def test_constant_density_has_its_closed_form(s, fine, white):
-    """Σw = 1 - exp(-softplus(s - 1)(b - a)) however the ray is cut, and colour c becomes 2cΣw - 1."""
+def test_constant_density_has_its_closed_form(s, fine, back):
+    """Σw = 1 - exp(-softplus(s - 1)(b - a)) however the ray is cut, and colour c becomes 2cΣw - 1; with "field" nothing gets through."""
     colours = torch.tensor([0.2, 0.9])
 
     def field(points):
         return torch.full(points[:, 0].shape, s), colours[:, None].expand(len(points), 2, points.shape[2])
 
     origins, directions = rays(camera([1.5, 1.8]), 3)
-    colour, depth, opacity = vr.render(field, origins, directions, vr.Sampling(2.25, 3.3, 7, fine), white)
-    whole = 1 - exp(-log1p(exp(s - 1)) * 1.05)
+    colour, depth, opacity = vr.render(field, origins, directions, vr.Sampling(2.25, 3.3, 7, fine), back)
+    whole = 1 if back == "field" else 1 - exp(-log1p(exp(s - 1)) * 1.05)
     close(opacity, torch.full((2, 9), whole), 1e-6)
-    close(colour, (2 * (colours * whole + (1 - whole) * white) - 1)[None, :, None].expand(2, 2, 9), 1e-6)
+    close(colour, (2 * (colours * whole + (1 - whole) * (back == "white")) - 1)[None, :, None].expand(2, 2, 9), 1e-6)
     assert (depth > 2.25).all() and (depth < 3.5).all()
 
 
@@ -99,9 +99,9 @@ def test_quantiles_follow_a_known_density():
     assert ((fine - where).abs() < 0.1).float().mean() > 0.8 and fine.min() < 2.05 and fine.max() > 2.9
 
 
-@pytest.mark.parametrize("axes, fine, white", [("released", 4, False), ("fixed", 0, True)])
-def test_rendering_is_the_reference_of_explicit_loops(axes, fine, white):
-    net = made(plane_axes=axes, fine_samples=fine, white_back=white, box=1.3)
+@pytest.mark.parametrize("axes, fine, back", [("released", 4, "black"), ("fixed", 0, "white"), ("fixed", 4, "field")])
+def test_rendering_is_the_reference_of_explicit_loops(axes, fine, back):
+    net = made(plane_axes=axes, fine_samples=fine, back=back, box=1.3)
     z, cameras = inputs(net)
     cameras[1, 16:] = torch.tensor([1.7, 0.2, 0.45, 0, 2.1, 0.55, 0, 0, 1])  # another lens, skewed
     planes = 3 * net.planes(net.mapping(z, cameras), "fixed")
@@ -111,7 +111,7 @@ def test_rendering_is_the_reference_of_explicit_loops(axes, fine, white):
     close(seen.raw, colours[:, :3])
     close(seen.depth[:, 0][opacity > 1e-6], depth[opacity > 1e-6])
     close(seen.opacity[:, 0], opacity)
-    assert float(opacity.std()) > 0.01
+    assert float((depth if back == "field" else opacity).std()) > 0.01
 
 
 def test_super_resolution_is_the_reference():
@@ -300,7 +300,7 @@ def test_what_a_snapshot_says_of_rendering_counts(tmp_path, monkeypatch):
     given, path = tensors(Generator(PUBLIC)), tmp_path / "network.pkl"
     write(given, path, monkeypatch, RENDERING | {"white_back": True, "c_gen_conditioning_zero": True}, img_resolution=128, conv_clamp=None)
     config = checkpoints.load(path).config
-    assert (config.white_back, config.camera_scale, config.clamp, config.neural_resolution) == (True, 0.0, None, 64)
+    assert (config.back, config.camera_scale, config.clamp, config.neural_resolution) == ("white", 0.0, None, 64)
     assert (config.focal, config.yaw_range) == (eg3d_layout.ALL_AROUND["focal"], pi)
     for rendering, options, message in (
         ({"superresolution_module": "training.superresolution.SuperresolutionHybridDeepfp32"}, {}, "HybridDeepfp32; networks with"),

@@ -4,8 +4,6 @@
   that w cannot be a picture of one view.
 - Dual discrimination (section 4.3), with super-resolution: the discriminator sees the image and, beside it, what the rays saw, enlarged.
 - Total variation of the density (the released code): λ E|s(p) - s(p + δ)|, p uniform in the box, δ ~ N(0, (0.004 box)²). It keeps fog away.
-- Opacity: what a ray does not meet has a random colour, other in each image, so that the scene learns to end every ray. Where all that is
-  seen is a thing, paper too, an adaptation can give it another colour; of nothing it could not.
 """
 
 from dataclasses import dataclass
@@ -26,17 +24,10 @@ class Views:
     swap: float = 0.5  # probability that the mapping network is told another image's camera
     density: float = 0.25  # λ of the density's total variation; 0: none
     density_every: int = 4  # steps between its steps
-    opaque: bool = False  # not in the paper, whose backgrounds are part of the scene or white
 
     def __post_init__(self):
         if not 0 <= self.swap <= 1 or self.density < 0 or self.density_every < 1:
             raise InputError(f"swap is a probability, density not negative, density_every positive: {self}")
-
-
-def check(config, views: Views) -> None:
-    """Errors: InputError for `opaque` with super-resolution, which sees no background, or with a white one."""
-    if views.opaque and (config.superresolution or config.white_back):
-        raise InputError("opaque is for generators without super-resolution and white_back: it gives what no ray meets another colour")
 
 
 def told(cameras: Tensor, swap: float, rng: torch.Generator) -> Tensor:
@@ -45,17 +36,10 @@ def told(cameras: Tensor, swap: float, rng: torch.Generator) -> Tensor:
     return torch.where(swapped, cameras.roll(1, 0), cameras)
 
 
-def seen(generator: nn.Module, ws: Tensor, cameras: Tensor, rng: torch.Generator, opaque: bool = False) -> Tensor:
-    """Images (n, 3, R, R) of `ws` by `cameras`, as the discriminator takes them: with super-resolution (n, 6, R, R), see `dual`.
-
-    `opaque`: before a random colour.
-    """
+def seen(generator: nn.Module, ws: Tensor, cameras: Tensor, rng: torch.Generator) -> Tensor:
+    """Images (n, 3, R, R) of `ws` by `cameras`, as the discriminator takes them: with super-resolution (n, 6, R, R), see `dual`."""
     view = generator.view(generator.planes(ws, "random", rng), ws, cameras, "random", rng)
-    if generator.config.superresolution:
-        return dual(view.image, view.raw)
-    if opaque:
-        return view.image + 2 * torch.rand(len(ws), 3, 1, 1, generator=rng).to(ws) * (1 - view.opacity)
-    return view.image
+    return dual(view.image, view.raw) if generator.config.superresolution else view.image
 
 
 def real(images: Tensor, generator: nn.Module) -> Tensor:

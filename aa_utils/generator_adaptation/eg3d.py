@@ -42,7 +42,7 @@ class Config:
     near: float = 2.25  # where rays begin and end, from the camera
     far: float = 3.3
     box: float = 1.0  # side of the cube that the planes span
-    white_back: bool = False  # what no ray meets is white, else black
+    back: str = "black"  # what is seen where a ray meets nothing: volume_rendering.BACKS
     resolution: int = 512  # of the image
     superresolution: tuple[int, ...] = (256, 128)  # channels of its blocks; (): the image is what the rays see
     superresolution_input: int = 128  # pixels that the rendered features are resized to before it
@@ -70,6 +70,8 @@ class Config:
             raise InputError(f"decoder_features is {self.decoder_features}; the first three are red, green and blue, so at least 3")
         if self.plane_axes not in triplane.AXES:
             raise InputError(f"plane_axes is {self.plane_axes!r}; it is one of {', '.join(triplane.AXES)}")
+        if self.back not in volume_rendering.BACKS:
+            raise InputError(f"back is {self.back!r}; it is one of {', '.join(volume_rendering.BACKS)}")
         if self.orbit not in cams.ORBITS:
             raise InputError(f"orbit is {self.orbit!r}; it is one of {', '.join(cams.ORBITS)}")
         if not 0 <= self.near < self.far:
@@ -172,7 +174,7 @@ class Generator(nn.Module):
         sampling = volume_rendering.Sampling(config.near, config.far, config.samples, config.fine_samples)
         with in_float32(planes):
             found = volume_rendering.render(
-                lambda points: self.field(planes, points), origins, directions, sampling, config.white_back, noise == "random", generator
+                lambda points: self.field(planes, points), origins, directions, sampling, config.back, noise == "random", generator
             )
         features, depth, opacity = (x.unflatten(-1, (size, size)) for x in found)
         last = ws if ws.ndim == 2 else ws[:, -1]

@@ -103,7 +103,7 @@ def _config(weights: dict[str, Tensor], rendering: dict, options: dict, neural: 
         near=float(rendering["ray_start"]),
         far=float(rendering["ray_end"]),
         box=float(rendering["box_warp"]),
-        white_back=white,
+        back="white" if white else "black",
         resolution=int(options["img_resolution"]),
         superresolution=tuple(weights[f"superresolution.block{k}.conv1.weight"].shape[0] for k in range(blocks)),
         superresolution_input=STARTS[_module(rendering)],

@@ -15,7 +15,7 @@ def drawn(
     """(images (n, C, R, R), their w (n, num_ws, w_dim)) of random latents; see `styles`, and for 3-D ones `camera_training.seen`."""
     ws = styles(generator, n, labels, mixing, rng, device, views)
     if hasattr(generator, "sample_cameras"):
-        return camera_training.seen(generator, ws, labels, rng, (views or Views()).opaque), ws
+        return camera_training.seen(generator, ws, labels, rng), ws
     return generator.synthesis(ws, "random", rng), ws
 
 

@@ -87,8 +87,6 @@ def train(
     adam_d = _adam(discriminator, recipe, recipe.r1_every if recipe.r1 else 0)
     parts = {"generator": generator, "discriminator": discriminator, "average": average, "adam_g": adam_g, "adam_d": adam_d}
     start, rows, length = 0, [], torch.zeros((), device=device)
-    if solid:
-        camera_training.check(generator.config, views)
     settings = _settings(recipe, seed) | {"generator": str(generator.config)} | (asdict(views) if solid else {})
     if state_file.exists():
         state = torch.load(state_file, map_location=device, weights_only=True)

@@ -30,10 +30,9 @@ from aa_utils.seeds import stable_hash, torch_generator
 
 YAW, PITCH = 0.5, 0.25  # how far a camera goes to the sides, and up and down (`cameras.angles`)
 NEAR, FAR = 2.45, 3.05  # from all these cameras body and paper lie between
+BOX = 0.9  # side of the cube that the planes span: what the cameras see of it, and little more
 MAPPING_LAYERS = 2
 FIXED = {"background": "plain", "quality": "sharp"}  # what bodies do not vary
-POINTS, SLOPE, THIN, DENSE = 512, 1000.0, -1.0, 20.0  # of the blank sheet: places at a time, how its density (before softplus) rises
-GREY = 0.7  # its colour: at white, where the sigmoid is flat, training was seen to find no ink
 PART = 1024  # renders that are drawn and kept together
 
 
@@ -53,7 +52,10 @@ def networks(
     """An untrained generator of solid digits, without super-resolution, and its discriminator, which is told the camera.
 
     `channels` are those at 4, 8, 16 and 32 pixels, in the backbone and in the discriminator; `samples` on a ray: evenly, and fine. The
-    mapping network is told no camera: what is drawn does not depend on it. Errors: InputError for another number of channels.
+    mapping network is told no camera: what is drawn does not depend on it. The end of a ray is painted, too: before black, ink was a hole
+    in white fog and no digit appeared; of a white nothing an adaptation could not make yellow paper.
+
+    Errors: InputError for another number of channels.
     """
     if len(channels) != 4:
         raise InputError(f"channels is {channels}; give four numbers, for 4, 8, 16 and {SIZE} pixels")
@@ -74,6 +76,8 @@ def networks(
         fine_samples=samples[1],
         near=NEAR,
         far=FAR,
+        box=BOX,
+        back="field",
         resolution=SIZE,
         superresolution=(),
         radius=solids.RADIUS,
@@ -85,28 +89,6 @@ def networks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("pocket eg3d", seed))
         return Generator(config), Discriminator(channels, cameras.NUMBERS)
-
-
-def blank(generator: Generator, steps: int, seed: int) -> float:
-    """Teach an untrained generator a blank sheet: dense and light from the paper on, next to nothing before it; returns the last loss.
-
-    A beginning as sphere initialisations are one for signed distances (arXiv 1911.10414): without it a generator carves ink out of a white
-    block, a black hole with grey walls, which from the front looks like a body and from the sides never will.
-    """
-    rng = torch.Generator().manual_seed(stable_hash("blank", seed))
-    weights = [weight for name, weight in generator.named_parameters() if ".mapping." not in name]
-    adam = torch.optim.Adam(weights, lr=0.005, betas=(0.0, 0.99))
-    box, loss = generator.config.box, torch.zeros(())
-    for _ in range(steps):
-        w = generator.mapping.w(torch.randn(8, generator.z_dim, generator=rng), generator.sample_cameras(8, rng))
-        places = box * (torch.rand(8, 3, POINTS, generator=rng) - 0.5)
-        density, colours = generator.field(generator.planes(w, "random", rng), places)
-        wanted = (-SLOPE * (places[:, 2] + solids.THICKNESS / 2)).clamp(THIN, DENSE)
-        loss = (density - wanted).square().mean() / DENSE**2 + (colours - GREY).square().mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-    return loss.item()
 
 
 def seen(factors: Factors, hand: int) -> Renders:
@@ -196,7 +178,7 @@ From scratch by `notebooks/75_pretrain_eg3d.ipynb` with the parameters in `exper
 | hidden layer of the decoder | {config.decoder_width} |
 | samples on a ray | {config.samples} and {config.fine_samples} fine, from {config.near:g} to {config.far:g}; no super-resolution |
 | total variation of density | {views.density:g} every {views.density_every} steps |
-| what no ray meets | {"of a random colour in training" if views.opaque else "black"} |
+| behind all that a ray meets | a backdrop that the scene paints (as NeRF's code: the last sample stops what light is left) |
 {gan_card.training(recipe, seed)}
 
 {gan_card.cost(history)}

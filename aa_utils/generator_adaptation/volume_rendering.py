@@ -17,6 +17,8 @@ from torch import Tensor
 
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]  # points (N, 3, M) -> densities (N, M), before the softplus, and colours (N, C, M)
 
+# Behind all that a ray meets. "field": its last interval stops what light is left, as in NeRF's code: a backdrop that the scene paints.
+BACKS = ("black", "white", "field")
 FLOOR = 0.01 + 1e-5  # the released code adds 0.01, and 1e-5 once more where it inverts the distribution
 
 
@@ -31,12 +33,12 @@ class Sampling:
 
 
 def render(
-    field: Field, origins: Tensor, directions: Tensor, sampling: Sampling, white: bool = False, random: bool = False,
+    field: Field, origins: Tensor, directions: Tensor, sampling: Sampling, back: str = "black", random: bool = False,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Colours (N, C, R) in [-1, 1], depths (N, R) and opacities (N, R) of rays from `origins` (N, 3) in `directions` (N, 3, R).
 
-    The depth is the mean distance at which light is stopped, `far` where none is. `white`: what a ray does not meet is white, else black.
+    The depth is the mean distance at which light is stopped, `far` where none is. `back`: what is seen behind it all, see BACKS.
     `random`: samples are jittered, by numbers of `generator` or the global random state; otherwise they stand in the middle.
     """
     shape = (len(origins), directions.shape[2])
@@ -54,6 +56,8 @@ def render(
         depths, order = torch.cat([depths, fine], 2).sort(2)
         density = torch.cat([density, fine_density], 2).gather(2, order)
     weights = interval_weights(density, depths)
+    if back == "field":
+        weights = torch.cat([weights[..., :-1], weights[..., -1:] + (1 - weights.sum(2, keepdim=True))], 2)
     opacity = weights.sum(2)
     middle = (depths[..., :-1] + depths[..., 1:]) / 2
     depth = torch.where(opacity > 1e-8, (weights * middle).sum(2) / opacity.clamp_min(1e-8), depths[..., -1])
@@ -63,7 +67,7 @@ def render(
         ends = torch.empty_like(ends).scatter(2, order, ends)
     split = ends.split([part.shape[3] for part in parts], 2)
     colour = sum((part * share[:, None]).sum(3) for part, share in zip(parts, split, strict=True))
-    return 2 * (colour + (1 - opacity)[:, None] if white else colour) - 1, depth, opacity
+    return 2 * (colour + (1 - opacity)[:, None] if back == "white" else colour) - 1, depth, opacity
 
 
 def interval_weights(density: Tensor, depths: Tensor) -> Tensor:

@@ -6,10 +6,13 @@ C, domain discriminator D (probability of "source") and the gradient reversal R 
 L = CE(C(f_s), y_s) + w * ( BCE(D(R(f_s)), 1) + BCE(D(R(f_t)), 0) ) / 2        lambda_p = 2 / (1 + exp(-10 p)) - 1
 
 The mean of the two domain losses (chance level ln 2) is the convention of TLlib; their sum would double lambda. lambda_p scales what
-reaches G only: D learns at full strength from the first step. Both batches go through the network together, so BatchNorm sees one mixture
-of the domains. Watch `domain` in the history: above ln 2 = 0.693, or with `share_domain_right` below 1/2, G has outrun D and the reversed
+reaches G only: D learns at full strength from the first step. Both batches go through the network together (`together`), so BatchNorm sees
+one mixture of the domains, or one after the other, each with its own statistics.
+
+Watch `domain` in the history: above ln 2 = 0.693, or with `share_domain_right` below 1/2, G has outrun D and the reversed
 gradient only spoils the features. That happened when D learned no faster than a backbone trained from scratch, and when it began before the
-backbone had features worth aligning: hence `discriminator_lr` and `wait`.
+backbone had features worth aligning: hence `discriminator_lr` and `wait`. With `domain` next to 0 from the first steps on and a share of 1,
+D has outrun G, and nothing is left to reverse: so it was with a small network whose BatchNorm saw USPS and MNIST in one mixture.
 """
 
 import math
@@ -30,6 +33,7 @@ class Config:
     lambda_max: float = 1.0  # the value lambda_p tends to: 1 in Ganin et al., eq. 14
     gamma: float = 10.0  # steepness of lambda_p: Ganin et al., section 5.2.2
     wait: float = 0.0  # share of the steps with lambda 0: none in Ganin et al.; a network from scratch first needs features to align (0.5)
+    together: bool = True  # one pass, as TLlib; False: a pass for each domain, as in the codes of MCD and ADDA
     hidden: int = 1024  # width of the discriminator's two hidden layers
     discriminator_lr: float = 10.0  # in multiples of the backbone's: TLlib's ratio (backbone 0.1, discriminator 1), from scratch too
 
@@ -75,7 +79,11 @@ def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
 def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
     """{"classification", "domain"} and, to watch, the share of domains that the discriminator gets right."""
     n = len(batch["x_s"])
-    f = nets["classifier"].features(torch.cat([batch["x_s"], batch["x_t"]]))
+    features = nets["classifier"].features
+    if config.together:
+        f = features(torch.cat([batch["x_s"], batch["x_t"]]))
+    else:
+        f = torch.cat([features(batch["x_s"]), features(batch["x_t"])])
     z_s = nets["classifier"].head(f[:n])
     z_d = nets["discriminator"](Reverse.apply(f, coefficient(progress, config)))[:, 0]
     domain = (
