@@ -71,8 +71,9 @@ def fine_depths(depths, weights, count):
 
 def pixel(planes, decoder, start, direction, config):
     """Colours in [-1, 1], depth and opacity of one ray; samples stand in the middle."""
-    step = (config.far - config.near) / (config.samples - 1)
-    depths = [config.near + (k + 0.5) * step for k in range(config.samples)]
+    near, far = [float((z - start[2]) / direction[2]) for z in config.slab] if config.slab else (config.near, config.far)
+    step = (far - near) / (config.samples - 1)
+    depths = [near + (k + 0.5) * step for k in range(config.samples)]
     ask = lambda t: at_point(planes, decoder, start + t * direction, config)  # noqa: E731
     samples = [(t, *ask(t)) for t in depths]
     if config.fine_samples:

@@ -62,6 +62,19 @@ def test_constant_density_has_its_closed_form(s, fine, back):
     assert (depth > 2.25).all() and (depth < 3.5).all()
 
 
+def test_rays_may_run_between_two_heights():
+    net = made(slab=[0.1, -0.05], back="field", fine_samples=0)
+    net.decoder.net[2].bias.data[0] = -100.0  # nothing is met before the end
+    z, cameras = inputs(net)
+    ws = net.mapping(z, cameras)
+    seen = net.view(net.planes(ws), ws, cameras, "none", neural_resolution=6)
+    origins, directions = rays(cameras, 6)
+    last = origins[:, 2:] + seen.depth.flatten(1) * directions[:, 2]
+    close(last, torch.full_like(last, -0.05), 1e-5)  # the middle of the last two samples, which stand in the middle of steps
+    with pytest.raises(InputError, match="upper first"):
+        made(slab=(0.0, 0.1))
+
+
 def test_fine_samples_find_a_wall():
     def field(points):
         return torch.where(points[:, 2] < 0.1, 200.0, -20.0), points[:, :1] * 0 + 0.25
@@ -99,9 +112,12 @@ def test_quantiles_follow_a_known_density():
     assert ((fine - where).abs() < 0.1).float().mean() > 0.8 and fine.min() < 2.05 and fine.max() > 2.9
 
 
-@pytest.mark.parametrize("axes, fine, back", [("released", 4, "black"), ("fixed", 0, "white"), ("fixed", 4, "field")])
-def test_rendering_is_the_reference_of_explicit_loops(axes, fine, back):
-    net = made(plane_axes=axes, fine_samples=fine, back=back, box=1.3)
+@pytest.mark.parametrize(
+    "axes, fine, back, slab",
+    [("released", 4, "black", None), ("fixed", 0, "white", None), ("fixed", 4, "field", None), ("fixed", 4, "field", (0.4, -0.3))],
+)
+def test_rendering_is_the_reference_of_explicit_loops(axes, fine, back, slab):
+    net = made(plane_axes=axes, fine_samples=fine, back=back, slab=slab, box=1.3)
     z, cameras = inputs(net)
     cameras[1, 16:] = torch.tensor([1.7, 0.2, 0.45, 0, 2.1, 0.55, 0, 0, 1])  # another lens, skewed
     planes = 3 * net.planes(net.mapping(z, cameras), "fixed")

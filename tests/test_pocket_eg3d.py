@@ -18,6 +18,7 @@ from aa_utils.generator_adaptation.evaluation import comparison, factors, figure
 from aa_utils.generator_adaptation.gan_training import Recipe
 from aa_utils.generator_adaptation.pocket_gan import PLAIN
 from aa_utils.generator_adaptation.recipe import recipe
+from aa_utils.generator_adaptation.triplane import OVERSHOOT
 from aa_utils.pocket import reader, solids
 from aa_utils.pocket.render import SIZE, _grid, pen_distances
 from aa_utils.pocket.world import sample
@@ -212,13 +213,20 @@ def test_renders_are_kept_and_each_has_its_camera(tmp_path):
     assert z.abs().max() < solids.THICKNESS / 2 + 1e-3
     dark = found.pixels.float().mean(1).flatten(1) < 60
     assert z[dark].mean() > 0.9 * solids.THICKNESS / 2
-    # Every camera of the range has body and paper between the ends of a generator's rays.
-    assert found.depths.min() > pocket_eg3d.NEAR and found.depths.max() < pocket_eg3d.FAR
+    assert z.min() > pocket_eg3d.SLAB[1] - 1e-3 and z.max() < pocket_eg3d.SLAB[0], "body and paper lie where a generator's rays run"
     net, judge = pocket_eg3d.networks([8, 8, 8, 8], 4, 8, 4, 8, [4, 0], seed=0)
     assert net.config.resolution == SIZE and judge(found.pixels[:4].float(), found.cameras[:4]).shape == (4,)
     torch.testing.assert_close(net.camera(torch.pi / 2)[0, 16:], found.cameras[0, 16:])
     with pytest.raises(InputError, match="cluttered"):
         pocket_eg3d.renders(tmp_path, 4, 0, domain=PLAIN | {"background": "cluttered"})
+
+
+def test_in_the_beginning_what_is_dark_is_dense():
+    net, _ = pocket_eg3d.networks([8, 8, 8, 8], 4, 8, 4, 8, [4, 0], seed=0)
+    with torch.no_grad():
+        density, colours = net.decoder(torch.randn(1, 4, 500, generator=torch.Generator().manual_seed(0)))
+    light = torch.logit((colours[0] + OVERSHOOT) / (1 + 2 * OVERSHOOT)).mean(0)
+    torch.testing.assert_close(density[0], pocket_eg3d.EMPTY + pocket_eg3d.DENSE * (pocket_eg3d.LIGHT - light), rtol=1e-3, atol=1e-3)
 
 
 def test_the_turntable_tells_bodies_from_flat_pictures():

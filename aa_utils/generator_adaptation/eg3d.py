@@ -41,6 +41,9 @@ class Config:
     fine_samples: int = 48  # where the first found something
     near: float = 2.25  # where rays begin and end, from the camera
     far: float = 3.3
+    slab: tuple[float, float] | None = (
+        None  # rays begin and end at these heights z instead: of scenes on a wall, which is seen from before it
+    )
     box: float = 1.0  # side of the cube that the planes span
     back: str = "black"  # what is seen where a ray meets nothing: volume_rendering.BACKS
     resolution: int = 512  # of the image
@@ -76,6 +79,10 @@ class Config:
             raise InputError(f"orbit is {self.orbit!r}; it is one of {', '.join(cams.ORBITS)}")
         if not 0 <= self.near < self.far:
             raise InputError(f"rays begin at near={self.near} and end at far={self.far}; near must be smaller, and not negative")
+        if self.slab is not None:
+            object.__setattr__(self, "slab", tuple(self.slab))
+            if len(self.slab) != 2 or self.slab[0] <= self.slab[1]:
+                raise InputError(f"slab is {self.slab}; give two heights, the upper first: cameras look down on the wall")
         least = 4 if self.fine_samples else 2
         if self.samples < least or self.fine_samples < 0:
             raise InputError(
@@ -171,7 +178,8 @@ class Generator(nn.Module):
             raise InputError(f"{len(cameras)} cameras for {len(planes)} latents; give one for each (expand the planes for several)")
         if not config.superresolution and size != config.resolution:
             raise InputError(f"neural_resolution is {size}, and without super-resolution it is that of the image, {config.resolution}")
-        sampling = volume_rendering.Sampling(config.near, config.far, config.samples, config.fine_samples)
+        ends = (config.near, config.far) if config.slab is None else _at_heights(config.slab, origins, directions)
+        sampling = volume_rendering.Sampling(*ends, config.samples, config.fine_samples)
         with in_float32(planes):
             found = volume_rendering.render(
                 lambda points: self.field(planes, points), origins, directions, sampling, config.back, noise == "random", generator
@@ -193,3 +201,8 @@ class Generator(nn.Module):
     def camera(self, yaw, pitch=torch.pi / 2) -> Tensor:
         """The cameras (n, 25) at `yaw` and `pitch` (`cameras.camera`), at the distance and with the lens that this generator knows."""
         return cams.camera(yaw, pitch, self.config.pivot, self.config.radius, self.config.focal)
+
+
+def _at_heights(heights: tuple[float, float], origins: Tensor, directions: Tensor) -> list[Tensor]:
+    """How far along rays from `origins` (N, 3) in `directions` (N, 3, R) the planes of those z are: (N, R, 1) each."""
+    return [((z - origins[:, 2:]) / directions[:, 2])[..., None] for z in heights]

@@ -22,6 +22,7 @@ from aa_utils.generator_adaptation.discriminator import Discriminator
 from aa_utils.generator_adaptation.eg3d import Config, Generator
 from aa_utils.generator_adaptation.gan_training import Recipe
 from aa_utils.generator_adaptation.pocket_gan import CLASSES, PLAIN
+from aa_utils.generator_adaptation.triplane import Decoder
 from aa_utils.pocket import solids
 from aa_utils.pocket.render import SIZE
 from aa_utils.pocket.world import Factors, sample
@@ -29,10 +30,11 @@ from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash, torch_generator
 
 YAW, PITCH = 0.5, 0.25  # how far a camera goes to the sides, and up and down (`cameras.angles`)
-NEAR, FAR = 2.45, 3.05  # from all these cameras body and paper lie between
+SLAB = (0.1, -solids.THICKNESS / 2)  # heights between which rays run: from above all faces to the paper
 BOX = 0.9  # side of the cube that the planes span: what the cameras see of it, and little more
 MAPPING_LAYERS = 2
 FIXED = {"background": "plain", "quality": "sharp"}  # what bodies do not vary
+DENSE, EMPTY, LIGHT = 5.0, -1.0, 1.5  # of first weights: density by darkness; density of nothing, before softplus; colour, before sigmoid
 PART = 1024  # renders that are drawn and kept together
 
 
@@ -52,8 +54,8 @@ def networks(
     """An untrained generator of solid digits, without super-resolution, and its discriminator, which is told the camera.
 
     `channels` are those at 4, 8, 16 and 32 pixels, in the backbone and in the discriminator; `samples` on a ray: evenly, and fine. The
-    mapping network is told no camera: what is drawn does not depend on it. The end of a ray is painted, too: before black, ink was a hole
-    in white fog and no digit appeared; of a white nothing an adaptation could not make yellow paper.
+    mapping network is told no camera: what is drawn does not depend on it. Rays end at the paper, which is painted like all else: before
+    black, ink was a hole in white fog, and of a white nothing an adaptation could not make yellow paper.
 
     Errors: InputError for another number of channels.
     """
@@ -74,8 +76,7 @@ def networks(
         neural_resolution=SIZE,
         samples=samples[0],
         fine_samples=samples[1],
-        near=NEAR,
-        far=FAR,
+        slab=SLAB,
         box=BOX,
         back="field",
         resolution=SIZE,
@@ -88,7 +89,18 @@ def networks(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("pocket eg3d", seed))
-        return Generator(config), Discriminator(channels, cameras.NUMBERS)
+        generator, discriminator = Generator(config), Discriminator(channels, cameras.NUMBERS)
+    _dark_is_dense(generator.decoder)
+    return generator, discriminator
+
+
+def _dark_is_dense(decoder: Decoder) -> None:
+    """A beginning in which what is dark is dense and what is light next to nothing, as sphere initialisations are one for signed distances
+    (arXiv 1911.10414). Without it white is learned first, as a block, and ink as a hole in it: from the front that looks the same."""
+    layer = decoder.net[2]
+    with torch.no_grad():
+        layer.weight[0] = -DENSE * layer.weight[1:4].mean(0)
+        layer.bias[0], layer.bias[1:4] = EMPTY, LIGHT
 
 
 def seen(factors: Factors, hand: int) -> Renders:
@@ -176,9 +188,10 @@ From scratch by `notebooks/75_pretrain_eg3d.ipynb` with the parameters in `exper
 | z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} (at {config.lr_multiplier:g} of the learning rate) |
 | planes | 3 of {config.plane_resolution} x {config.plane_resolution} with {config.plane_features} features |
 | hidden layer of the decoder | {config.decoder_width} |
-| samples on a ray | {config.samples} and {config.fine_samples} fine, from {config.near:g} to {config.far:g}; no super-resolution |
+| samples on a ray | {config.samples} and {config.fine_samples} fine, between the heights {SLAB[0]:g} and {SLAB[1]:g}; no super-resolution |
 | total variation of density | {views.density:g} every {views.density_every} steps |
-| behind all that a ray meets | a backdrop that the scene paints (as NeRF's code: the last sample stops what light is left) |
+| behind all that a ray meets | the paper, which the scene paints (as in NeRF's code the last samples stop what light is left) |
+| first weights | random, but what is dark is dense, what is light next to nothing |
 {gan_card.training(recipe, seed)}
 
 {gan_card.cost(history)}

@@ -24,10 +24,11 @@ FLOOR = 0.01 + 1e-5  # the released code adds 0.01, and 1e-5 once more where it 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Where rays are sampled: `coarse` evenly, then `fine` more where the first found something."""
+    """Where rays are sampled: `coarse` evenly, then `fine` more where the first found something; `near` and `far` may be those of each ray,
+    (N, R, 1)."""
 
-    near: float
-    far: float
+    near: float | Tensor
+    far: float | Tensor
     coarse: int
     fine: int
 
@@ -78,10 +79,10 @@ def interval_weights(density: Tensor, depths: Tensor) -> Tensor:
     return arriving * -torch.expm1(-thickness)
 
 
-def stratified(near: float, far: float, jitter: Tensor) -> Tensor:
+def stratified(near: float | Tensor, far: float | Tensor, jitter: Tensor) -> Tensor:
     """Depths (…, S), one in each of S steps from `near` on, where `jitter` (…, S) in [0, 1) says. The last step begins at `far`."""
     count = jitter.shape[-1]
-    return torch.linspace(near, far, count, device=jitter.device) + jitter * ((far - near) / (count - 1))
+    return near + (far - near) * torch.linspace(0, 1, count, device=jitter.device) + jitter * ((far - near) / (count - 1))
 
 
 def importance(depths: Tensor, weights: Tensor, uniform: Tensor) -> Tensor:
