@@ -238,12 +238,13 @@ def test_classes_get_their_prompts(known, tmp_path):
 class Turning(Generator):
     """A generator with cameras, each of which makes its image lighter."""
 
-    def sample_cameras(self, n, rng):
+    def sample_cameras(self, n, rng, orbit=""):
+        self.orbits.append(orbit)
         return torch.rand(n, 25, generator=rng)
 
     def __init__(self):
         super().__init__(Config((8, 8, 8), z_dim=8, w_dim=8, mapping_layers=1, label_dim=25))
-        self.synthesis = Shifted(self.synthesis)
+        self.synthesis, self.orbits = Shifted(self.synthesis), []
 
 
 class Shifted(nn.Module):
@@ -258,7 +259,8 @@ class Shifted(nn.Module):
 def test_a_generator_with_cameras_gets_them(known, tmp_path):
     torch.manual_seed(0)
     net = Turning()
-    assert changed(net, adapt.adapt(net, asking(known, directional=1.0), 0, tmp_path, WATCH))
+    assert changed(net, adapt.adapt(net, asking(known, directional=1.0, orbit="ellipse"), 0, tmp_path, WATCH))
+    assert set(net.orbits) == {"", "ellipse"}, "the grid's own, and those that it trains on"
     grid = np.asarray(Image.open(tmp_path / "samples" / "step000000.png"))
     assert np.array_equal(grid[:16], grid[16:])
 

@@ -12,6 +12,6 @@
 | adapting one by prompt | `adapt`, the other modules |
 
 A generator is a module with `config`, `kind` (the name of its file here), `z_dim`, `mapping(z, labels=None, psi=1.0)` -> w (N, num_ws,
-w_dim) and `synthesis(w, noise="fixed")` -> images (N, 3, R, R), about in [-1, 1]. A 3-D one also has `sample_cameras(n, rng)` -> (n, 25);
-these are its labels, and its synthesis takes them: `synthesis(w, cameras, noise="fixed")`.
+w_dim) and `synthesis(w, noise="fixed")` -> images (N, 3, R, R), about in [-1, 1]. A 3-D one also has
+`sample_cameras(n, rng, orbit)` -> (n, 25); these are its labels, and its synthesis takes them: `synthesis(w, cameras, noise="fixed")`.
 """

@@ -2,8 +2,8 @@
 trainable one should change.
 
 A generator has `z_dim`, `label_dim`, `mapping(z, labels=None, psi=1.0)` -> w (n, num_ws, w_dim) and `synthesis(w, noise="fixed")` -> images
-(n, 3, S, S), about in [-1, 1] (`stylegan2.Generator`). A 3-D one also has `sample_cameras(n, rng)` -> (n, 25): these are its labels, and
-its synthesis takes them, `synthesis(w, cameras, noise="fixed")`.
+(n, 3, S, S), about in [-1, 1] (`stylegan2.Generator`). A 3-D one also has `sample_cameras(n, rng, orbit)` -> (n, 25): these are
+its labels, and its synthesis takes them, `synthesis(w, cameras, noise="fixed")`.
 
 All randomness of step k is seeded by (seed, k) and drawn on the CPU: a run that was killed goes on to the same weights bit for bit.
 """
@@ -101,7 +101,7 @@ def _adapt(generator, objective, seed, folder, watch, identity, device):
             group["lr"] = recipe.lr * train.SCHEDULES[recipe.schedule](step / recipe.steps)
         torch.manual_seed(stable_hash("adapt", seed, step))  # for random noise maps
         rng = torch_generator("adapt", seed, step)
-        labels = latents.labels(net, recipe.batch_size, rng, device)
+        labels = latents.labels(net, recipe.batch_size, rng, device, recipe.orbit)
         drawn, watched = objective.draw(recipe.batch_size, rng, labels), {}
         if recipe.select:
             picked = _select(frozen, net, objective, drawn, rng, device)
@@ -155,7 +155,7 @@ def _select(frozen, net, objective, drawn, rng, device) -> list[int]:
     """Indices of the w whose layers this step trains: those that the objective would move most (`layers.moved`)."""
     recipe = objective.recipe
     m = recipe.select_batch
-    z, labels = torch.randn(m, net.z_dim, generator=rng).to(device), latents.labels(net, m, rng, device)
+    z, labels = torch.randn(m, net.z_dim, generator=rng).to(device), latents.labels(net, m, rng, device, recipe.orbit)
     asked = objective.draw(m, rng, labels)
     if recipe.one_time and "t" in drawn:
         asked["t"] = drawn["t"][:1].expand(m)

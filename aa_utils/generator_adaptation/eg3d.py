@@ -193,10 +193,10 @@ class Generator(nn.Module):
         """Densities (N, M), before softplus(s - 1), and colours (N, decoder_features, M) at `points` (N, 3, M) of the scene in `planes`."""
         return self.decoder(triplane.features(planes, points, self.config.box, self.config.plane_axes))
 
-    def sample_cameras(self, n: int, rng: torch.Generator) -> Tensor:
-        """Random cameras (n, 25), on the CPU, around the frontal view."""
+    def sample_cameras(self, n: int, rng: torch.Generator, orbit: str = "") -> Tensor:
+        """Random cameras (n, 25), on the CPU, around the frontal view; `orbit`: other than the config's."""
         config = self.config
-        return self.camera(*cams.angles(n, rng, config.yaw_range, config.pitch_range, config.orbit))
+        return self.camera(*cams.angles(n, rng, config.yaw_range, config.pitch_range, orbit or config.orbit))
 
     def camera(self, yaw, pitch=torch.pi / 2) -> Tensor:
         """The cameras (n, 25) at `yaw` and `pitch` (`cameras.camera`), at the distance and with the lens that this generator knows."""

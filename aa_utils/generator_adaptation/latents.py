@@ -14,10 +14,10 @@ def draw(z_dim: int, n: int, mixing: float, rng: torch.Generator, device) -> tup
     return z.to(device), crossing.to(device)
 
 
-def labels(net: nn.Module, n: int, rng: torch.Generator, device) -> Tensor | None:
-    """Random cameras (n, 25) of a 3-D generator, random classes (n,) int64 of a conditional one, else None."""
+def labels(net: nn.Module, n: int, rng: torch.Generator, device, orbit: str = "") -> Tensor | None:
+    """Random cameras (n, 25) of a 3-D generator (on its own `orbit` or another), classes (n,) int64 of a conditional one, or None."""
     if hasattr(net, "sample_cameras"):
-        return net.sample_cameras(n, rng).to(device)
+        return net.sample_cameras(n, rng, orbit).to(device)
     return torch.randint(net.label_dim, (n,), generator=rng).to(device) if net.label_dim else None
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, fields
 from typing import get_type_hints
 
 from aa_utils.errors import InputError
+from aa_utils.generator_adaptation import cameras
 
 OBJECTIVES = ("score_distillation", "clip_direction")
 CLAMPS = ("none", "in_graph", "projected")
 NOISE = ("fixed", "random", "none")
 SCHEDULES = ("constant", "cosine")
+ORBITS = ("", *cameras.ORBITS)
 WEIGHTS = ("sigma2", "uniform", "alpha_sigma2")
 
 
@@ -64,6 +66,7 @@ class Recipe:
     mixing: float = 0.0  # probability of style mixing
     psi: float = 1.0  # truncation of the latents it trains on
     noise: str = "fixed"  # noise maps of the synthesis: fixed, random, none
+    orbit: str = ""  # how the cameras of a 3-D generator are drawn: uniform or ellipse (`cameras.angles`); "": as its config says
 
     # The CLIP direction
     direction_floor: float = 0.1  # smallest length an image's direction is divided by; at the first step all are 0
@@ -76,9 +79,10 @@ class Recipe:
             ("clamp_image", CLAMPS),
             ("noise", NOISE),
             ("schedule", SCHEDULES),
+            ("orbit", ORBITS),
         ):
             if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
+                raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(filter(None, allowed))}")
         for name in ("steps", "batch_size", "select_iters", "select_batch"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
