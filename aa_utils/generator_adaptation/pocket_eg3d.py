@@ -30,7 +30,8 @@ from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash, torch_generator
 
 YAW, PITCH = 0.5, 0.25  # how far a camera goes to the sides, and up and down (`cameras.angles`)
-SLAB = (0.1, -solids.THICKNESS / 2)  # heights between which rays run: from above all faces to the paper
+SLAB = (solids.THICKNESS, -1.5 * solids.THICKNESS)  # heights between which rays run: from above all faces to below the paper,
+# where what is drawn flat moves the wrong way as the camera turns: from a slab that ended at the paper no body rose
 BOX = 0.9  # side of the cube that the planes span: what the cameras see of it, and little more
 MAPPING_LAYERS = 2
 FIXED = {"background": "plain", "quality": "sharp"}  # what bodies do not vary
@@ -54,7 +55,7 @@ def networks(
     """An untrained generator of solid digits, without super-resolution, and its discriminator, which is told the camera.
 
     `channels` are those at 4, 8, 16 and 32 pixels, in the backbone and in the discriminator; `samples` on a ray: evenly, and fine. The
-    mapping network is told no camera: what is drawn does not depend on it. Rays end at the paper, which is painted like all else: before
+    mapping network is told no camera: what is drawn does not depend on it. Rays end in a backdrop that is painted like all else: before
     black, ink was a hole in white fog, and of a white nothing an adaptation could not make yellow paper.
 
     Errors: InputError for another number of channels.
@@ -190,7 +191,7 @@ From scratch by `notebooks/75_pretrain_eg3d.ipynb` with the parameters in `exper
 | hidden layer of the decoder | {config.decoder_width} |
 | samples on a ray | {config.samples} and {config.fine_samples} fine, between the heights {SLAB[0]:g} and {SLAB[1]:g}; no super-resolution |
 | total variation of density | {views.density:g} every {views.density_every} steps |
-| behind all that a ray meets | the paper, which the scene paints (as in NeRF's code the last samples stop what light is left) |
+| behind all that a ray meets | a backdrop, which the scene paints (as in NeRF's code the last samples stop what light is left) |
 | first weights | random, but what is dark is dense, what is light next to nothing |
 {gan_card.training(recipe, seed)}
 
