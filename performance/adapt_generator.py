@@ -5,7 +5,7 @@ For each variant two times for the same number of steps, in turns, the best of `
         a regulariser looks at it), the encoder forward and backward, the U-Net on all that it is asked, and the optimiser's step
   loop  the whole loop: drawing, gradients, clipping, history; loading, saving and sample grids left out
 Seconds are of the clock on the wall on a GPU, and of CPU time, all threads together, on a CPU: what else runs there does not count much.
-Without `--generator` it is an untrained one of pocket size. Writes performance/results/adapt_generator-<hardware>.csv.
+Without `--generator` it is an untrained one of pocket size. Writes performance/results/adapt_generator-[<generator>-]<hardware>.csv.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import torch
 
 from aa_utils import files, record
 from aa_utils.generator_adaptation import adapt, checkpoints, fusion, guide, layers
+from aa_utils.generator_adaptation import latents as drawing
 from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.paths import ROOT
@@ -52,7 +53,7 @@ def main() -> None:
     rows = [measure(name, net, known, options) for name in VARIANTS]
     for row in rows:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
-    name = re.sub(r"[^a-z0-9]+", "-", rows[0]["hardware"].lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", f"{Path(options.generator).name} {rows[0]['hardware']}".lower()).strip("-")
     with (
         files.atomic(ROOT / "performance" / "results" / f"adapt_generator-{name}.csv") as temporary,
         temporary.open("w", newline="") as out,
@@ -101,10 +102,10 @@ def bare_steps(net: Generator, objective: fusion.Fusion) -> Callable[[], None]:
     optimiser = torch.optim.Adam([p for p in trained.parameters() if p.requires_grad], lr=0.0, fused=True)
     n = settings.batch_size
     z = torch.randn(n, net.z_dim, device=device)
-    labels = torch.arange(n, device=device) % net.label_dim if net.label_dim else None
+    labels = drawing.labels(net, n, torch.Generator().manual_seed(0), device)
     questions = 1 + bool(settings.directional) + (settings.fresh_noise and bool(settings.directional or settings.reconstruction))
     with torch.no_grad():
-        latents = known.latents(known.resized(frozen.synthesis(frozen.mapping(z, labels), noise="fixed")))
+        latents = known.latents(known.resized(drawing.render(frozen, frozen.mapping(z, labels), "fixed", labels)))
     t, text = torch.full((n * questions,), 300, device=device), objective.text[0].expand(n * questions, -1, -1)
 
     def run() -> None:
@@ -112,8 +113,8 @@ def bare_steps(net: Generator, objective: fusion.Fusion) -> Callable[[], None]:
             with torch.no_grad():
                 w = frozen.mapping(z, labels)
                 if objective.needs_original:
-                    known.latents(known.resized(frozen.synthesis(w, noise="fixed")))
-            x = known.latents(known.resized(trained.synthesis(w, noise="fixed")))
+                    known.latents(known.resized(drawing.render(frozen, w, "fixed", labels)))
+            x = known.latents(known.resized(drawing.render(trained, w, "fixed", labels)))
             known.noise(latents.repeat(questions, 1, 1, 1), t, text, objective.empty, settings.guidance)
             optimiser.zero_grad()
             x.backward(latents)
