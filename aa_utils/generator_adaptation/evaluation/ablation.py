@@ -21,18 +21,18 @@ def varied(frame: pd.DataFrame) -> list[str]:
 
 
 def one_setting(frame: pd.DataFrame, setting: str) -> pd.DataFrame:
-    """The runs of a per-seed table that differ in `setting` (of SETTINGS, or t_range) and in nothing else from most, with the references.
+    """The runs of a per-seed table that differ in `setting` (of SETTINGS, or t_range) and in nothing else, with the references.
 
-    Errors: InputError if there is no such setting, or all have the same value of it.
+    Of several such sets that with the most values of it. Errors: InputError for no such setting, or where no two runs differ in it alone.
     """
     others = {*SETTINGS, "other"} - {setting} - ({"t_min", "t_max"} if setting == "t_range" else set())
     runs = frame[~frame["variant"].isin(REFERENCES)]
     if setting not in (*SETTINGS, "t_range"):
         raise InputError(f"no setting '{setting}'; there are: {', '.join((*SETTINGS, 't_range'))}")
-    for name in others:
-        runs = runs[runs[name] == frame[name].mode().iloc[0]]
-    if runs[setting].nunique() < 2:
+    sets = [some for _, some in runs.groupby(sorted(others), dropna=False) if some[setting].nunique() > 1]
+    if not sets:
         raise InputError(f"no two of these runs differ in {setting} alone; 71_adapt_generator takes such runs as its variants")
+    runs = max(sets, key=lambda some: some[setting].nunique())
     runs = runs.sort_values(["t_min", "t_max"] if setting == "t_range" else setting, kind="stable")
     return pd.concat([frame[frame["variant"].isin(REFERENCES)], runs], ignore_index=True)
 
