@@ -71,7 +71,7 @@ def test_rays_may_run_between_two_heights():
     origins, directions = rays(cameras, 6)
     last = origins[:, 2:] + seen.depth.flatten(1) * directions[:, 2]
     close(last, torch.full_like(last, -0.05), 1e-5)  # the middle of the last two samples, which stand in the middle of steps
-    with pytest.raises(InputError, match="upper first"):
+    with pytest.raises(InputError, match="larger one first"):
         made(slab=(0.0, 0.1))
 
 

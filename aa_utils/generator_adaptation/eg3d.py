@@ -41,9 +41,7 @@ class Config:
     fine_samples: int = 48  # where the first found something
     near: float = 2.25  # where rays begin and end, from the camera
     far: float = 3.3
-    slab: tuple[float, float] | None = (
-        None  # rays begin and end at these heights z instead: of scenes on a wall, which is seen from before it
-    )
+    slab: tuple[float, float] | None = None  # rays begin and end at these heights z instead: of scenes before a wall
     box: float = 1.0  # side of the cube that the planes span
     back: str = "black"  # what is seen where a ray meets nothing: volume_rendering.BACKS
     resolution: int = 512  # of the image
@@ -82,7 +80,7 @@ class Config:
         if self.slab is not None:
             object.__setattr__(self, "slab", tuple(self.slab))
             if len(self.slab) != 2 or self.slab[0] <= self.slab[1]:
-                raise InputError(f"slab is {self.slab}; give two heights, the upper first: cameras look down on the wall")
+                raise InputError(f"slab is {self.slab}; give two heights z, the larger one first: cameras stand before the wall")
         least = 4 if self.fine_samples else 2
         if self.samples < least or self.fine_samples < 0:
             raise InputError(
