@@ -26,7 +26,7 @@ from aa_utils import experiment
 from aa_utils.dependencies import code_files
 from aa_utils.errors import InputError
 from aa_utils.experiment import place, settings
-from aa_utils.scale import scaled
+from aa_utils.experiment.scale import scaled
 
 if "name" not in config:
 

@@ -6,8 +6,9 @@ whoever trains on what it draws uses that knowledge too, so synthetic images hav
 
 from pathlib import Path
 
-from aa_utils import benchmarks, evaluate, lineage
+from aa_utils import benchmarks, evaluate
 from aa_utils.paths import resolve
+from aa_utils.reporting import lineage
 
 
 def records(targets: list[str], clip: str, template: str, image_size: int, device: str, out: str | Path, notebook: str) -> dict[str, dict]:

@@ -6,9 +6,9 @@ import math
 import made_records
 import pytest
 
-from aa_utils import benchmark_tables, layout, lineage
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
+from aa_utils.reporting import benchmark_tables, layout, lineage
 
 TASK = {"target": "usps:train-1800", "test": "usps:test", "backbone": "lenet_usps"}
 

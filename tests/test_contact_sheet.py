@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from aa_utils import files
-from aa_utils.contact_sheet import contact_sheet, examples
 from aa_utils.errors import InputError
+from aa_utils.reporting.contact_sheet import contact_sheet, examples
 
 
 def test_examples_by_class_and_their_sheet(tmp_path):

@@ -11,7 +11,7 @@ import tiny_diffusion
 import torch
 from diffusers import DiffusionPipeline
 
-from aa_utils import files, images, layout
+from aa_utils import files, images
 from aa_utils.errors import InputError
 from aa_utils.generate import jobs
 from aa_utils.generator_adaptation import checkpoints, dreambooth, fusion, guide
@@ -22,6 +22,7 @@ from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.images import ImageSet
 from aa_utils.pocket import fit, new_style, reader, render, world
 from aa_utils.pocket.world import DIGIT_NAMES
+from aa_utils.reporting import layout
 
 FIT = fit.Fit(steps=4, batch=2, lr=1e-3, warmup=0, every=2, average=0.9)
 YELLOW_ON_BLUE = {"ink": "yellow", "paper": "blue", "background": "plain", "quality": "sharp"}

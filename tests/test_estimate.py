@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from test_train import ARCHITECTURE
 
-from aa_utils import backbones, benchmarks, estimate, estimate_figures, estimate_runs, evaluate, files, images, layout, record, tables
+from aa_utils import backbones, benchmarks, estimate, evaluate, files, images, record
 from aa_utils.errors import InputError
+from aa_utils.reporting import estimate_figures, estimate_runs, layout, tables
 
 P = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [1.0, 0.0, 0.0]])
 P_S = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.1, 0.3, 0.6], [0.34, 0.33, 0.33]])

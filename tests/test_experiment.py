@@ -11,8 +11,9 @@ import yaml
 
 from aa_utils import dependencies, experiment, parameters
 from aa_utils.errors import InputError
+from aa_utils.experiment.__main__ import main
+from aa_utils.experiment.scale import scaled
 from aa_utils.paths import ROOT, resolve
-from aa_utils.scale import scaled
 
 # pocket_world.yaml is a parameter file of one notebook.
 FILES = [path for path in sorted((ROOT / "experiments").glob("*.yaml")) if "inter_domain" in path.read_text(encoding="utf-8")]
@@ -339,7 +340,7 @@ def test_place_is_short_where_it_can_be(monkeypatch, tmp_path):
 
 
 def test_command_prints_where_the_results_go(capsys, tmp_path):
-    assert experiment.main([str(ROOT / "experiments/pocket.yaml")]) == 0
+    assert main([str(ROOT / "experiments/pocket.yaml")]) == 0
     assert capsys.readouterr().out.endswith("results/pocket\n")
-    assert experiment.main([str(tmp_path / "none.yaml")]) == 2
+    assert main([str(tmp_path / "none.yaml")]) == 2
     assert "no experiment at" in capsys.readouterr().err

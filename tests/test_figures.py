@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aa_utils import estimate, estimate_figures, figures, files, house_style, sheets, tables, task_tables
+from aa_utils import estimate, files
 from aa_utils.errors import InputError
+from aa_utils.reporting import estimate_figures, figures, house_style, sheets, tables, task_tables
 
 TESTS = Path(__file__).parent
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import files, images, layout, record, tables
+from aa_utils import files, images, record
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import bridge, checkpoints
 from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, guided, measure, printing, results
@@ -18,6 +18,7 @@ from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.pocket import reader
 from aa_utils.pocket.world import DIGIT_NAMES
+from aa_utils.reporting import layout, tables
 
 NIGHT = {"style": "handwritten", "ink": "white", "paper": "black", "background": "plain", "quality": "sharp"}
 SEEN = "reader:models/pocket-reader"

@@ -11,7 +11,7 @@ from torch import Tensor
 from aa_utils import backbones, estimate, evaluate, files
 from aa_utils.images import ImageSet
 from aa_utils.paths import resolve
-from aa_utils.tables import rounded
+from aa_utils.reporting.tables import rounded
 
 STAGES = ("inter_domain", "intra_domain")
 COLUMNS = ["file", "prediction", "confidence", "second", "second_confidence", "third", "third_confidence", "votes", "reliable"]

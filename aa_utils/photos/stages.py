@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import backbones, evaluate, experiment_keys, files, images, inter_domain, intra_domain, methods, parameters, prompts, train
+from aa_utils import backbones, evaluate, files, images, inter_domain, intra_domain, methods, parameters, prompts, train
 from aa_utils.errors import InputError
+from aa_utils.experiment import keys
 from aa_utils.generate import generate, presets
 from aa_utils.images import ImageSet
 from aa_utils.intra_domain.split import missing, split
@@ -83,7 +84,7 @@ def plan(
 def settings(stage: str, given: dict) -> dict:
     """`given` put into the defaults of the stage's notebook. Errors: InputError for what that notebook lacks or notebook 90 sets."""
     notebook = NOTEBOOKS[stage]
-    plain = [parameters.Parameter(p.name, p.default, "") for p in experiment_keys.of_notebook(notebook)]
+    plain = [parameters.Parameter(p.name, p.default, "") for p in keys.of_notebook(notebook)]
     twice = sorted(set(given) & TAKEN)
     if twice:
         raise InputError(f"{stage}: '{twice[0]}' does not belong here; 90_adapt_your_images.ipynb sets it for all stages, or makes it")

@@ -5,7 +5,7 @@ import pandas as pd
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.evaluation import printing
 from aa_utils.generator_adaptation.evaluation.comparison import REFERENCES, SETTINGS
-from aa_utils.layout import Layout
+from aa_utils.reporting.layout import Layout
 
 
 def varied(frame: pd.DataFrame) -> list[str]:

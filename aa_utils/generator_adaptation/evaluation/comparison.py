@@ -8,15 +8,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from aa_utils import record, tables
+from aa_utils import record
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import checkpoints, clip_direction, perceptual
 from aa_utils.generator_adaptation.evaluation import factors, features, measure, paired
 from aa_utils.generator_adaptation.evaluation.measure import METRICS, Pocket, Yardstick
 from aa_utils.generator_adaptation.gan_quality import load_reader
-from aa_utils.lineage import UNRECORDED
 from aa_utils.paths import existing, resolve
 from aa_utils.progress import progress
+from aa_utils.reporting import tables
+from aa_utils.reporting.lineage import UNRECORDED
 from aa_utils.seeds import stable_hash
 
 BEFORE, RENDERS, GUIDE = "before", "renders", "guide"

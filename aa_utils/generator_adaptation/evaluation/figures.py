@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from torch import Tensor
 
-from aa_utils import sheets
 from aa_utils.generator_adaptation import checkpoints, turntable
 from aa_utils.generator_adaptation.evaluation import comparison, measure, paired
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, GUIDE, REFERENCES, RENDERS, Adapted
 from aa_utils.generator_adaptation.evaluation.measure import Yardstick
 from aa_utils.generator_adaptation.evaluation.printing import PRINTED
-from aa_utils.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
+from aa_utils.reporting import sheets
+from aa_utils.reporting.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
 from aa_utils.seeds import torch_generator
 
 GREY = "#6e6e6e"

@@ -13,13 +13,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from aa_utils import layout, lineage, tables
 from aa_utils.errors import InputError
-from aa_utils.house_style import SPARE, caption, one_panel, styled, title
 from aa_utils.images import ImageSet
-from aa_utils.layout import Layout
 from aa_utils.paths import resolve
 from aa_utils.pocket import new_style, reader
+from aa_utils.reporting import layout, lineage, tables
+from aa_utils.reporting.house_style import SPARE, caption, one_panel, styled, title
+from aa_utils.reporting.layout import Layout
 
 BEFORE, RENDERS = "before", "renders"
 WITH, WITHOUT = "digits with pictures", "digits without"

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from aa_utils import layout
 from aa_utils.generator_adaptation.evaluation import comparison
 from aa_utils.generator_adaptation.evaluation.comparison import GUIDE, REFERENCES, RENDERS
-from aa_utils.layout import DASH, Layout
-from aa_utils.lineage import UNRECORDED
+from aa_utils.reporting import layout
+from aa_utils.reporting.layout import DASH, Layout
+from aa_utils.reporting.lineage import UNRECORDED
 
 # How a metric is printed: header, format; shares in per cent.
 PRINTED = {

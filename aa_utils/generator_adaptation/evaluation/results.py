@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import house_style, layout, lineage, tables
 from aa_utils.generator_adaptation.evaluation import ablation, comparison, figures, printing
-from aa_utils.layout import Layout
 from aa_utils.paths import resolve
+from aa_utils.reporting import house_style, layout, lineage, tables
+from aa_utils.reporting.layout import Layout
 
 STAGE = "evaluate_generator"
 TEXTS = ("prompt", "variant", "objective", "t_range", "other", "space", "distance", "run_id")

@@ -1,7 +1,7 @@
 """Where the images of an experiment come from: writers of prompts and their generator, real sources, generators moved by prompts."""
 
-from aa_utils import experiment_keys as keys
 from aa_utils.errors import InputError
+from aa_utils.experiment import keys
 from aa_utils.generate import presets
 
 

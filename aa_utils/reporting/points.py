@@ -10,7 +10,7 @@ from aa_utils import backbones, evaluate, record
 from aa_utils.benchmarks import Target
 from aa_utils.images import ImageSet
 from aa_utils.paths import resolve
-from aa_utils.tables import rounded
+from aa_utils.reporting.tables import rounded
 
 Features = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

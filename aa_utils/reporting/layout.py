@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import files, tables
+from aa_utils import files
 from aa_utils.paths import resolve
+from aa_utils.reporting import tables
 
 # How names are printed; a name that is not here is printed as it is, so a new method needs no entry.
 NAMES = {

@@ -10,8 +10,8 @@ import pandas as pd
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.lineage import UNRECORDED, ancestors, stage
 from aa_utils.paths import resolve
+from aa_utils.reporting.lineage import UNRECORDED, ancestors, stage
 
 # What tells one row of a table from another; `model` is the generator (the CLIP model for zero_shot).
 FACTORS = ["benchmark", "system", "prompts", "model", "inter_domain", "intra_domain", "images"]

@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from aa_utils import figures, files
+from aa_utils import files
 from aa_utils.benchmarks import Target
 from aa_utils.errors import InputError
-from aa_utils.house_style import WIDTH, save, styled
-from aa_utils.layout import printed
 from aa_utils.paths import existing
+from aa_utils.reporting import figures
+from aa_utils.reporting.house_style import WIDTH, save, styled
+from aa_utils.reporting.layout import printed
 
 OVERVIEW_WIDTH = 9.6  # inches: for the whole width of a README
 

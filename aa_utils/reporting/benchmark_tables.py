@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import lineage, tables
 from aa_utils.errors import InputError
-from aa_utils.layout import Layout, percent, printed, rank
 from aa_utils.paths import ROOT
+from aa_utils.reporting import lineage, tables
+from aa_utils.reporting.layout import Layout, percent, printed, rank
 
 # What tells tasks apart: labelled benchmark ("" for synthetic images), and the benchmarks that train unlabelled and test.
 TASK = ["real_source", "target", "test"]

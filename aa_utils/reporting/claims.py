@@ -9,9 +9,9 @@ import math
 
 import pandas as pd
 
-from aa_utils import tables
-from aa_utils.layout import Layout, percent, printed, rank
-from aa_utils.tables import NO_REFINEMENT
+from aa_utils.reporting import tables
+from aa_utils.reporting.layout import Layout, percent, printed, rank
+from aa_utils.reporting.tables import NO_REFINEMENT
 
 COLUMNS = ["claim", "better", "worse", "mean", "sd", "n", "low", "high", "verdict", "seeds", "differences", "run_ids"]
 EQUAL = ["prompts", "model", "inter_domain", "intra_domain"]

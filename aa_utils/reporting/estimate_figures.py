@@ -8,11 +8,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aa_utils import estimate, tables
-from aa_utils.estimate_runs import spearman
-from aa_utils.house_style import WIDTH, caption, colour, marker, save, styled, title
-from aa_utils.layout import ordered, printed, refined
-from aa_utils.tables import NO_REFINEMENT
+from aa_utils import estimate
+from aa_utils.reporting import tables
+from aa_utils.reporting.estimate_runs import spearman
+from aa_utils.reporting.house_style import WIDTH, caption, colour, marker, save, styled, title
+from aa_utils.reporting.layout import ordered, printed, refined
+from aa_utils.reporting.tables import NO_REFINEMENT
 
 COLUMNS = ["benchmark", "estimator", "prompts", "inter_domain", "intra_domain", "images", "run", "seed", "x", "y"]
 PANELS = 4  # in a row

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import benchmark_tables, figures, files, lineage, tables
+from aa_utils import files
 from aa_utils.generator_adaptation.evaluation import results as generator_results
 from aa_utils.paths import existing, resolve
-from aa_utils.results import VARY, from_seeds
+from aa_utils.reporting import benchmark_tables, figures, lineage, tables
+from aa_utils.reporting.results import VARY, from_seeds
 
 FAMILIES = ("digits", "office31", "office_home", "imageclef_da", "visda17")  # benchmarks of several tasks: notebooks 52 to 56
 

@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
-from aa_utils import files, tables
+from aa_utils import files
 from aa_utils.paths import resolve
+from aa_utils.reporting import tables
 from aa_utils.seeds import stable_hash
 
 WIDTH = 7.2  # inches: 1152 pixels, shown at 800 to 900 in a README

@@ -11,11 +11,12 @@ from itertools import permutations
 
 import pandas as pd
 
-from aa_utils import benchmarks, evaluate, tables
+from aa_utils import benchmarks, evaluate
 from aa_utils.benchmarks import _photos
-from aa_utils.layout import DASH, Layout, percent, printed, rank
-from aa_utils.lineage import UNRECORDED
 from aa_utils.paths import ROOT, resolve
+from aa_utils.reporting import tables
+from aa_utils.reporting.layout import DASH, Layout, percent, printed, rank
+from aa_utils.reporting.lineage import UNRECORDED
 from aa_utils.zero_shot import prediction
 
 ROW = ["labelled", "method", "network", "protocol", "origin"]

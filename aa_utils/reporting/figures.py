@@ -9,12 +9,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aa_utils import benchmark_figures, estimate_figures, tables
 from aa_utils.errors import InputError
-from aa_utils.house_style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
-from aa_utils.layout import ordered, printed, refined
 from aa_utils.paths import resolve
-from aa_utils.tables import NO_REFINEMENT
+from aa_utils.reporting import benchmark_figures, estimate_figures, tables
+from aa_utils.reporting.house_style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
+from aa_utils.reporting.layout import ordered, printed, refined
+from aa_utils.reporting.tables import NO_REFINEMENT
 
 SERIES = ["prompts", "inter_domain", "intra_domain"]
 # Ten classes by colour (Okabe and Ito's and three more); the class's name stands at its cluster too.

@@ -1,15 +1,15 @@
 """`results/<experiment>/`: `tables/` (CSV, Markdown, LaTeX), `figures/`, and `runs/`, the records behind every number.
 
-The per-seed CSV is the source: means, layouts and figures are made from it, at once or again (`aa_utils.committed`), and every row of it
-names its run.
+The per-seed CSV is the source: means, layouts and figures are made from it, at once or again (`committed`), and every row of it names
+its run.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import claims, figures, layout, lineage, tables
 from aa_utils.paths import resolve
+from aa_utils.reporting import claims, figures, layout, lineage, tables
 
 # Per-seed CSV -> parameters of notebook 30 that this table is about.
 VARY = {"accuracy": (), "number_of_images": ("limit_per_class",)}

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from aa_utils import backbones, benchmarks, estimate, evaluate, files, images, layout, lineage, record, tables
+from aa_utils import backbones, benchmarks, estimate, evaluate, files, images, record
 from aa_utils.errors import InputError
 from aa_utils.paths import existing, resolve
+from aa_utils.reporting import layout, lineage, tables
 
 ABOUT = ["benchmark", "prompts", "inter_domain", "intra_domain", "images", "run", "run_id", "seed"]
 PER_SEED = [*ABOUT, "accuracy", *estimate.SCORES, *estimate.ACCURACIES, "low", "high", "held_out"]

@@ -9,20 +9,16 @@ its `target`. An experiment with one target needs no `tasks`: it is one task wit
 module says `method`.
 """
 
-import argparse
 import copy
 import difflib
 import json
 import re
-import sys
 from itertools import product
 from pathlib import Path
 
-from aa_utils import experiment_keys as keys
-from aa_utils import experiment_sources, parameters
 from aa_utils.errors import InputError
+from aa_utils.experiment import keys, sources
 from aa_utils.paths import ROOT, resolve
-from aa_utils.scale import scaled
 
 REQUIRED = ("name", "class_names", "seeds", "inter_domain", "benchmark")
 ONE_TARGET = ("target", "writers", "generator")  # required where no `tasks` say what adapts to what
@@ -56,7 +52,7 @@ def check(config: dict, source: str = "the experiment") -> dict:
     optional = {key: {} for key in ("writers", "generator", "sources", "adapted", "intra_domain", "ablations")}
     optional |= {"results": f"results/{config['name']}", "threads": 1}
     done = copy.deepcopy(optional | config)
-    experiment_sources.check(done, source)
+    sources.check(done, source)
     for section in ("inter_domain", "intra_domain"):
         done[section] = _methods(section, section, keys.mapping(done[section], section, source), source)
     done["tasks"] = _tasks(done, source)
@@ -83,10 +79,10 @@ def runs(tasks: dict[str, dict]) -> dict[str, list[str]]:
     return {"inter_domain": inter, "intra_domain": intra}
 
 
-def settings(notebook: str, *sources: dict, **values: object) -> list[str]:
-    """`name=value` texts for `aa_utils.run --set`: all of `values`, and from `sources` what `notebook` has a parameter for."""
+def settings(notebook: str, *sections: dict, **values: object) -> list[str]:
+    """`name=value` texts for `aa_utils.run --set`: all of `values`, and from `sections` what `notebook` has a parameter for."""
     known = {parameter.name for parameter in keys.of_notebook(notebook)}
-    chosen = {name: value for source in sources for name, value in source.items() if name in known} | values
+    chosen = {name: value for source in sections for name, value in source.items() if name in known} | values
     return [
         f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for name, value in sorted(chosen.items())
     ]
@@ -210,24 +206,3 @@ def place(path: str | Path) -> str:
     """Where `path` (relative to the repository, or below `artifacts/`) lies, as short as it can be said from the current folder."""
     found = resolve(path)
     return found.relative_to(Path.cwd()).as_posix() if found.is_relative_to(Path.cwd()) else str(found)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Check an experiment file and print its results folder; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m aa_utils.experiment", description="Check an experiment and print its results folder.")
-    parser.add_argument("file")
-    parser.add_argument("--scale", default="", help="one of the file's scales, such as smoke")
-    options = parser.parse_args(arguments)
-    try:
-        if not Path(options.file).is_file():
-            raise InputError(f"no experiment at '{options.file}'")
-        config = parameters.read_yaml(Path(options.file).read_text(encoding="utf-8"), f"'{options.file}'")
-        print(place(check(scaled(keys.mapping(config, "the file", options.file), options.scale, options.file), options.file)["results"]))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

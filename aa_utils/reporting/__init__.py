@@ -1,0 +1,12 @@
+"""From records to what people look at: tables, figures and sheets in `results/<experiment>/`.
+
+| what | where |
+|---|---|
+| which runs a number comes from | `lineage` |
+| tidy tables, a row a run and seed | `tables`, `benchmark_tables` and `task_tables` beside published numbers, `estimate_runs` |
+| the paper's claims, judged | `claims` |
+| how tables are printed, and the look of all figures | `layout`, `house_style` |
+| figures and their points | `figures`, `benchmark_figures`, `estimate_figures`, `points` |
+| images | `sheets` for results, `contact_sheet` for a folder |
+| the whole of one experiment, and the check that it follows from its records | `results`, `committed` |
+"""
