@@ -7,7 +7,7 @@
 | images and their labels | `benchmarks/`, `pocket/` (the rendered world); `images`, `decode`, `selection` |
 | classifiers | `backbones`, with `lenet` and `pocket_vit`; `methods` finds a method by its name |
 | training | `train` (the one loop), with `augment`, `sampling`, `optimise`, `checkpoint`; shared by methods: `consistency`, `labelling` |
-| what a classifier is worth | `evaluate`, `estimate` (without labels), the lines `zero_shot` and `oracle` |
+| what a classifier is worth | `evaluate`, `estimate` (without labels), `oracle` (with the target's) |
 | running a notebook | `run`, with `parameters`, `kernel`, `record`; `notebooks` (their committed form), `dependencies`, `check` |
 | experiment files, and what comes of them | `experiment/`, `reporting/` |
 """

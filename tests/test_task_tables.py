@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from aa_utils import benchmarks, evaluate, zero_shot
+from aa_utils import benchmarks, evaluate
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
-from aa_utils.reporting import benchmark_figures, benchmark_tables, lineage, task_tables
+from aa_utils.reporting import benchmark_figures, benchmark_tables, lineage, task_tables, zero_shot
 
 DOMAINS = ["A", "D", "W"]
 FULL = {"A": "office31:amazon", "D": "office31:dslr-partial", "W": "office31:webcam"}

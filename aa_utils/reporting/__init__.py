@@ -4,6 +4,7 @@
 |---|---|
 | which runs a number comes from | `lineage` |
 | tidy tables, a row a run and seed | `tables`, `benchmark_tables` and `task_tables` beside published numbers, `estimate_runs` |
+| CLIP's zero-shot line | `zero_shot` |
 | the paper's claims, judged | `claims` |
 | how tables are printed, and the look of all figures | `layout`, `house_style` |
 | figures and their points | `figures`, `benchmark_figures`, `estimate_figures`, `points` |

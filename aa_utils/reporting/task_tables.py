@@ -17,7 +17,7 @@ from aa_utils.paths import ROOT, resolve
 from aa_utils.reporting import tables
 from aa_utils.reporting.layout import DASH, Layout, percent, printed, rank
 from aa_utils.reporting.lineage import UNRECORDED
-from aa_utils.zero_shot import prediction
+from aa_utils.reporting.zero_shot import prediction
 
 ROW = ["labelled", "method", "network", "protocol", "origin"]
 CELLS = [*ROW, "column", "seed", "value", "derived", "run_ids"]  # derived: computed here from printed numbers
