@@ -8,7 +8,7 @@ import pandas as pd
 from aa_utils import files
 from aa_utils.generator_adaptation.evaluation import results as generator_results
 from aa_utils.paths import existing, resolve
-from aa_utils.reporting import benchmark_tables, figures, lineage, tables
+from aa_utils.reporting import benchmark_tables, estimate_runs, figures, lineage, tables
 from aa_utils.reporting.results import VARY, from_seeds
 
 FAMILIES = ("digits", "office31", "office_home", "imageclef_da", "visda17")  # benchmarks of several tasks: notebooks 52 to 56
@@ -24,6 +24,8 @@ def again(results: str | Path) -> pd.DataFrame:
     for name in VARY:
         if (folder / "tables" / f"{name}_seeds.csv").is_file():
             from_seeds(results, name)
+    if (seeds := folder / "tables" / "estimates_seeds.csv").is_file():
+        estimate_runs.from_seeds(results, pd.read_csv(seeds, dtype={"run_id": str}))
     generator_results.again(results)
     for path in sorted((folder / "figures").glob("*.csv")):
         if path.stem in figures.DRAWN:

@@ -17,6 +17,8 @@ from aa_utils.reporting.tables import NO_REFINEMENT
 
 COLUMNS = ["benchmark", "estimator", "prompts", "inter_domain", "intra_domain", "images", "run", "seed", "x", "y"]
 PANELS = 4  # in a row
+IN_A_ROW, ROWS = 6, 3  # entries that the legend has room for in one row; rows that it takes for more
+SHORT = {"difference of confidences": "difference of conf.", "neighbourhood density": "neighbourhood d."}  # where a panel's width ends
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
@@ -47,14 +49,17 @@ def estimates(points: pd.DataFrame) -> Figure:
         _panel(axes, name, points[points["estimator"] == name], span)
     axes = figure.axes[0]
     handles = _legend(axes, points)
-    figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), fontsize=9, handletextpad=0.3, columnspacing=1.2)
+    rows = 1 if len(handles) <= IN_A_ROW else ROWS
+    figure.legend(
+        handles=handles, loc="outside lower right", ncols=-(-len(handles) // rows), fontsize=9, handletextpad=0.3, columnspacing=1.2
+    )
     figure.supylabel("true accuracy on the target, per cent", fontsize=10)
     title(figure, f"{printed(points['benchmark'].iloc[0])}: accuracy without labels")
     runs, each = points["run"].nunique(), points.groupby("run")["seed"].nunique()
     low, high = int(each.min()), int(each.max())
     n = f"n = {low if low == high else f'{low} to {high}'} seed{'s' * (high > 1)}"
     said = f"A marker for each of {runs} runs and its seeds ({n}). Upper row: scores; lower row: estimates in per cent, right on the line."
-    caption(figure, f"{said} r: Spearman's rank correlation; e: mean error in points.", 2)
+    caption(figure, f"{said} r: Spearman's rank correlation; e: mean error in points.", 1 + rows + rows // 2)
     return figure
 
 
@@ -63,7 +68,8 @@ def _panel(axes: Axes, name: str, here: pd.DataFrame, span: tuple[float, float])
     for (method, refinement), group in here.groupby(["inter_domain", "intra_domain"]):
         look = {"mfc": "white" if refinement == NO_REFINEMENT else colour(method), "mec": colour(method), "mew": 1.1, "ms": 4.5}
         axes.plot(scale * group["x"], 100 * group["y"], ls="", marker=marker(refinement), alpha=0.8, **look)
-    axes.set_title({**estimate.SCORES, **estimate.ACCURACIES}[name].replace("difference of confidences", "difference of conf."), fontsize=9)
+    said = {**estimate.SCORES, **estimate.ACCURACIES}[name]
+    axes.set_title(SHORT.get(said, said), fontsize=9)
     axes.set_ylim(*span)
     axes.tick_params(labelsize=8)
     axes.margins(x=0.12)
@@ -72,7 +78,7 @@ def _panel(axes: Axes, name: str, here: pd.DataFrame, span: tuple[float, float])
     noted = ["too few runs" if np.isnan(rank) else f"r = {rank:.2f}"]
     if name in estimate.ACCURACIES and len(here):
         low, high = axes.get_xlim()
-        low, high = min(low, span[0]), min(max(high, span[1]), 102)
+        low, high = min(low, span[0]), min(max(high, span[1]), 104)
         axes.plot([0, 100], [0, 100], color="#999999", lw=1, ls=(0, (4, 2)), zorder=1)
         axes.set_xlim(low, high)
         noted.append(f"e = {100 * (here['x'] - here['y']).abs().mean():.1f}")

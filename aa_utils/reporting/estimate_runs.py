@@ -113,9 +113,14 @@ def table(summary: pd.DataFrame, frame: pd.DataFrame) -> layout.Layout:
 
 def write(results: str | Path, runs: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
     """Write `<results>/tables/estimates_seeds.csv` and `estimates` (CSV, Markdown, LaTeX) and the records used; returns the summary."""
-    summary = judged(frame)
     lineage.write_copies(results, lineage.records(list(runs), frame["benchmark"].iloc[0]))
     tables.write_csv(resolve(results) / "tables" / "estimates_seeds.csv", frame)
+    return from_seeds(results, frame)
+
+
+def from_seeds(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Write `<results>/tables/estimates` (CSV, Markdown, LaTeX) from the rows of `estimates_seeds.csv`; returns the summary."""
+    summary = judged(frame)
     tables.write_csv(resolve(results) / "tables" / "estimates.csv", summary)
     layout.write(results, "estimates", table(summary, frame))
     return summary
