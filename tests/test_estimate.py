@@ -271,14 +271,26 @@ def test_the_line_of_a_run(finished, frame):
 
 
 def test_written_tables_and_figure(finished, frame, tmp_path):
-    summary = estimate_runs.write(tmp_path, [str(finished / "inter_domain")], frame)
+    held_out = str(finished / "images/offline")
+    summary = estimate_runs.write(tmp_path, [str(finished / "inter_domain")], frame, held_out, {"held_out": held_out})
     assert set(path.name for path in (tmp_path / "tables").iterdir()) == {
         f"estimates{end}" for end in ("_seeds.csv", ".csv", ".md", ".tex")
     }
-    assert len(list((tmp_path / "runs").glob("*.json"))) == 2
+    names = {path.stem for path in (tmp_path / "runs").glob("*.json")}
+    assert names == {"inter_domain-offline-dann", "inter_domain-offline-source_only", "without_labels"}
+    written = (tmp_path / "tables/estimates.csv").read_bytes()
+    estimate_runs.again(tmp_path)
+    assert (tmp_path / "tables/estimates.csv").read_bytes() == written
+    assert estimate_runs.untraced(tmp_path) == []
     assert "calibrated on images that they were trained on" in (tmp_path / "tables/estimates.md").read_text()
     record.write_metrics(tmp_path, tables.rows(summary))
     assert len(json.loads((tmp_path / "metrics.json").read_text())) == 8
+    seeds = tmp_path / "tables/estimates_seeds.csv"
+    tables.write_csv(seeds, frame.assign(atc=0.5))
+    assert len(estimate_runs.untraced(tmp_path)) == len(frame), "estimates that no record has"
+    files.write_json(tmp_path / "runs/inter_domain-offline-dann.json", {"stage": "inter_domain", "run_id": "id of dann", "metrics": []})
+    tables.write_csv(seeds, frame)
+    assert [row.split(",")[0] for row in estimate_runs.untraced(tmp_path)] == ["estimates_seeds.csv: inter_domain-offline-dann"] * 2
     path = estimate_figures.draw(frame, tmp_path / "figures")
     first = files.sha256(path.with_suffix(".svg"))
     # From its CSV alone, the same bytes.
@@ -299,3 +311,17 @@ def test_panels_show_the_points():
     assert panels["negative entropy"].get_xlabel() == "r = -1.00"
     assert panels["agreement of seeds"].get_xlabel() == "too few runs"
     assert "n = 1 seed)" in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("methods", [["dann"], ["source_only", "dann", "mcd", "symnets", "fixmatch", "cdtrans"]])
+def test_the_legend_stays_in_the_figure(methods):
+    rows = [
+        made().assign(inter_domain=method, intra_domain=refinement, run=f"{method} {refinement}")
+        for method in methods
+        for refinement in ("none", "mixmatch", "fixmatch")
+    ]
+    figure = estimate_figures.estimates(estimate_figures.points(pd.concat(rows, ignore_index=True)))
+    figure.canvas.draw()
+    box, legend = figure.bbox, figure.legends[0].get_window_extent()
+    assert len(figure.legends[0].get_texts()) == len(methods) + 3
+    assert box.x0 <= legend.x0 and legend.x1 <= box.x1 and box.y0 <= legend.y0 and legend.y1 <= box.y1

@@ -24,8 +24,7 @@ def again(results: str | Path) -> pd.DataFrame:
     for name in VARY:
         if (folder / "tables" / f"{name}_seeds.csv").is_file():
             from_seeds(results, name)
-    if (seeds := folder / "tables" / "estimates_seeds.csv").is_file():
-        estimate_runs.from_seeds(results, pd.read_csv(seeds, dtype={"run_id": str}))
+    estimate_runs.again(results)
     generator_results.again(results)
     for path in sorted((folder / "figures").glob("*.csv")):
         if path.stem in figures.DRAWN:
@@ -50,7 +49,7 @@ def untraced(results: str | Path) -> list[str]:
         for row in written.astype(str).itertuples(index=False, name=None):
             if row not in known or lineage.UNRECORDED in row:
                 said.append(f"{path.name}: {', '.join(row)} does not follow from a record in runs/")
-    return said + generator_results.untraced(results)
+    return said + estimate_runs.untraced(results) + generator_results.untraced(results)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -14,7 +14,8 @@ from aa_utils.reporting import layout, lineage, tables
 
 ABOUT = ["benchmark", "prompts", "inter_domain", "intra_domain", "images", "run", "run_id", "seed"]
 PER_SEED = [*ABOUT, "accuracy", *estimate.SCORES, *estimate.ACCURACIES, "low", "high", "held_out"]
-JUDGED = ["estimator", "n", "spearman", "error", "bias", "picks", "regret"]
+JUDGED = ["estimator", "n", "spearman", "error", "bias", "picks", "regret", "run_ids"]
+STAGE, NOTEBOOK = "without_labels", "notebooks/62_ablation_without_labels.ipynb"
 
 
 def per_seed(runs: Sequence[str], benchmark: str, image_size: int, held_out: str) -> pd.DataFrame:
@@ -58,6 +59,7 @@ def judged(frame: pd.DataFrame) -> pd.DataFrame:
     for name in [*estimate.SCORES, *estimate.ACCURACIES]:
         known = frame[frame[name].notna()]
         row = {"estimator": name, "n": len(known), "spearman": spearman(known[name], known["accuracy"])}
+        row |= {"run_ids": " ".join(sorted(set(known["run_id"])))}
         if name in estimate.ACCURACIES and len(known):
             off = known[name] - known["accuracy"]
             row |= {"error": off.abs().mean(), "bias": off.mean()}
@@ -111,19 +113,58 @@ def table(summary: pd.DataFrame, frame: pd.DataFrame) -> layout.Layout:
     return layout.Layout(f"{layout.printed(frame['benchmark'].iloc[0])}: accuracy without labels", header, rows, notes, "lrrrrlr")
 
 
-def write(results: str | Path, runs: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
-    """Write `<results>/tables/estimates_seeds.csv` and `estimates` (CSV, Markdown, LaTeX) and the records used; returns the summary."""
-    lineage.write_copies(results, lineage.records(list(runs), frame["benchmark"].iloc[0]))
-    tables.write_csv(resolve(results) / "tables" / "estimates_seeds.csv", frame)
-    return from_seeds(results, frame)
+def write(results: str | Path, runs: Sequence[str], frame: pd.DataFrame, held_out: str, about: dict) -> pd.DataFrame:
+    """Write `<results>/tables/estimates_seeds.csv` and what `from_seeds` makes of it; returns the summary. `frame`: that of `per_seed`.
+
+    Beside the tables go the records of the runs, of the labelled images `held_out` where they have one, and one of the estimates
+    themselves, made with the parameters `about`.
+    """
+    folders = [*runs, *([held_out] if (resolve(held_out) / "record.json").is_file() else [])]
+    measured = lineage.measurement(STAGE, NOTEBOOK, about, {"held_out": held_out}, tables.rows(frame))
+    lineage.write_copies(results, lineage.records(folders, frame["benchmark"].iloc[0]) | {STAGE: measured})
+    tables.write_csv(_seeds(results), frame)
+    return from_seeds(results)
 
 
-def from_seeds(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
-    """Write `<results>/tables/estimates` (CSV, Markdown, LaTeX) from the rows of `estimates_seeds.csv`; returns the summary."""
+def from_seeds(results: str | Path) -> pd.DataFrame:
+    """Make `<results>/tables/estimates` (CSV, Markdown, LaTeX) from its per-seed CSV; returns the summary."""
+    frame = _read(results)
     summary = judged(frame)
     tables.write_csv(resolve(results) / "tables" / "estimates.csv", summary)
     layout.write(results, "estimates", table(summary, frame))
     return summary
+
+
+def again(results: str | Path) -> None:
+    """`from_seeds`, where `results` has estimates."""
+    if _seeds(results).is_file():
+        from_seeds(results)
+
+
+def untraced(results: str | Path) -> list[str]:
+    """One sentence for each row of `estimates_seeds.csv` that the record of the estimates in `runs/` has not; empty where there is none."""
+    if not _seeds(results).is_file():
+        return []
+    known, scored = set(), set()
+    for entry in lineage.read_copies(results).values():
+        if lineage.stage(entry) == STAGE:
+            known |= {str(row) for row in entry["metrics"]}
+        elif lineage.stage(entry) in tables.PIPELINE:
+            scored |= {(entry["run_id"], row["seed"], round(row["accuracy"], 6)) for row in entry["metrics"]}
+    return [
+        f"estimates_seeds.csv: {row['run']}, seed {row['seed']} does not follow from a record in runs/"
+        for row in tables.rows(_read(results))
+        if str(row) not in known or (row["run_id"], row["seed"], row["accuracy"]) not in scored
+    ]
+
+
+def _seeds(results: str | Path) -> Path:
+    return resolve(results) / "tables" / "estimates_seeds.csv"
+
+
+def _read(results: str | Path) -> pd.DataFrame:
+    frame = tables.read_csv(_seeds(results))
+    return frame.assign(**{name: pd.to_numeric(frame[name]) for name in PER_SEED if name not in ABOUT})
 
 
 def _below(folder: Path) -> list[Path]:
