@@ -243,7 +243,7 @@ class Turning(Generator):
 
     def __init__(self):
         super().__init__(Config((8, 8, 8), z_dim=8, w_dim=8, mapping_layers=1, label_dim=25))
-        self.synthesis = Shifted(self.synthesis)
+        self.synthesis, self.classes = Shifted(self.synthesis), 0
 
 
 def test_cameras_are_drawn_on_the_orbit_that_the_recipe_names(known, monkeypatch, tmp_path):

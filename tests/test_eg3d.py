@@ -12,7 +12,7 @@ from public_stylegan2 import filtered, leaky, modulated, stuffed
 from test_gan_checkpoints import Call
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import adapt, checkpoints, eg3d_layout, fusion, guide, layers
+from aa_utils.generator_adaptation import adapt, checkpoints, eg3d_layout, fusion, guide, latents, layers
 from aa_utils.generator_adaptation import volume_rendering as vr
 from aa_utils.generator_adaptation.cameras import angles, camera, rays
 from aa_utils.generator_adaptation.eg3d import Config, Generator
@@ -213,6 +213,29 @@ def test_the_mapping_network_sees_the_camera():
         net.mapping(z)
     with pytest.raises(InputError, match=r"shape is \(1, 25\)"):
         net.mapping(z, other[:1])
+
+
+def test_a_class_is_told_behind_the_camera():
+    net = made(classes=3, camera_scale=0.0)
+    z, cameras = inputs(net)
+    one, other = (net.labels(cameras, torch.tensor(classes)) for classes in ([0, 2], [1, 2]))
+    assert torch.equal(one[:, :25], cameras) and one[:, 25:].tolist() == [[1, 0, 0], [0, 0, 1]]
+    same = (net.mapping(z, one) == net.mapping(z, other)).flatten(1).all(1)
+    assert same.tolist() == [False, True] and torch.equal(latents.classes(net, other), torch.tensor([1, 2]))
+    # Rays know the camera alone, however it is given.
+    w = net.mapping(z, one)
+    assert torch.equal(net.synthesis(w, one, "fixed"), net.synthesis(w, cameras, "fixed"))
+    drawn = latents.labels(net, 4, torch.Generator().manual_seed(0), "cpu", chosen=latents.in_turn(net, 4))
+    assert drawn.shape == (4, 28) and latents.classes(net, drawn).tolist() == [0, 1, 2, 0]
+    assert latents.classes(made(), cameras) is None
+    for wrong, said in (
+        (lambda: net.labels(cameras), "3 classes, and none were"),
+        (lambda: made().labels(cameras, torch.tensor([0, 0])), "no"),
+    ):
+        with pytest.raises(InputError, match=said):
+            wrong()
+    with pytest.raises(InputError, match=r"camera with one of 3 classes for each of 2 latents, \(2, 28\), and their shape is \(2, 25\)"):
+        net.mapping(z, cameras)
 
 
 def test_one_scene_is_seen_from_many_sides():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import camera_training, checkpoints, gan_training, pocket_eg3d, turntable
+from aa_utils.generator_adaptation import camera_training, checkpoints, gan_training, latents, pocket_eg3d, turntable
 from aa_utils.generator_adaptation.camera_training import Views
 from aa_utils.generator_adaptation.cameras import rays
 from aa_utils.generator_adaptation.discriminator import Discriminator
@@ -157,6 +157,18 @@ def test_each_image_comes_with_its_own_camera():
     assert (some != places.repeat(100, 1)).all(1).float().mean() == pytest.approx(0.3, abs=0.05)
 
 
+def test_images_that_are_compared_share_their_class_and_keep_it_under_another_camera():
+    net, _ = tiny(classes=3)
+    digits = torch.tensor([2, 0, 2, 2, 1, 0, 2, 2])
+    labels = net.labels(torch.arange(8.0)[:, None].expand(8, 25), digits)
+    rows, real, fake = gan_training.batch(labels, 8, 16, torch.Generator().manual_seed(0))
+    assert torch.equal(real, labels[rows]) and fake.shape == (16, 28) and len(fake[:, 0].unique()) > 3
+    for of in (real, fake):
+        assert (of[:, 25:].unflatten(0, (4, 4)) == of[:4, 25:]).all()
+    told = camera_training.told(labels, 1.0, torch.Generator())
+    assert torch.equal(told[:, :25], labels[:, :25].roll(1, 0)) and torch.equal(told[:, 25:], labels[:, 25:])
+
+
 @pytest.mark.parametrize("choices", [{}, {"resolution": 16, "superresolution": (4,), "superresolution_input": 8}])
 def test_a_killed_training_with_cameras_goes_on_to_the_same_bits(tmp_path, choices):
     options = {"batch": 4, "r1_every": 2, "half_life": 100.0}
@@ -215,7 +227,9 @@ def test_renders_are_kept_and_each_has_its_camera(tmp_path):
     assert z[dark].mean() > 0.9 * solids.THICKNESS / 2
     assert z.min() > pocket_eg3d.SLAB[1] - 1e-3 and z.max() < pocket_eg3d.SLAB[0], "body and paper lie where a generator's rays run"
     net, judge = pocket_eg3d.networks([8, 8, 8, 8], 4, 8, 4, 8, [4, 0], seed=0)
-    assert net.config.resolution == SIZE and judge(found.pixels[:4].float(), found.cameras[:4]).shape == (4,)
+    labels = net.labels(found.cameras, found.labels)
+    assert net.config.resolution == SIZE and judge(found.pixels[:4].float(), labels[:4]).shape == (4,)
+    assert latents.classes(net, labels).equal(found.labels)
     torch.testing.assert_close(net.camera(torch.pi / 2)[0, 16:], found.cameras[0, 16:])
     with pytest.raises(InputError, match="cluttered"):
         pocket_eg3d.renders(tmp_path, 4, 0, domain=PLAIN | {"background": "cluttered"})
@@ -253,7 +267,12 @@ def test_a_scene_is_measured_as_it_turns(tmp_path):
     )
     history = pd.DataFrame([{"step": 5, "seconds_per_step": 1.0}])
     pocket_eg3d.write_card(tmp_path, net, Recipe(5, batch=4), Views(), 20, 0, history, table.reset_index())
-    assert "planes" in (tmp_path / "README.md").read_text()
+    assert "planes" in (tmp_path / "README.md").read_text() and table.loc["renders", "read"] <= 1
+    # The digits of scenes can be chosen; else they come one after the other.
+    z = torch.randn(3, 4)
+    views = turntable.turned(net, z)[0]
+    torch.testing.assert_close(views, turntable.turned(net, z, classes=torch.tensor([0, 1, 2]))[0])
+    assert not torch.equal(views, turntable.turned(net, z, classes=torch.tensor([5, 5, 5]))[0])
 
 
 def test_adapted_3d_generators_are_measured_against_bodies_in_their_look(tmp_path):
@@ -271,7 +290,7 @@ def test_adapted_3d_generators_are_measured_against_bodies_in_their_look(tmp_pat
         adapted, {"night": night}, (), seen_in, "models/pocket-clip", seen_in, tmp_path, judge=str(tmp_path), per_digit=3
     )
     frame = comparison.per_seed(adapted, by, 20, tmp_path / "measured").set_index("variant")
-    assert list(frame.index) == ["before", "renders", "sds"] and "read" not in frame and frame.loc["sds", "kept"] == 1.0
+    assert list(frame.index) == ["before", "renders", "sds"] and frame.loc["sds", "kept"] == 1.0 and frame["read"].notna().all()
     assert frame.loc["renders", "frechet"] < frame.loc["sds", "frechet"] and frame.loc["renders", "paired"] < frame.loc["sds", "paired"]
     bank = paired.twins(tmp_path, night, 3, 0)
     assert torch.equal(paired.nearest(bank, bank.plain, None), torch.arange(30))

@@ -11,7 +11,7 @@
 | measuring (72_evaluate_generator, 73_ablation_generator) | `evaluation/` |
 | adapting one by prompt | `adapt`, the other modules |
 
-A generator is a module with `config`, `kind` (the name of its file here), `z_dim`, `mapping(z, labels=None, psi=1.0)` -> w (N, num_ws,
-w_dim) and `synthesis(w, noise="fixed")` -> images (N, 3, R, R), about in [-1, 1]. A 3-D one also has
-`sample_cameras(n, rng, orbit)` -> (n, 25); these are its labels, and its synthesis takes them: `synthesis(w, cameras, noise="fixed")`.
+A generator is a module with `config`, `kind` (the name of its file here), `z_dim`, `classes` (how many; 0: none), `mapping(z, labels=None,
+psi=1.0)` -> w (N, num_ws, w_dim) and `synthesis(w, noise="fixed")` -> images (N, 3, R, R), about in [-1, 1]. A 3-D one also has
+`sample_cameras(n, rng, orbit)` -> (n, 25) and `labels(cameras, classes=None)`; its synthesis takes those: `synthesis(w, labels)`.
 """

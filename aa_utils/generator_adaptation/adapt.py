@@ -1,9 +1,9 @@
 """The loop that adapts a generator: a frozen copy and a trainable one see the same latents, and an objective says how the images of the
 trainable one should change.
 
-A generator has `z_dim`, `label_dim`, `mapping(z, labels=None, psi=1.0)` -> w (n, num_ws, w_dim) and `synthesis(w, noise="fixed")` -> images
-(n, 3, S, S), about in [-1, 1] (`stylegan2.Generator`). A 3-D one also has `sample_cameras(n, rng, orbit)` -> (n, 25): these are
-its labels, and its synthesis takes them, `synthesis(w, cameras, noise="fixed")`.
+A generator has `z_dim`, `classes`, `mapping(z, labels=None, psi=1.0)` -> w (n, num_ws, w_dim) and `synthesis(w, noise="fixed")` -> images
+(n, 3, S, S), about in [-1, 1] (`stylegan2.Generator`). A 3-D one also has `sample_cameras(n, rng, orbit)` -> (n, 25) and
+`labels(cameras, classes=None)`, and its synthesis takes those labels, `synthesis(w, labels, noise="fixed")`.
 
 All randomness of step k is seeded by (seed, k) and drawn on the CPU: a run that was killed goes on to the same weights bit for bit.
 """
@@ -36,7 +36,7 @@ class Objective(Protocol):
     classes: int  # whose prompts differ; 1 where all images have the same
 
     def view(self, images: Tensor) -> Tensor: ...
-    def draw(self, n: int, rng: torch.Generator, labels: Tensor | None) -> dict[str, Tensor]: ...
+    def draw(self, n: int, rng: torch.Generator, classes: Tensor | None) -> dict[str, Tensor]: ...
     def gradient(self, x: Tensor, x_org: Tensor | None, drawn: dict, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]: ...
     def pull(self, x: Tensor, drawn: dict, rng: torch.Generator) -> Tensor: ...
 
@@ -61,8 +61,8 @@ def adapt(
     above, adapted ones of the same latents below. A finished run is read, not repeated; a checkpoint of the same run is continued.
     Errors: InputError if a gradient is not finite (which step, which term), or the prompts are of classes that the generator does not have.
     """
-    if objective.classes > 1 and objective.classes != generator.label_dim:
-        raise InputError(f"the prompts name {objective.classes} classes, and this generator draws {generator.label_dim or 'none'}")
+    if objective.classes > 1 and objective.classes != generator.classes:
+        raise InputError(f"the prompts name {objective.classes} classes, and this generator draws {generator.classes or 'none'}")
     known = identity.of(generator, objective, seed)
     device = next(generator.parameters()).device
     if (folder / "config.json").is_file() and checkpoints.about(folder).get("identity") == known:
@@ -102,7 +102,7 @@ def _adapt(generator, objective, seed, folder, watch, identity, device):
         torch.manual_seed(stable_hash("adapt", seed, step))  # for random noise maps
         rng = torch_generator("adapt", seed, step)
         labels = latents.labels(net, recipe.batch_size, rng, device, recipe.orbit)
-        drawn, watched = objective.draw(recipe.batch_size, rng, labels), {}
+        drawn, watched = objective.draw(recipe.batch_size, rng, latents.classes(net, labels)), {}
         if recipe.select:
             picked = _select(frozen, net, objective, drawn, rng, device)
             watched = {f"share_w{i}": torch.tensor(float(i in picked)) for i in range(len(groups))}
@@ -156,7 +156,7 @@ def _select(frozen, net, objective, drawn, rng, device) -> list[int]:
     recipe = objective.recipe
     m = recipe.select_batch
     z, labels = torch.randn(m, net.z_dim, generator=rng).to(device), latents.labels(net, m, rng, device, recipe.orbit)
-    asked = objective.draw(m, rng, labels)
+    asked = objective.draw(m, rng, latents.classes(net, labels))
     if recipe.one_time and "t" in drawn:
         asked["t"] = drawn["t"][:1].expand(m)
 

@@ -62,8 +62,8 @@ def draw(
     if unadapted:
         nets[BEFORE] = (comparison.source(adapted), "{}")
     for name, (net, _) in nets.items():
-        if net.label_dim != len(class_names) or hasattr(net, "sample_cameras"):
-            has = f"{net.label_dim} classes" if net.label_dim else "no classes"
+        if net.classes != len(class_names) or hasattr(net, "sample_cameras"):
+            has = f"{net.classes or 'no'} classes"
             raise InputError(f"generator {name} draws {has}, and {len(class_names)} names are given: labels would be guessed")
     plan = {name: _jobs(name, words, class_names, per_class, seed) for name, (_, words) in nets.items()}
     work = [job for jobs in plan.values() for job in jobs]

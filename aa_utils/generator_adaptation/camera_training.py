@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.errors import InputError
+from aa_utils.generator_adaptation.cameras import NUMBERS
 
 POINTS, NEARBY = 1000, 0.004  # of a scene, at which its density is looked at; how far apart, in sides of the box
 
@@ -30,14 +31,16 @@ class Views:
             raise InputError(f"swap is a probability, density not negative, density_every positive: {self}")
 
 
-def told(cameras: Tensor, swap: float, rng: torch.Generator) -> Tensor:
-    """What the mapping network is told (n, 25): each image's camera, or with probability `swap` that of the image before it."""
-    swapped = torch.rand(len(cameras), 1, generator=rng).to(cameras) < swap
-    return torch.where(swapped, cameras.roll(1, 0), cameras)
+def told(labels: Tensor, swap: float, rng: torch.Generator) -> Tensor:
+    """What the mapping network is told (n, 25 + classes): `labels` with each image's camera, or with probability `swap` that of the image
+    before it."""
+    swapped = torch.rand(len(labels), 1, generator=rng).to(labels) < swap
+    swapped = swapped & (torch.arange(labels.shape[1], device=labels.device) < NUMBERS)  # classes stay
+    return torch.where(swapped, labels.roll(1, 0), labels)
 
 
 def seen(generator: nn.Module, ws: Tensor, cameras: Tensor, rng: torch.Generator) -> Tensor:
-    """Images (n, 3, R, R) of `ws` by `cameras`, as the discriminator takes them: with super-resolution (n, 6, R, R), see `dual`."""
+    """Images (n, 3, R, R) of `ws` by `cameras` (n, 25), as the discriminator takes them: with super-resolution (n, 6, R, R), see `dual`."""
     view = generator.view(generator.planes(ws, "random", rng), ws, cameras, "random", rng)
     return dual(view.image, view.raw) if generator.config.superresolution else view.image
 

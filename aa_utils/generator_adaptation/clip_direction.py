@@ -71,9 +71,9 @@ class ClipDirection:
         """What CLIP sees of `images`: all of it; each tower resizes for itself."""
         return images
 
-    def draw(self, n: int, rng: torch.Generator, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """Which texts are those of n images with classes `labels` (n,); nothing is random here."""
-        return {"rows": labels if self.classes > 1 else torch.zeros(n, dtype=torch.int64)}
+    def draw(self, n: int, rng: torch.Generator, classes: Tensor | None = None) -> dict[str, Tensor]:
+        """Which texts are those of n images with `classes` (n,); nothing is random here."""
+        return {"rows": classes if self.classes > 1 else torch.zeros(n, dtype=torch.int64)}
 
     def gradient(self, x: Tensor, x_org: Tensor, drawn: dict[str, Tensor], rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """(gradient of the sum over images of the loss for `x`, quantities to watch); `x_org`: the unadapted images."""

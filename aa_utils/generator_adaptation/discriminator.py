@@ -67,9 +67,13 @@ def with_deviation(x: Tensor) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Logits of being real, for images of 4 · 2^(len(channels) - 1) pixels; `channels` count from 4 pixels up, as the generator's."""
+    """Logits of being real, for images of 4 · 2^(len(channels) - 1) pixels; `channels` count from 4 pixels up, as the generator's.
 
-    def __init__(self, channels: Sequence[int], label_dim: int = 0, image_channels: int = 3):
+    `classes`: labels of `label_dim` numbers, a camera, are followed by a class as so many numbers. It is embedded by itself: beside the
+    large numbers of a camera, most of which never change, a 1 would hardly be seen.
+    """
+
+    def __init__(self, channels: Sequence[int], label_dim: int = 0, image_channels: int = 3, classes: int = 0):
         super().__init__()
         down = list(channels)[::-1]
         self.from_rgb = Conv(image_channels, down[0], 1)
@@ -78,6 +82,7 @@ class Discriminator(nn.Module):
         self.hidden = Linear(16 * down[-1], down[-1], leaky=True)
         self.out = Linear(down[-1], down[-1] if label_dim else 1)
         self.embed = Linear(label_dim, down[-1]) if label_dim else None
+        self.embed_class = Linear(classes, down[-1]) if classes else None
         self.label_dim = label_dim
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -92,5 +97,9 @@ class Discriminator(nn.Module):
             x = self.out(self.hidden(x.flatten(1)))
             if labels is None:
                 return x[:, 0]
-            # The projection: how well the features agree with the class that the image should show.
-            return (x * normalise(self.embed(one_hot(labels, self.label_dim)))).sum(1) / sqrt(x.shape[1])
+            # The projection: how well the features agree with what the image should show.
+            if self.embed_class is None:
+                wanted = normalise(self.embed(one_hot(labels, self.label_dim)))
+            else:
+                wanted = normalise(self.embed(labels[:, : self.label_dim])) + normalise(self.embed_class(labels[:, self.label_dim :]))
+            return (x * wanted).sum(1) / sqrt(x.shape[1])

@@ -16,7 +16,7 @@ from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import cameras as cams
 from aa_utils.generator_adaptation import triplane, volume_rendering
 from aa_utils.generator_adaptation.modulated_conv import NOISES, in_float32
-from aa_utils.generator_adaptation.stylegan2 import Mapping, Synthesis
+from aa_utils.generator_adaptation.stylegan2 import Mapping, Synthesis, one_hot
 from aa_utils.generator_adaptation.superresolution import SuperResolution
 
 
@@ -31,6 +31,7 @@ class Config:
     lr_multiplier: float = 0.01  # of the mapping network
     clamp: float | None = 256.0  # bound on the backbone's activations
     camera_scale: float = 1.0  # the mapping network sees the camera times this; 0: it does not
+    classes: int = 0  # that it is told beside the camera; the released networks have none
     plane_features: int = 32
     plane_axes: str = "released"  # or "fixed"; see triplane.AXES
     decoder_width: int = 64
@@ -67,6 +68,8 @@ class Config:
         for name in ("z_dim", "w_dim", "mapping_layers", "plane_features", "decoder_width", "neural_resolution", "box", "radius", "focal"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be positive")
+        if self.classes < 0:
+            raise InputError(f"classes is {self.classes}; it is their number, or 0")
         if self.decoder_features < 3:
             raise InputError(f"decoder_features is {self.decoder_features}; the first three are red, green and blue, so at least 3")
         if self.plane_axes not in triplane.AXES:
@@ -100,18 +103,22 @@ class Config:
 
 
 class CameraMapping(Mapping):
-    """z and a camera (N, 25) -> w. The camera tells w what varies with it in the training images: the paper's section 4.4."""
+    """z, a camera and, if there are classes, one of them -> w. The camera tells w what varies with it in the training images: the paper's
+    section 4.4."""
 
     def __init__(self, config: Config, num_ws: int):
-        super().__init__(config.z_dim, cams.NUMBERS, config.w_dim, num_ws, config.mapping_layers, config.lr_multiplier)
+        super().__init__(config.z_dim, cams.NUMBERS + config.classes, config.w_dim, num_ws, config.mapping_layers, config.lr_multiplier)
         self.camera_scale = config.camera_scale
 
     def w(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """w (N, w_dim) of z (N, z_dim) and cameras (N, 25). Errors: InputError for cameras missing or of another shape."""
-        if labels is None or labels.shape != (len(z), cams.NUMBERS):
+        """w (N, w_dim) of z (N, z_dim) and labels (N, 25 + classes), see `Generator.labels`. Errors: InputError for others, or none."""
+        if labels is None or labels.shape != (len(z), self.label_dim):
             given = "none were given" if labels is None else f"their shape is {tuple(labels.shape)}"
-            raise InputError(f"a 3-D generator takes a camera for each of {len(z)} latents, ({len(z)}, {cams.NUMBERS}), and {given}")
-        return super().w(z, labels * self.camera_scale)
+            beside = f" with one of {self.label_dim - cams.NUMBERS} classes" if self.label_dim > cams.NUMBERS else ""
+            wanted = f"a camera{beside} for each of {len(z)} latents, ({len(z)}, {self.label_dim})"
+            raise InputError(f"a 3-D generator takes {wanted}, and {given}")
+        camera, classes = labels[:, : cams.NUMBERS], labels[:, cams.NUMBERS :]
+        return super().w(z, torch.cat([camera * self.camera_scale, classes], 1))
 
 
 class View(NamedTuple):
@@ -130,7 +137,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
-        self.config, self.z_dim, self.label_dim = config, config.z_dim, cams.NUMBERS
+        self.config, self.z_dim, self.classes, self.label_dim = config, config.z_dim, config.classes, cams.NUMBERS + config.classes
         synthesis = Synthesis(config.channels, config.w_dim, 3 * config.plane_features, config.clamp)
         self.num_ws = synthesis.num_ws
         self.backbone = nn.ModuleDict({"synthesis": synthesis, "mapping": CameraMapping(config, self.num_ws)})
@@ -141,18 +148,19 @@ class Generator(nn.Module):
 
     @property
     def mapping(self) -> CameraMapping:
-        """`mapping(z, cameras, psi=1.0)` -> w (N, num_ws, w_dim)."""
+        """`mapping(z, labels, psi=1.0)` -> w (N, num_ws, w_dim)."""
         return self.backbone["mapping"]
 
     def forward(
-        self, z: Tensor, cameras: Tensor, psi: float = 1.0, cutoff: int | None = None, noise: str = "random",
+        self, z: Tensor, labels: Tensor, psi: float = 1.0, cutoff: int | None = None, noise: str = "random",
         generator: torch.Generator | None = None,
     ) -> Tensor:  # fmt: skip
-        """Images (N, 3, S, S), about in [-1, 1], of latents z (N, z_dim), seen by `cameras` (N, 25), of which w is told as well."""
-        return self.synthesis(self.mapping(z, cameras, psi, cutoff), cameras, noise, generator)
+        """Images (N, 3, S, S), about in [-1, 1], of latents z (N, z_dim), seen by the cameras in `labels`, of which w is told as well."""
+        return self.synthesis(self.mapping(z, labels, psi, cutoff), labels, noise, generator)
 
     def synthesis(self, ws: Tensor, cameras: Tensor, noise: str = "random", generator: torch.Generator | None = None) -> Tensor:
-        """Images (N, 3, S, S) of W (N, w_dim) or W+ (N, num_ws, w_dim); see `view` for the rest."""
+        """Images (N, 3, S, S) of W (N, w_dim) or W+ (N, num_ws, w_dim); `cameras` (N, 25), or labels that begin with them: see `view`."""
+        cameras = cameras[..., : cams.NUMBERS] if cameras.shape[-1] == self.label_dim else cameras
         return self.view(self.planes(ws, noise, generator), ws, cameras, noise, generator).image
 
     def planes(self, ws: Tensor, noise: str = "random", generator: torch.Generator | None = None) -> Tensor:
@@ -190,6 +198,16 @@ class Generator(nn.Module):
     def field(self, planes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Densities (N, M), before softplus(s - 1), and colours (N, decoder_features, M) at `points` (N, 3, M) of the scene in `planes`."""
         return self.decoder(triplane.features(planes, points, self.config.box, self.config.plane_axes))
+
+    def labels(self, cameras: Tensor, classes: Tensor | None = None) -> Tensor:
+        """What the mapping network is told (n, 25 + classes): `cameras` (n, 25), then a 1 at each of `classes` (n,) int64.
+
+        Errors: InputError for classes missing, or given to a generator without.
+        """
+        if (classes is None) == bool(self.classes):
+            given = "none were" if classes is None else "some were"
+            raise InputError(f"this generator has {self.classes or 'no'} classes, and {given} given")
+        return cameras if classes is None else torch.cat([cameras, one_hot(classes, self.classes).to(cameras)], 1)
 
     def sample_cameras(self, n: int, rng: torch.Generator, orbit: str = "") -> Tensor:
         """Random cameras (n, 25), on the CPU, around the frontal view; `orbit`: other than the config's."""

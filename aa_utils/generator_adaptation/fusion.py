@@ -48,11 +48,11 @@ class Fusion:
         """What the guide sees of `images`: resized, and clamped as the recipe says."""
         return clamped(self.guide.resized(images), self.recipe.clamp_image)
 
-    def draw(self, n: int, rng: torch.Generator, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """Times and embedded prompts of n images, which have the classes `labels` (n,) if prompts tell classes apart."""
+    def draw(self, n: int, rng: torch.Generator, classes: Tensor | None = None) -> dict[str, Tensor]:
+        """Times and embedded prompts of n images, which have `classes` (n,) if prompts tell them apart."""
         rows = torch.randint(len(self.text), (n,), generator=rng)
-        classes = labels.cpu() if self.classes > 1 else torch.zeros(n, dtype=torch.int64)
-        return {"t": score_distillation.times(n, self.recipe, rng), "text": self.text[rows, classes]}
+        named = classes.cpu() if self.classes > 1 else torch.zeros(n, dtype=torch.int64)
+        return {"t": score_distillation.times(n, self.recipe, rng), "text": self.text[rows, named]}
 
     def gradient(self, x: Tensor, x_org: Tensor | None, drawn: dict[str, Tensor], rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """(gradient for the views `x`, quantities to watch); `x_org`: views of the unadapted images, None: no regulariser.

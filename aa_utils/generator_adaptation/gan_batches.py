@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from aa_utils.generator_adaptation import camera_training
 from aa_utils.generator_adaptation.camera_training import Views
+from aa_utils.generator_adaptation.cameras import NUMBERS
 from aa_utils.generator_adaptation.discriminator import GROUP
 from aa_utils.generator_adaptation.stylegan2 import mixed
 
@@ -15,7 +16,7 @@ def drawn(
     """(images (n, C, R, R), their w (n, num_ws, w_dim)) of random latents; see `styles`, and for 3-D ones `camera_training.seen`."""
     ws = styles(generator, n, labels, mixing, rng, device, views)
     if hasattr(generator, "sample_cameras"):
-        return camera_training.seen(generator, ws, labels, rng), ws
+        return camera_training.seen(generator, ws, labels[:, :NUMBERS], rng), ws
     return generator.synthesis(ws, "random", rng), ws
 
 
@@ -50,15 +51,21 @@ def batch(
     """Rows of `size` real images, their labels, and as many labels from the same distribution for generated images.
 
     The images that the discriminator compares (`discriminator.with_deviation`) share their class. Mixed, they differ by it anyway, and a
-    generator that draws but one image a class goes unnoticed. Cameras (n, 25) are all different: each image comes with its own.
+    generator that draws but one image a class goes unnoticed. Cameras (n, 25 + classes) are all different: each image comes with its own.
     """
     if labels is None:
         return torch.randint(images, (size,), generator=rng), None, None
-    if labels.ndim == 2:
+    if labels.ndim == 2 and labels.shape[1] == NUMBERS:
         real, fake = torch.randint(images, (2, size), generator=rng)
-        return real, labels[real].to(device), labels[fake].to(device)
-    real, fake = labels[torch.randint(images, (2, size // GROUP), generator=rng)]
-    by_class, counts = labels.argsort(stable=True), labels.bincount()
+    else:
+        classes = labels if labels.ndim == 1 else labels[:, NUMBERS:].argmax(1)
+        real, fake = (_of_classes(some, classes, rng) for some in classes[torch.randint(images, (2, size // GROUP), generator=rng)])
+    return real, labels[real].to(device), labels[fake].to(device)
+
+
+def _of_classes(chosen: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
+    """Rows (GROUP · k,) of images of the `chosen` classes (k,), in the order in which the discriminator compares; all `classes`: (n,)."""
+    by_class, counts = classes.argsort(stable=True), classes.bincount()
     first = counts.cumsum(0) - counts
-    within = (torch.rand(GROUP, len(real), generator=rng) * counts[real]).long().minimum(counts[real] - 1)
-    return by_class[first[real] + within].flatten(), real.repeat(GROUP).to(device), fake.repeat(GROUP).to(device)
+    within = (torch.rand(GROUP, len(chosen), generator=rng) * counts[chosen]).long().minimum(counts[chosen] - 1)
+    return by_class[first[chosen] + within].flatten()

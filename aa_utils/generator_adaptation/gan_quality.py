@@ -30,8 +30,8 @@ LEAST = 0.1  # of the typical spread of a feature
 
 @torch.inference_mode()
 def draw(net: nn.Module, labels: Tensor | int, seed: int, psi: float = 1.0, noise: str = "random", device: str = "cpu") -> Tensor:
-    """Images (n, C, R, R) uint8 of `net`, one for each of `labels`: classes (n,), or cameras (n, 25) of a 3-D one. From a generator without
-    either, `labels` of them.
+    """Images (n, C, R, R) uint8 of `net`, one for each of `labels`: classes (n,), or labels of a 3-D one, which begin with its camera.
+    From a generator without, `labels` of them.
 
     Latents and noise come from `seed`, AT_ONCE images at a time.
     """

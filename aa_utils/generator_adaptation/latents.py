@@ -1,4 +1,4 @@
-"""What a generator is asked: z, labels (classes, or cameras of a 3-D one), w with style mixing, images."""
+"""What a generator is asked: z, labels (classes; cameras of a 3-D one), w with style mixing, images."""
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,26 @@ def draw(z_dim: int, n: int, mixing: float, rng: torch.Generator, device) -> tup
     return z.to(device), crossing.to(device)
 
 
-def labels(net: nn.Module, n: int, rng: torch.Generator, device, orbit: str = "") -> Tensor | None:
-    """Random cameras (n, 25) of a 3-D generator (on its own `orbit` or another), classes (n,) int64 of a conditional one, or None."""
-    if hasattr(net, "sample_cameras"):
-        return net.sample_cameras(n, rng, orbit).to(device)
-    return torch.randint(net.label_dim, (n,), generator=rng).to(device) if net.label_dim else None
+def labels(net: nn.Module, n: int, rng: torch.Generator, device, orbit: str = "", chosen: Tensor | None = None) -> Tensor | None:
+    """Random labels: cameras of a 3-D generator (on its own `orbit` or another), with a class if it has some (n, 25 + classes); classes
+    (n,) int64 of another one; None where there are neither. `chosen` (n,): not random classes, but these."""
+    found = net.sample_cameras(n, rng, orbit) if hasattr(net, "sample_cameras") else None
+    if net.classes:
+        chosen = torch.randint(net.classes, (n,), generator=rng) if chosen is None else chosen
+        found = chosen if found is None else net.labels(found, chosen)
+    return None if found is None else found.to(device)
+
+
+def in_turn(net: nn.Module, n: int) -> Tensor | None:
+    """Each class after the other (n,) int64; None for a generator without."""
+    return torch.arange(n) % net.classes if net.classes else None
+
+
+def classes(net: nn.Module, labels: Tensor | None) -> Tensor | None:
+    """The classes (n,) int64 in `labels` of the above; None where there are none."""
+    if not net.classes:
+        return None
+    return labels[:, -net.classes :].argmax(1) if hasattr(net, "sample_cameras") else labels
 
 
 def mapped(net: nn.Module, z: Tensor, crossing: Tensor, labels: Tensor | None, psi: float) -> Tensor:

@@ -1,7 +1,7 @@
 """pocket-eg3d: the domain that it learns, its shape, and its card.
 
 The domain is pocket-stylegan2's in space, in the place of EG3D's portraits: single digits, black solid bodies on white paper, and a camera
-that goes around them. Which digit it is, is no label: EG3D's label is the camera, as it is in all that adapts and evaluates it.
+that goes around them. Its label is EG3D's, the camera, and behind it the digit: without, many images lay between two digits.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -52,11 +52,11 @@ def networks(
     channels: list[int], z_dim: int, w_dim: int, plane_features: int, decoder_width: int, samples: list[int], seed: int,
     mapping_lr: float = 0.01,
 ) -> tuple[Generator, Discriminator]:  # fmt: skip
-    """An untrained generator of solid digits, without super-resolution, and its discriminator, which is told the camera.
+    """An untrained generator of solid digits, without super-resolution, and its discriminator; both are told digit and camera.
 
     `channels` are those at 4, 8, 16 and 32 pixels, in the backbone and in the discriminator; `samples` on a ray: evenly, and fine. The
-    mapping network is told no camera: what is drawn does not depend on it. Rays end in a backdrop that is painted like all else: before
-    black, ink was a hole in white fog, and of a white nothing an adaptation could not make yellow paper.
+    mapping network is told the digit alone: what is drawn does not depend on the camera. Rays end in a backdrop that is painted like all
+    else: before black, ink was a hole in white fog, and of a white nothing an adaptation could not make yellow paper.
 
     Errors: InputError for another number of channels.
     """
@@ -70,6 +70,7 @@ def networks(
         lr_multiplier=mapping_lr,
         clamp=None,
         camera_scale=0.0,
+        classes=CLASSES,
         plane_features=plane_features,
         plane_axes="fixed",
         decoder_width=decoder_width,
@@ -90,7 +91,7 @@ def networks(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("pocket eg3d", seed))
-        generator, discriminator = Generator(config), Discriminator(channels, cameras.NUMBERS)
+        generator, discriminator = Generator(config), Discriminator(channels, cameras.NUMBERS, classes=CLASSES)
     _dark_is_dense(generator.decoder)
     return generator, discriminator
 
@@ -169,9 +170,10 @@ tags: [adapt-anything, pocket-world]
 # pocket-eg3d
 
 An EG3D (arXiv 2112.07945) of pocket size: it draws digits as black solid bodies on white paper, {config.resolution} pixels a side, seen
-by a camera that is its label. Which digit it draws is up to the latent. StyleGAN-Fusion moves it to other domains by prompt.
+by a camera. Camera and digit are its label. StyleGAN-Fusion moves it to other domains by prompt.
 
-Loads with `aa_utils.generator_adaptation.checkpoints.load`; weights in safetensors, fp16. `generator.camera(yaw, pitch)` makes cameras.
+Loads with `aa_utils.generator_adaptation.checkpoints.load`; weights in safetensors, fp16. `generator.camera(yaw, pitch)` makes cameras,
+`generator.labels(cameras, digits)` labels.
 
 ## Data
 {count:,} renders of `aa_utils.pocket.solids`: the glyphs of `aa_utils.pocket.render`, {solids.THICKNESS:g} thick in a world that the
@@ -201,6 +203,7 @@ From scratch by `notebooks/75_pretrain_eg3d.ipynb` with the parameters in `exper
 | | this generator | other renders |
 |---|---|---|
 | Fréchet distance to renders, in the standardised features of pocket-reader | {drawn["frechet"]:.2f} | {floor["frechet"]:.2f} |
+| images that pocket-reader reads as the digit asked for | {drawn["read"]:.1%} | {floor["read"]:.1%} |
 | images that pocket-reader is sure of | {drawn["sure"]:.1%} | {floor["sure"]:.1%} |
 | how many digits it draws (10: each as often) | {drawn["digits"]:.1f} | {floor["digits"]:.1f} |
 | turned views that are read as the frontal one | {drawn["same"]:.1%} | {floor["same"]:.1%} |

@@ -33,9 +33,7 @@ class Sheet:
         rng = torch_generator("samples")
         device = next(frozen.parameters()).device
         self.z = torch.randn(count, frozen.z_dim, generator=rng).to(device)
-        self.labels = latents.labels(frozen, count, rng, device)
-        if self.labels is not None and self.labels.ndim == 1:  # each class in turn
-            self.labels = torch.arange(count, device=device) % frozen.label_dim
+        self.labels = latents.labels(frozen, count, rng, device, chosen=latents.in_turn(frozen, count))
         self.before = self.images(frozen)
 
     @torch.no_grad()

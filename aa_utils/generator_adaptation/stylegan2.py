@@ -176,7 +176,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
-        self.config, self.z_dim, self.label_dim = config, config.z_dim, config.label_dim
+        self.config, self.z_dim, self.label_dim, self.classes = config, config.z_dim, config.label_dim, config.label_dim
         self.synthesis = Synthesis(config.channels, config.w_dim, config.image_channels, config.clamp)
         self.num_ws = self.synthesis.num_ws
         shape = (config.z_dim, config.label_dim, config.w_dim, self.num_ws, config.mapping_layers, config.lr_multiplier)

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from aa_utils.generator_adaptation import cameras, gan_quality, pocket_eg3d
+from aa_utils.generator_adaptation import cameras, gan_quality, latents, pocket_eg3d
 from aa_utils.generator_adaptation.gan_quality import frechet_distance, mosaic, standardised, to_uint8
 from aa_utils.generator_adaptation.pocket_eg3d import Renders
 from aa_utils.pocket import reader, solids
@@ -36,12 +36,16 @@ AT_ONCE = 32
 
 
 @torch.inference_mode()
-def turned(net: nn.Module, z: Tensor, yaws: Sequence[float] = YAWS, psi: float = 1.0) -> tuple[Tensor, Tensor]:
+def turned(
+    net: nn.Module, z: Tensor, yaws: Sequence[float] = YAWS, psi: float = 1.0, classes: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Images (n, k, 3, R, R) uint8 and depths (n, k, H, H) of latents `z` (n, z_dim) at k yaws; w is told the frontal camera, so that each
-    row is one scene."""
+    row is one scene. `classes` (n,): of a generator that has some; one after the other if they are not given."""
+    classes = latents.in_turn(net, len(z)) if classes is None else classes
+    told = net.labels(net.camera(pi / 2).expand(len(z), -1), classes).to(z)
     pictures, depths = [], []
-    for some in z.split(AT_ONCE):
-        ws = net.mapping(some, net.camera(pi / 2).to(some).expand(len(some), -1), psi)
+    for some, labels in zip(z.split(AT_ONCE), told.split(AT_ONCE), strict=True):
+        ws = net.mapping(some, labels, psi)
         planes = net.planes(ws, "fixed")
         views = [net.view(planes, ws, net.camera(pi / 2 + yaw).to(some).expand(len(some), -1), "fixed") for yaw in yaws]
         pictures.append(torch.stack([to_uint8(view.image) for view in views], 1).cpu())
@@ -88,28 +92,29 @@ def relief(pixels: Tensor, depths: Tensor, yaws: Sequence[float] = YAWS) -> dict
 
 def quality(net: nn.Module, judge: nn.Sequential, truth: Renders, others: Renders, scenes: int, seed: int) -> pd.DataFrame:
     """A table with the rows generator, renders and billboard. Columns: images; frechet, the distance to `truth` in the features of `judge`;
-    sure, the share of images that it reads with a probability above SURE; digits, how many digits it reads, as the exponent of the entropy
-    (10: each as often); same, face, off (see above) of `scenes` scenes that turn.
+    read, the share of images that it reads as the digit asked for; sure, the share that it reads with a probability above SURE; digits, how
+    many digits it reads, as the exponent of the entropy (10: each as often); same, face, off (see above) of `scenes` scenes that turn.
 
-    The generator is seen by the cameras of `others`, whose own row is the floor.
+    The generator is asked for the cameras and digits of `others`, whose own row is the floor.
     """
-    drawn = gan_quality.draw(net, others.cameras, seed)
+    drawn = gan_quality.draw(net, net.labels(others.cameras, others.labels), seed)
     f_truth, f_drawn, f_others = standardised(*(gan_quality.features(judge, pixels) for pixels in (truth.pixels, drawn, others.pixels)))
     own = turned(net, torch.randn(scenes, net.z_dim, generator=torch_generator("turned", seed)))
     real = rendered(scenes, seed)
     rows = []
     for name, pixels, f, (views, depths) in (("generator", drawn, f_drawn, own), ("renders", others.pixels, f_others, real)):
-        known = {"images": name, "frechet": frechet_distance(f_truth, f), **_readable(judge, pixels)}
+        known = {"images": name, "frechet": frechet_distance(f_truth, f), **_readable(judge, pixels, others.labels)}
         rows.append(known | {"same": agreement(judge, views)} | relief(views, depths))
     flat = torch.stack([solids.RADIUS / _rays(yaw, SIZE)[1][0].mT.matmul(_forward(yaw)).reshape(SIZE, SIZE) for yaw in YAWS])
     return pd.DataFrame([*rows, {"images": "billboard", **relief(real[0], flat.expand(scenes, -1, -1, -1))}])
 
 
 @torch.inference_mode()
-def _readable(judge: nn.Sequential, pixels: Tensor) -> dict[str, float]:
+def _readable(judge: nn.Sequential, pixels: Tensor, labels: Tensor) -> dict[str, float]:
     said = torch.cat([judge(normalised(part)).softmax(1) for part in pixels.permute(0, 2, 3, 1).split(1024)])
     share = said.argmax(1).bincount(minlength=said.shape[1]) / len(said)
-    return {"sure": (said.amax(1) > SURE).double().mean().item(), "digits": torch.special.entr(share).sum().exp().item()}
+    right = (said.argmax(1) == labels).double().mean().item()
+    return {"read": right, "sure": (said.amax(1) > SURE).double().mean().item(), "digits": torch.special.entr(share).sum().exp().item()}
 
 
 def _rays(yaw: float, size: int) -> tuple[Tensor, Tensor]:

@@ -144,7 +144,7 @@ def per_seed(
             labels = None if classes is None else others.labels
             rows.append({"prompt": prompt, "variant": RENDERS} | measure.kept(folder, yardstick, others.plain, others.target, labels))
         if guided:
-            pixels, labels = guided[prompt][0], None if classes is None else guided[prompt][1]
+            pixels, labels = guided[prompt][0], None if classes is None or len(yardstick.texts) == 1 else guided[prompt][1]
             rows.append({"prompt": prompt, "variant": GUIDE} | measure.kept(folder, yardstick, None, pixels, labels))
     for row in progress(adapted, "evaluate", unit="generator"):
         after, _ = measure.draw(checkpoints.load(row.folder).to(device), images, seed, psi, noise)

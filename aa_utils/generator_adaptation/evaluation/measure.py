@@ -82,13 +82,12 @@ def draw(net: nn.Module, n: int, seed: int, psi: float = 1.0, noise: str = "fixe
     Noise maps are fixed by default: else two images of one latent would differ, and noise would pass for diversity.
     """
     device, rng = next(net.parameters()).device, torch_generator("evaluate", seed)
-    conditional = net.label_dim and not hasattr(net, "sample_cameras")
-    classes = torch.arange(n) % net.label_dim if conditional else None
-    parts = []
+    parts, classes = [], latents.in_turn(net, n)
     for start in range(0, n, AT_ONCE):
         count = min(AT_ONCE, n - start)
         z = torch.randn(count, net.z_dim, generator=rng).to(device)
-        labels = classes[start : start + count].to(device) if conditional else latents.labels(net, count, rng, device)
+        chosen = None if classes is None else classes[start : start + count]
+        labels = latents.labels(net, count, rng, device, chosen=chosen)
         parts.append(gan_quality.to_uint8(latents.render(net, net.mapping(z, labels, psi=psi), noise, labels)).cpu())
     return torch.cat(parts), classes
 
