@@ -133,12 +133,13 @@ def tiny(seed=0, **choices):
     shape |= {"near": 2.45, "far": 2.95} | choices
     torch.manual_seed(seed)
     net = Generator(Config(**shape))
-    return net, Discriminator((8, 8) if net.config.resolution == 8 else (8, 8, 8), 25, 6 if net.config.superresolution else 3)
+    channels = (8, 8) if net.config.resolution == 8 else (8, 8, 8)
+    return net, Discriminator(channels, 25, 6 if net.config.superresolution else 3, net.classes)
 
 
 def learned(folder, recipe, views=None, seed=0, **choices):
     net, judge = tiny(seed, **choices)
-    places = net.sample_cameras(40, torch.Generator().manual_seed(0))
+    places = latents.labels(net, 40, torch.Generator().manual_seed(0), "cpu")
     pixels = torch.randint(0, 256, (40, 3, net.config.resolution, net.config.resolution), dtype=torch.uint8, generator=torch.Generator())
     return gan_training.train(net, judge, pixels, places, recipe, "gan", folder, views=views)
 
@@ -169,7 +170,7 @@ def test_images_that_are_compared_share_their_class_and_keep_it_under_another_ca
     assert torch.equal(told[:, :25], labels[:, :25].roll(1, 0)) and torch.equal(told[:, 25:], labels[:, 25:])
 
 
-@pytest.mark.parametrize("choices", [{}, {"resolution": 16, "superresolution": (4,), "superresolution_input": 8}])
+@pytest.mark.parametrize("choices", [{}, {"classes": 3}, {"resolution": 16, "superresolution": (4,), "superresolution_input": 8}])
 def test_a_killed_training_with_cameras_goes_on_to_the_same_bits(tmp_path, choices):
     options = {"batch": 4, "r1_every": 2, "half_life": 100.0}
     views = Views(density_every=2)

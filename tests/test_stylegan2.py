@@ -270,3 +270,14 @@ def test_discriminator_judges_images_with_their_class():
     with pytest.raises(InputError, match="labels were not given"):
         net(images)
     assert Discriminator((8, 6))(torch.randn(4, 3, 8, 8)).shape == (4,)
+
+
+def test_discriminator_embeds_a_class_apart_from_the_camera_before_it():
+    """Both embeddings are brought to the same length: the logit is the sum of the projections on them."""
+    torch.manual_seed(0)
+    net, images = Discriminator((8, 6), label_dim=25, classes=3), torch.randn(4, 3, 8, 8)
+    cameras, classes = 100 * torch.rand(4, 25), F.one_hot(torch.tensor([0, 1, 2, 2]), 3).float()
+    found = net(images, torch.cat([cameras, classes], 1))
+    seen = net.out(net.hidden(net.last(with_deviation(net.blocks[0](net.from_rgb(images)))).flatten(1)))
+    known = [embedded / embedded.square().mean(1, keepdim=True).sqrt() for embedded in (net.embed(cameras), net.embed_class(classes))]
+    close(found, sum((seen * e).sum(1) for e in known) / 8**0.5, 1e-4)
