@@ -62,17 +62,20 @@ def target_samples(target: Target, folder: str | Path, columns: int = 12) -> Pat
 
 
 @styled
-def overview(source: str, target: Target, per_seed: pd.DataFrame, folder: str | Path, rows: int = 4) -> Path:
+def overview(source: str, target: Target, per_seed: pd.DataFrame, folder: str | Path) -> Path:
     """Save the figure `overview` to `folder`: images of `source`, images of the target, and beside them the accuracy by stage.
 
-    The columns of images are the first ten classes. `per_seed`: a frame of `tables.per_seed`. Returns the PNG's path.
+    The columns of images are the first ten classes; there are more rows where more methods beside them want the height. `per_seed`: a frame
+    of `tables.per_seed`. Returns the PNG's path.
     """
+    methods = per_seed[per_seed["system"] == "pipeline"].groupby(["prompts", "inter_domain"]).ngroups
+    rows = max(4, -(-methods // 2))
     root = existing(source, "image folder", "notebooks/20_generate.ipynb")
     drawn = files.read_jsonl(existing(root / "metadata.jsonl", "list of images", "notebooks/20_generate.ipynb"))
     classes = range(min(10, len(target.class_names)))
     synthetic = [_spread([row for row in drawn if row["class_name"] == target.class_names[k]], rows) for k in classes]
     real = [(target.labels == k).nonzero()[:rows, 0].tolist() for k in classes]
-    figure = Figure(figsize=(OVERVIEW_WIDTH, 4.0))
+    figure = Figure(figsize=(OVERVIEW_WIDTH, rows))  # an inch a row is what two grids of images need
     pictures = [[np.asarray(Image.open(root / row["file_name"]).convert("RGB")) for row in column] for column in synthetic]
     _grid(figure, 0.87, "drawn by the generator: labelled, synthetic", pictures)
     pictures = [[target.images.pixels[i].permute(1, 2, 0).numpy() for i in column] for column in real]
@@ -83,7 +86,7 @@ def overview(source: str, target: Target, per_seed: pd.DataFrame, folder: str | 
     place = (
         {"loc": "upper right", "bbox_to_anchor": (0.995, 0.995)}
         if len(handles) < 3
-        else {"loc": "lower right", "bbox_to_anchor": (0.995, -0.02)}
+        else {"loc": "lower right", "bbox_to_anchor": (0.995, -0.08 / rows)}
     )
     figure.legend(handles=handles, handletextpad=0.3, columnspacing=1.2, ncols=len(handles), fontsize=9, **place)
     figure.text(0.425, 0.95, "accuracy by stage", fontsize=10.5, fontweight="bold", va="center")
