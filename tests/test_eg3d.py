@@ -1,19 +1,15 @@
-"""EG3D: volume rendering against closed forms and explicit loops, cameras, planes, and files of the public layout."""
+"""EG3D: cameras, planes, what the mapping network is told, views, weights, and adaptation of a 3-D generator."""
 
-import os
 from dataclasses import replace
-from math import exp, log1p, pi
+from math import pi
 
 import pytest
 import torch
 import torch.nn.functional as F
-from public_eg3d import rendered, tensors, write
 from public_stylegan2 import filtered, leaky, modulated, stuffed
-from test_gan_checkpoints import Call
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import adapt, checkpoints, eg3d_layout, fusion, guide, latents, layers
-from aa_utils.generator_adaptation import volume_rendering as vr
+from aa_utils.generator_adaptation import adapt, checkpoints, fusion, guide, latents, layers
 from aa_utils.generator_adaptation.cameras import angles, camera, rays
 from aa_utils.generator_adaptation.eg3d import Config, Generator
 from aa_utils.generator_adaptation.recipe import recipe
@@ -43,91 +39,6 @@ def made(**changes):
 def inputs(net, n=2):
     rng = torch.Generator().manual_seed(1)
     return torch.randn(n, net.z_dim, generator=rng), net.sample_cameras(n, rng)
-
-
-@pytest.mark.parametrize("fine, back", [(0, "black"), (6, "black"), (6, "white"), (0, "field"), (6, "field")])
-@pytest.mark.parametrize("s", [-2.0, 0.5, 3.0])
-def test_constant_density_has_its_closed_form(s, fine, back):
-    """Σw = 1 - exp(-softplus(s - 1)(b - a)) however the ray is cut, and colour c becomes 2cΣw - 1; with "field" nothing gets through."""
-    colours = torch.tensor([0.2, 0.9])
-
-    def field(points):
-        return torch.full(points[:, 0].shape, s), colours[:, None].expand(len(points), 2, points.shape[2])
-
-    origins, directions = rays(camera([1.5, 1.8]), 3)
-    colour, depth, opacity = vr.render(field, origins, directions, vr.Sampling(2.25, 3.3, 7, fine), back)
-    whole = 1 if back == "field" else 1 - exp(-log1p(exp(s - 1)) * 1.05)
-    close(opacity, torch.full((2, 9), whole), 1e-6)
-    close(colour, (2 * (colours * whole + (1 - whole) * (back == "white")) - 1)[None, :, None].expand(2, 2, 9), 1e-6)
-    assert (depth > 2.25).all() and (depth < 3.5).all()
-
-
-def test_rays_may_run_between_two_heights():
-    net = made(slab=[0.1, -0.05], back="field", fine_samples=0)
-    net.decoder.net[2].bias.data[0] = -100.0  # nothing is met before the end
-    z, cameras = inputs(net)
-    ws = net.mapping(z, cameras)
-    seen = net.view(net.planes(ws), ws, cameras, "none", neural_resolution=6)
-    origins, directions = rays(cameras, 6)
-    last = origins[:, 2:] + seen.depth.flatten(1) * directions[:, 2]
-    close(last, torch.full_like(last, -0.05), 1e-5)  # the middle of the last two samples, which stand in the middle of steps
-    with pytest.raises(InputError, match="larger one first"):
-        made(slab=(0.0, 0.1))
-
-
-def test_fine_samples_find_a_wall():
-    def field(points):
-        return torch.where(points[:, 2] < 0.1, 200.0, -20.0), points[:, :1] * 0 + 0.25
-
-    origins, directions = rays(camera([pi / 2]), 4)
-    truth = (0.1 - 2.7) / directions[:, 2]
-    errors = []
-    for fine in (0, 12):
-        colour, depth, opacity = vr.render(field, origins, directions, vr.Sampling(2.25, 3.3, 12, fine))
-        close(opacity, torch.ones(1, 16), 1e-3)
-        close(colour, torch.full((1, 1, 16), -0.5), 1e-3)
-        errors.append(float((depth - truth).abs().max()))
-    assert errors[1] < errors[0] / 2 and errors[1] < 0.03
-
-
-def test_where_nothing_is_the_depth_is_far_and_the_gradient_finite():
-    s = torch.full((1, 40), -200.0, requires_grad=True)
-    origins, directions = rays(camera([pi / 2]), 2)
-    colour, depth, opacity = vr.render(lambda p: (s[:, : p.shape[2]], p[:, :1] * 0 + 1), origins, directions, vr.Sampling(1.0, 2.0, 5, 5))
-    (colour.sum() + depth.sum() + opacity.sum()).backward()
-    assert float(opacity.detach().max()) == 0 and float(depth.detach().min()) >= 2 and bool(s.grad.isfinite().all())
-
-
-def test_quantiles_follow_a_known_density():
-    edges, weights = torch.tensor([0.0, 1.0, 1.5, 4.0]), torch.tensor([1.0, 0.0, 3.0])
-    u = (torch.arange(1000) + 0.5) / 1000
-    t = vr.inverse_cdf(edges, weights, u)
-    close(t, torch.where(u < 0.25, 4 * u, 1.5 + 2.5 * (u - 0.25) / 0.75), 1e-4)
-    assert not ((t > 1.001) & (t < 1.499)).any()
-    # A ray whose light stops in one interval: most fine samples fall near it, and some everywhere.
-    depths = torch.linspace(2, 3, 21).expand(2, 21)
-    weights = F.one_hot(torch.tensor([5, 14]), 20).float()
-    fine = vr.importance(depths, weights, u.expand(2, -1))
-    where = torch.tensor([2.275, 2.725])[:, None]
-    assert ((fine - where).abs() < 0.1).float().mean() > 0.8 and fine.min() < 2.05 and fine.max() > 2.9
-
-
-@pytest.mark.parametrize(
-    "axes, fine, back, slab",
-    [("released", 4, "black", None), ("fixed", 0, "white", None), ("fixed", 4, "field", None), ("fixed", 4, "field", (0.4, -0.3))],
-)
-def test_rendering_is_the_reference_of_explicit_loops(axes, fine, back, slab):
-    net = made(plane_axes=axes, fine_samples=fine, back=back, slab=slab, box=1.3)
-    z, cameras = inputs(net)
-    cameras[1, 16:] = torch.tensor([1.7, 0.2, 0.45, 0, 2.1, 0.55, 0, 0, 1])  # another lens, skewed
-    planes = 3 * net.planes(net.mapping(z, cameras), "fixed")
-    net.decoder.net[2].weight[0] *= 5
-    seen = net.view(planes, net.mapping(z, cameras), cameras, "fixed", neural_resolution=5)
-    colours, depth, opacity = rendered(net, planes, cameras, 5)
-    close(seen.raw, colours[:, :3])
-    close(seen.depth[:, 0][opacity > 1e-6], depth[opacity > 1e-6])
-    close(seen.opacity[:, 0], opacity)
-    assert float((depth if back == "field" else opacity).std()) > 0.01
 
 
 def test_super_resolution_is_the_reference():
@@ -304,69 +215,6 @@ def test_own_folder_keeps_every_bit(tmp_path):
     assert again.config == net.config and again.kind == "eg3d"
     z, cameras = inputs(net)
     assert torch.equal(again(z, cameras, noise="fixed"), net(z, cameras, noise="fixed"))
-
-
-RENDERING = {
-    "superresolution_module": "training.superresolution.SuperresolutionHybrid2X", "c_gen_conditioning_zero": False, "c_scale": 0.5,
-    "superresolution_noise_mode": "none", "clamp_mode": "softplus", "disparity_space_sampling": False, "sr_antialias": True,
-    "depth_resolution": 4, "depth_resolution_importance": 4, "ray_start": 2.25, "ray_end": 3.3, "box_warp": 1, "decoder_lr_mul": 0.5,
-    "avg_camera_radius": 2.7, "avg_camera_pivot": [0, 0, 0.2],
-}  # fmt: skip
-PUBLIC = replace(
-    SMALL, camera_scale=0.5, neural_resolution=6, samples=4, clamp=256.0, resolution=128, superresolution=(3, 2), superresolution_input=64
-)
-
-
-@pytest.mark.parametrize("module, resolution, start, fp16", [("2X", 128, 64, 0), ("4X", 256, 128, 0), ("8XDC", 512, 128, 4)])
-def test_a_snapshot_of_the_release_gives_its_image_and_runs_nothing(tmp_path, monkeypatch, module, resolution, start, fp16):
-    clamp = 256.0 if fp16 else None
-    config = replace(PUBLIC, resolution=resolution, superresolution_input=start, superresolution_clamp=clamp)
-    net = Generator(config).eval().requires_grad_(False)
-    given = tensors(net)
-    net.load_state_dict({name: value for name, value in given.items() if not name.endswith("resample_filter")})
-    rendering = RENDERING | {"superresolution_module": f"training.superresolution.SuperresolutionHybrid{module}"}
-    source = f"open({str(tmp_path / 'ran')!r}, 'w')"
-    shape = {"img_resolution": resolution, "sr_num_fp16_res": fp16, "mapping_kwargs": {"num_layers": 2}}
-    write(given, tmp_path / "network.pkl", monkeypatch, rendering, source, neural=6, **shape)
-    found = checkpoints.load(tmp_path / "network.pkl")
-    assert found.config == config
-    z, cameras = inputs(net, 1)
-    assert torch.equal(found(z, cameras, 0.7, noise="fixed"), net(z, cameras, 0.7, noise="fixed"))
-    assert not (tmp_path / "ran").exists() and b"open(" in (tmp_path / "network.pkl").read_bytes()
-
-
-def test_what_a_snapshot_says_of_rendering_counts(tmp_path, monkeypatch):
-    given, path = tensors(Generator(PUBLIC)), tmp_path / "network.pkl"
-    write(given, path, monkeypatch, RENDERING | {"white_back": True, "c_gen_conditioning_zero": True}, img_resolution=128, conv_clamp=None)
-    config = checkpoints.load(path).config
-    assert (config.back, config.camera_scale, config.clamp, config.neural_resolution) == ("white", 0.0, None, 64)
-    assert (config.focal, config.yaw_range) == (eg3d_layout.ALL_AROUND["focal"], pi)
-    for rendering, options, message in (
-        ({"superresolution_module": "training.superresolution.SuperresolutionHybridDeepfp32"}, {}, "HybridDeepfp32; networks with"),
-        ({"ray_start": "auto", "ray_end": "auto"}, {}, "rays from 'auto' to 'auto'"),
-        ({"disparity_space_sampling": True}, {}, "disparity_space_sampling is True"),
-        ({"depth_resolution": 3}, {}, r"network\.pkl': samples is 3"),
-        ({"box_warp": None}, {}, "lacks something of an EG3D generator"),
-        ({}, {"architecture": "resnet"}, "architecture is 'resnet'"),
-        ({}, {"img_resolution": 512}, "resolution is 512"),
-    ):
-        write(given, path, monkeypatch, RENDERING | rendering, **{"img_resolution": 128} | options)
-        with pytest.raises(InputError, match=message):
-            checkpoints.load(path)
-    del given["superresolution.block1.torgb.bias"]
-    write(given, path, monkeypatch, RENDERING, img_resolution=128)
-    with pytest.raises(InputError, match=r"block1\.torgb\.bias"):
-        checkpoints.load(path)
-
-
-@pytest.mark.parametrize("where", ["rendering", "state"])
-def test_a_harmful_snapshot_is_refused_before_it_does_anything(tmp_path, monkeypatch, where):
-    payload = Call(os.system, f"touch {tmp_path / 'ran'}")
-    rendering, extra = ({"box_warp": payload}, {}) if where == "rendering" else ({}, {"neural_rendering_resolution": payload})
-    write(tensors(Generator(PUBLIC)), tmp_path / "network.pkl", monkeypatch, RENDERING | rendering, extra=extra, img_resolution=128)
-    with pytest.raises(InputError, match=r"asks for posix\.system"):
-        checkpoints.load(tmp_path / "network.pkl")
-    assert not (tmp_path / "ran").exists()
 
 
 def test_adaptation_trains_the_chosen_layers_of_a_3d_generator(tiny_diffusion, tmp_path):
