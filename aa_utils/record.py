@@ -66,12 +66,11 @@ def hardware() -> dict:
 
 
 def git_state() -> dict:
-    """{"commit", "dirty"} of the repository: dirty means that tracked files differ from the commit, but for results/, which runs write and
-    none computes with. Both None outside git."""
+    """{"commit", "dirty"} of the repository: dirty means that tracked files differ from the commit. Both None outside git."""
     commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
     if not commit:
         return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": bool(_output("git", "-C", str(ROOT), "status", "--porcelain", "-uno", "--", ":/", ":!results"))}
+    return {"commit": commit, "dirty": bool(_output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"))}
 
 
 def describe_input(name: str, value: str) -> dict:

@@ -1,7 +1,6 @@
 """Records: numbers in, identity out."""
 
 import json
-import subprocess
 
 import numpy as np
 import pytest
@@ -76,21 +75,6 @@ def test_environment_hardware_and_git_are_json():
     assert json.loads(json.dumps(found)) == found
     assert found["environment"]["torch"]
     assert found["hardware"]["cores"] >= 1
-
-
-def test_a_repository_is_dirty_by_what_computes_and_not_by_what_runs_write(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "ROOT", tmp_path)
-    assert record.git_state() == {"commit": None, "dirty": None}
-    for name in ("aa_utils/method.py", "results/table.csv"):
-        files.write_text(tmp_path / name, "one")
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *command], check=True)
-    assert record.git_state()["dirty"] is False and len(record.git_state()["commit"]) == 40
-    files.write_text(tmp_path / "results/table.csv", "two")
-    assert record.git_state()["dirty"] is False
-    files.write_text(tmp_path / "aa_utils/method.py", "two")
-    assert record.git_state()["dirty"] is True
 
 
 def test_progress_writes_lines_and_yields_everything(tmp_path, monkeypatch):
