@@ -9,7 +9,7 @@
 | training | `train` (the one loop), with `augment`, `sampling`, `optimise`, `checkpoint`; shared by methods: `consistency`, `labelling` |
 | what a classifier is worth | `evaluate`, `estimate` (without labels), `oracle` (with the target's) |
 | running a notebook | `run`, with `parameters`, `kernel`, `record`; `notebooks` (their committed form), `dependencies`, `check` |
-| experiment files, and what comes of them | `experiment/`, `reporting/` |
+| experiment files, and what comes of them | `experiment/`, `reporting/`; `committed` checks that `results/` follow from their records |
 """
 
 __version__ = "0.1.0"

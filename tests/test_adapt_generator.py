@@ -12,10 +12,11 @@ from torch import nn
 
 from aa_utils import parameters
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import adapt, checkpoints, clip_direction, fusion, guide, layers, runs, samples
+from aa_utils.generator_adaptation import adapt, clip_direction, fusion, guide, layers, runs, samples
 from aa_utils.generator_adaptation.adapt import Watch
+from aa_utils.generator_adaptation.generators import checkpoints
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.recipe import recipe
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.paths import ROOT
 from aa_utils.seeds import torch_generator
 

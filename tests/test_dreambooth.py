@@ -14,11 +14,12 @@ from diffusers import DiffusionPipeline
 from aa_utils import files, images
 from aa_utils.errors import InputError
 from aa_utils.generate import jobs
-from aa_utils.generator_adaptation import checkpoints, dreambooth, fusion, guide
+from aa_utils.generator_adaptation import dreambooth, fusion, guide
 from aa_utils.generator_adaptation.dreambooth import Examples, Pictures
 from aa_utils.generator_adaptation.evaluation import comparison, factors, new_word, paired
+from aa_utils.generator_adaptation.generators import checkpoints
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.recipe import recipe
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.images import ImageSet
 from aa_utils.pocket import fit, new_style, reader, render, world
 from aa_utils.pocket.world import DIGIT_NAMES

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from public_stylegan2 import filtered, leaky, modulated, stuffed
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import adapt, checkpoints, fusion, guide, latents, layers
-from aa_utils.generator_adaptation.cameras import angles, camera, rays
-from aa_utils.generator_adaptation.eg3d import Config, Generator
+from aa_utils.generator_adaptation import adapt, fusion, guide, layers
+from aa_utils.generator_adaptation.generators import checkpoints, latents
+from aa_utils.generator_adaptation.generators.cameras import angles, camera, rays
+from aa_utils.generator_adaptation.generators.eg3d import Config, Generator
+from aa_utils.generator_adaptation.generators.superresolution import SuperResolution
+from aa_utils.generator_adaptation.generators.triplane import features
 from aa_utils.generator_adaptation.recipe import recipe
-from aa_utils.generator_adaptation.superresolution import SuperResolution
-from aa_utils.generator_adaptation.triplane import features
 
 SMALL = Config(
     channels=(6, 5), z_dim=6, w_dim=7, mapping_layers=2, clamp=None, plane_features=4, decoder_width=9, decoder_features=5,

@@ -11,8 +11,8 @@ from test_eg3d import SMALL, inputs
 from test_gan_checkpoints import Call
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import checkpoints, eg3d_layout
-from aa_utils.generator_adaptation.eg3d import Generator
+from aa_utils.generator_adaptation.generators import checkpoints, eg3d_layout
+from aa_utils.generator_adaptation.generators.eg3d import Generator
 
 RENDERING = {
     "superresolution_module": "training.superresolution.SuperresolutionHybrid2X", "c_gen_conditioning_zero": False, "c_scale": 0.5,

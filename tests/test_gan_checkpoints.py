@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from public_stylegan2 import Persistent, named, reference, weights, write_pkl, write_pt
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import checkpoints, restricted_pickle
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator
+from aa_utils.generator_adaptation.generators import checkpoints, restricted_pickle
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 
 Z = torch.randn(2, 6, generator=torch.Generator().manual_seed(3))
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import gan_quality, gan_training, pocket_gan
-from aa_utils.generator_adaptation.discriminator import Discriminator
-from aa_utils.generator_adaptation.gan_training import Recipe
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator
+from aa_utils.generator_adaptation.generators.discriminator import Discriminator
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
+from aa_utils.generator_adaptation.pretraining import gan_quality, gan_training, pocket_gan
+from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
 from aa_utils.paths import ROOT
 from aa_utils.pocket import reader
 

@@ -11,11 +11,12 @@ from PIL import Image
 
 from aa_utils import files, images, record
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import bridge, checkpoints
+from aa_utils.generator_adaptation import bridge
 from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, guided, measure, printing, results
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, GUIDE, RENDERS
+from aa_utils.generator_adaptation.generators import checkpoints
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.recipe import recipe
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 from aa_utils.pocket import reader
 from aa_utils.pocket.world import DIGIT_NAMES
 from aa_utils.reporting import layout, tables

@@ -10,13 +10,14 @@ import torch
 from scipy.linalg import sqrtm
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import clip_direction, gan_quality, perceptual
+from aa_utils.generator_adaptation import clip_direction, perceptual
 from aa_utils.generator_adaptation.evaluation import diversity as pairs
 from aa_utils.generator_adaptation.evaluation import factors, features, measure, paired
 from aa_utils.generator_adaptation.evaluation.diversity import diversity
 from aa_utils.generator_adaptation.evaluation.kernel_distance import kernel_distance
 from aa_utils.generator_adaptation.evaluation.precision_recall import precision_recall
-from aa_utils.generator_adaptation.pocket_gan import PLAIN
+from aa_utils.generator_adaptation.pretraining import gan_quality
+from aa_utils.generator_adaptation.pretraining.pocket_gan import PLAIN
 from aa_utils.paths import ROOT
 from aa_utils.pocket import pool, world
 from aa_utils.pocket.render import render

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import clip_direction, fusion, guide, latents, layers, perceptual
+from aa_utils.generator_adaptation import clip_direction, fusion, guide, layers, perceptual
+from aa_utils.generator_adaptation.generators import latents
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.guide import Guide
 from aa_utils.generator_adaptation.recipe import recipe
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator
 
 
 def tiny(**settings):

@@ -9,9 +9,8 @@ import made_datasets
 import nbformat
 import pytest
 
-from aa_utils import benchmarks, record
+from aa_utils import benchmarks, committed, record
 from aa_utils.paths import ROOT
-from aa_utils.reporting import committed
 
 # Each of them takes a minute or two; AA_TEST_PAPER=1 runs them too.
 SLOW = [

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import camera_training, checkpoints, gan_training, latents, pocket_eg3d, turntable
-from aa_utils.generator_adaptation.camera_training import Views
-from aa_utils.generator_adaptation.cameras import rays
-from aa_utils.generator_adaptation.discriminator import Discriminator
-from aa_utils.generator_adaptation.eg3d import Config, Generator
 from aa_utils.generator_adaptation.evaluation import comparison, factors, figures, paired
-from aa_utils.generator_adaptation.gan_training import Recipe
-from aa_utils.generator_adaptation.pocket_gan import PLAIN
+from aa_utils.generator_adaptation.generators import checkpoints, latents
+from aa_utils.generator_adaptation.generators.cameras import rays
+from aa_utils.generator_adaptation.generators.discriminator import Discriminator
+from aa_utils.generator_adaptation.generators.eg3d import Config, Generator
+from aa_utils.generator_adaptation.generators.triplane import OVERSHOOT
+from aa_utils.generator_adaptation.pretraining import camera_training, gan_training, pocket_eg3d, turntable
+from aa_utils.generator_adaptation.pretraining.camera_training import Views
+from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
+from aa_utils.generator_adaptation.pretraining.pocket_gan import PLAIN
 from aa_utils.generator_adaptation.recipe import recipe
-from aa_utils.generator_adaptation.triplane import OVERSHOOT
 from aa_utils.pocket import reader, solids
 from aa_utils.pocket.render import SIZE, _grid, pen_distances
 from aa_utils.pocket.world import sample

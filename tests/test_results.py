@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
+from aa_utils import committed
 from aa_utils.paths import ROOT
-from aa_utils.reporting import benchmark_tables, committed, lineage, tables
+from aa_utils.reporting import benchmark_tables, lineage, tables
 
 EXPERIMENTS = sorted(path.parent for path in (ROOT / "results").glob("*/tables"))
 

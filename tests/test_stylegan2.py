@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from public_stylegan2 import FIR, mapped, modulated, named, reference, synthesised, weights
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.discriminator import Conv, Discriminator, Residual, with_deviation
-from aa_utils.generator_adaptation.modulated_conv import Linear, StyledConv, modulated_conv2d, normalise
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator, Mapping, channel_schedule, mixed, truncate
-from aa_utils.generator_adaptation.upfirdn2d import downsample, fir, upfirdn2d, upsample
+from aa_utils.generator_adaptation.generators.discriminator import Conv, Discriminator, Residual, with_deviation
+from aa_utils.generator_adaptation.generators.modulated_conv import Linear, StyledConv, modulated_conv2d, normalise
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator, Mapping, channel_schedule, mixed, truncate
+from aa_utils.generator_adaptation.generators.upfirdn2d import downsample, fir, upfirdn2d, upsample
 
 
 def close(a, b, atol=1e-4):

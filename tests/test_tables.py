@@ -4,9 +4,9 @@ import made_records
 import pandas as pd
 import pytest
 
-from aa_utils import files
+from aa_utils import committed, files
 from aa_utils.errors import InputError
-from aa_utils.reporting import claims, committed, layout, lineage, results, tables
+from aa_utils.reporting import claims, layout, lineage, results, tables
 
 ACCURACY = """\
 **UCI digits: accuracy on the target**

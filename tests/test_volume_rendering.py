@@ -9,8 +9,8 @@ from public_eg3d import rendered
 from test_eg3d import close, inputs, made
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import volume_rendering as vr
-from aa_utils.generator_adaptation.cameras import camera, rays
+from aa_utils.generator_adaptation.generators import volume_rendering as vr
+from aa_utils.generator_adaptation.generators.cameras import camera, rays
 
 
 @pytest.mark.parametrize("fine, back", [(0, "black"), (6, "black"), (6, "white"), (0, "field"), (6, "field")])

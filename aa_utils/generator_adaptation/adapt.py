@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from aa_utils import checkpoint, optimise, train
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import checkpoints, identity, latents, layers, samples
-from aa_utils.generator_adaptation.latents import render
+from aa_utils.generator_adaptation import identity, layers, samples
+from aa_utils.generator_adaptation.generators import checkpoints, latents
+from aa_utils.generator_adaptation.generators.latents import render
 from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash, torch_generator

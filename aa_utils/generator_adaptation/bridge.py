@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from aa_utils.errors import InputError
 from aa_utils.generate import folder
 from aa_utils.generate.jobs import Job
-from aa_utils.generator_adaptation import checkpoints, gan_quality, latents
 from aa_utils.generator_adaptation.evaluation import comparison
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, Adapted
+from aa_utils.generator_adaptation.generators import checkpoints, latents
 from aa_utils.generator_adaptation.identity import digest
+from aa_utils.generator_adaptation.pretraining import gan_quality
 from aa_utils.images import ImageSet
 from aa_utils.paths import resolve
 from aa_utils.progress import progress

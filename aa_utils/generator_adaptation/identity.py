@@ -18,22 +18,28 @@ CODE = (
     "directional",
     "fusion",
     "guide",
-    "latents",
     "layers",
     "perceptual",
     "reconstruction",
     "score_distillation",
-    "stylegan2",
-    "modulated_conv",
-    "upfirdn2d",
     "wording",
+    "generators/latents",
+    "generators/modulated_conv",
+    "generators/stylegan2",
+    "generators/upfirdn2d",
 )
-CODE_3D = ("eg3d", "cameras", "triplane", "volume_rendering", "superresolution")  # of a generator with cameras, too
+CODE_3D = (  # of a generator with cameras, too
+    "generators/cameras",
+    "generators/eg3d",
+    "generators/superresolution",
+    "generators/triplane",
+    "generators/volume_rendering",
+)
 
 
 def of(generator: nn.Module, objective, seed: int) -> str:
     """16 hex digits of code, recipe, objective, first weights and seed. How often to log or save does not count."""
-    parts = [files.sha256(Path(__file__).with_name(f"{name}.py")) for name in CODE + CODE_3D * hasattr(generator, "sample_cameras")]
+    parts = [files.sha256(Path(__file__).parent / f"{name}.py") for name in CODE + CODE_3D * hasattr(generator, "sample_cameras")]
     parts += [type(generator).__qualname__, digest(generator.state_dict().values()), str(sorted(asdict(objective.recipe).items()))]
     return f"{stable_hash(*parts, objective.identity, seed, torch.__version__):016x}"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import get_type_hints
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import cameras
+from aa_utils.generator_adaptation.generators import cameras
 
 OBJECTIVES = ("score_distillation", "clip_direction")
 CLAMPS = ("none", "in_graph", "projected")

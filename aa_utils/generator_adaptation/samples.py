@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import latents
-from aa_utils.generator_adaptation.latents import render
+from aa_utils.generator_adaptation.generators import latents
+from aa_utils.generator_adaptation.generators.latents import render
 from aa_utils.seeds import torch_generator
 
 if TYPE_CHECKING:

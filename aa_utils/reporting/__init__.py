@@ -9,5 +9,5 @@
 | how tables are printed, and the look of all figures | `layout`, `house_style` |
 | figures and their points | `figures`, `benchmark_figures`, `estimate_figures`, `points` |
 | images | `sheets` for results, `contact_sheet` for a folder |
-| the whole of one experiment, and the check that it follows from its records | `results`, `committed` |
+| the whole of one experiment | `results` |
 """

@@ -1,7 +1,7 @@
 """`results/<experiment>/`: `tables/` (CSV, Markdown, LaTeX), `figures/`, and `runs/`, the records behind every number.
 
-The per-seed CSV is the source: means, layouts and figures are made from it, at once or again (`committed`), and every row of it names
-its run.
+The per-seed CSV is the source: means, layouts and figures are made from it, at once or again (`aa_utils.committed`), and every row of it
+names its run.
 """
 
 from pathlib import Path

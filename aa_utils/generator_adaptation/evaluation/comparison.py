@@ -10,10 +10,11 @@ from torch import Tensor
 
 from aa_utils import record
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import checkpoints, clip_direction, perceptual
+from aa_utils.generator_adaptation import clip_direction, perceptual
 from aa_utils.generator_adaptation.evaluation import factors, features, measure, paired
 from aa_utils.generator_adaptation.evaluation.measure import METRICS, Pocket, Yardstick
-from aa_utils.generator_adaptation.gan_quality import load_reader
+from aa_utils.generator_adaptation.generators import checkpoints
+from aa_utils.generator_adaptation.pretraining.gan_quality import load_reader
 from aa_utils.paths import existing, resolve
 from aa_utils.progress import progress
 from aa_utils.reporting import tables

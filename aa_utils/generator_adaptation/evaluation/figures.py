@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from torch import Tensor
 
-from aa_utils.generator_adaptation import checkpoints, turntable
 from aa_utils.generator_adaptation.evaluation import comparison, measure, paired
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, GUIDE, REFERENCES, RENDERS, Adapted
 from aa_utils.generator_adaptation.evaluation.measure import Yardstick
 from aa_utils.generator_adaptation.evaluation.printing import PRINTED
+from aa_utils.generator_adaptation.generators import checkpoints
+from aa_utils.generator_adaptation.pretraining import turntable
 from aa_utils.reporting import sheets
 from aa_utils.reporting.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
 from aa_utils.seeds import torch_generator

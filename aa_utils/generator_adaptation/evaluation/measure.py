@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import clip_direction, gan_quality, latents, perceptual
+from aa_utils.generator_adaptation import clip_direction, perceptual
 from aa_utils.generator_adaptation.evaluation import factors, features, paired
 from aa_utils.generator_adaptation.evaluation.diversity import diversity
 from aa_utils.generator_adaptation.evaluation.kernel_distance import kernel_distance
 from aa_utils.generator_adaptation.evaluation.precision_recall import precision_recall
+from aa_utils.generator_adaptation.generators import latents
 from aa_utils.generator_adaptation.identity import digest
+from aa_utils.generator_adaptation.pretraining import gan_quality
 from aa_utils.generator_adaptation.wording import in_classes
 from aa_utils.pocket import reader
 from aa_utils.seeds import stable_hash, torch_generator

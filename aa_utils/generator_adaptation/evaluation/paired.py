@@ -23,8 +23,8 @@ from torch import Tensor
 
 from aa_utils.errors import InputError
 from aa_utils.files import atomic
-from aa_utils.generator_adaptation import pocket_eg3d
-from aa_utils.generator_adaptation.pocket_gan import CLASSES, PLAIN
+from aa_utils.generator_adaptation.pretraining import pocket_eg3d
+from aa_utils.generator_adaptation.pretraining.pocket_gan import CLASSES, PLAIN
 from aa_utils.pocket.new_style import draw, sample
 from aa_utils.pocket.render import CHUNK
 from aa_utils.progress import progress

@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-from aa_utils.generator_adaptation.gan_training import Recipe
+from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
 from aa_utils.record import hardware
 
 

@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from aa_utils.generator_adaptation import cameras, gan_quality, latents, pocket_eg3d
-from aa_utils.generator_adaptation.gan_quality import frechet_distance, mosaic, standardised, to_uint8
-from aa_utils.generator_adaptation.pocket_eg3d import Renders
+from aa_utils.generator_adaptation.generators import cameras, latents
+from aa_utils.generator_adaptation.pretraining import gan_quality, pocket_eg3d
+from aa_utils.generator_adaptation.pretraining.gan_quality import frechet_distance, mosaic, standardised, to_uint8
+from aa_utils.generator_adaptation.pretraining.pocket_eg3d import Renders
 from aa_utils.pocket import reader, solids
 from aa_utils.pocket.clip import normalised
 from aa_utils.pocket.render import SIZE

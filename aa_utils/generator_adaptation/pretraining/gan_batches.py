@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from aa_utils.generator_adaptation import camera_training
-from aa_utils.generator_adaptation.camera_training import Views
-from aa_utils.generator_adaptation.cameras import NUMBERS
-from aa_utils.generator_adaptation.discriminator import GROUP
-from aa_utils.generator_adaptation.stylegan2 import mixed
+from aa_utils.generator_adaptation.generators.cameras import NUMBERS
+from aa_utils.generator_adaptation.generators.discriminator import GROUP
+from aa_utils.generator_adaptation.generators.stylegan2 import mixed
+from aa_utils.generator_adaptation.pretraining import camera_training
+from aa_utils.generator_adaptation.pretraining.camera_training import Views
 
 
 def drawn(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aa_utils.generator_adaptation.modulated_conv import Linear, in_float32
+from aa_utils.generator_adaptation.generators.modulated_conv import Linear, in_float32
 
 # Which two coordinates (0: x, 1: y, 2: z) a plane is looked up by. In the released code, and so in the released networks, the third plane
 # is the second one turned over (github.com/NVlabs/eg3d/issues/67): nothing distinguishes depth by height.

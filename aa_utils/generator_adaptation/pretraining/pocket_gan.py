@@ -15,10 +15,10 @@ from torch import Tensor
 
 from aa_utils.errors import InputError
 from aa_utils.files import atomic, write_text
-from aa_utils.generator_adaptation import gan_card
-from aa_utils.generator_adaptation.discriminator import Discriminator
-from aa_utils.generator_adaptation.gan_training import Recipe
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator
+from aa_utils.generator_adaptation.generators.discriminator import Discriminator
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
+from aa_utils.generator_adaptation.pretraining import gan_card
+from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
 from aa_utils.pocket.world import DIGIT_NAMES
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
@@ -96,7 +96,7 @@ tags: [adapt-anything, pocket-world]
 A StyleGAN2 (arXiv 1912.04958) of pocket size: it draws digits in black pen on white paper, {config.resolution} pixels a side,
 which of the ten is its label. StyleGAN-Fusion moves it to other domains by prompt.
 
-Loads with `aa_utils.generator_adaptation.checkpoints.load`; weights in safetensors, fp16.
+Loads with `aa_utils.generator_adaptation.generators.checkpoints.load`; weights in safetensors, fp16.
 
 ## Data
 {renders:,} renders of `aa_utils.pocket.render`, as many of each digit, with these factors fixed:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aa_utils.generator_adaptation.modulated_conv import StyledConv, ToRGB
-from aa_utils.generator_adaptation.stylegan2 import Block
+from aa_utils.generator_adaptation.generators.modulated_conv import StyledConv, ToRGB
+from aa_utils.generator_adaptation.generators.stylegan2 import Block
 
 
 class Refine(nn.Module):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.modulated_conv import NOISES, Linear, StyledConv, ToRGB, normalise
+from aa_utils.generator_adaptation.generators.modulated_conv import NOISES, Linear, StyledConv, ToRGB, normalise
 
 
 @dataclass(frozen=True)

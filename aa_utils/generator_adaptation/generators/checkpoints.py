@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import eg3d_layout, layouts, restricted_pickle
+from aa_utils.generator_adaptation.generators import eg3d_layout, layouts, restricted_pickle
 from aa_utils.paths import resolve
 
 KINDS = ("stylegan2", "eg3d")  # modules of this folder, each with a Config and a Generator that has it as `config`
@@ -73,7 +73,7 @@ def _config(folder: Path) -> dict:
 
 def _from_folder(folder: Path) -> nn.Module:
     found = _config(folder)
-    module = importlib.import_module(f"aa_utils.generator_adaptation.{found.pop('kind')}")
+    module = importlib.import_module(f"{__package__}.{found.pop('kind')}")
     found.pop("about")
     names = {f.name for f in fields(module.Config)}
     if set(found) != names:

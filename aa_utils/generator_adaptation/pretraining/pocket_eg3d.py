@@ -16,13 +16,14 @@ from torch import Tensor
 
 from aa_utils.errors import InputError
 from aa_utils.files import atomic, write_text
-from aa_utils.generator_adaptation import cameras, gan_card
-from aa_utils.generator_adaptation.camera_training import Views
-from aa_utils.generator_adaptation.discriminator import Discriminator
-from aa_utils.generator_adaptation.eg3d import Config, Generator
-from aa_utils.generator_adaptation.gan_training import Recipe
-from aa_utils.generator_adaptation.pocket_gan import CLASSES, PLAIN
-from aa_utils.generator_adaptation.triplane import Decoder
+from aa_utils.generator_adaptation.generators import cameras
+from aa_utils.generator_adaptation.generators.discriminator import Discriminator
+from aa_utils.generator_adaptation.generators.eg3d import Config, Generator
+from aa_utils.generator_adaptation.generators.triplane import Decoder
+from aa_utils.generator_adaptation.pretraining import gan_card
+from aa_utils.generator_adaptation.pretraining.camera_training import Views
+from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
+from aa_utils.generator_adaptation.pretraining.pocket_gan import CLASSES, PLAIN
 from aa_utils.pocket import solids
 from aa_utils.pocket.render import SIZE
 from aa_utils.pocket.world import Factors, sample
@@ -172,8 +173,8 @@ tags: [adapt-anything, pocket-world]
 An EG3D (arXiv 2112.07945) of pocket size: it draws digits as black solid bodies on white paper, {config.resolution} pixels a side, seen
 by a camera. Camera and digit are its label. StyleGAN-Fusion moves it to other domains by prompt.
 
-Loads with `aa_utils.generator_adaptation.checkpoints.load`; weights in safetensors, fp16. `generator.camera(yaw, pitch)` makes cameras,
-`generator.labels(cameras, digits)` labels.
+Loads with `aa_utils.generator_adaptation.generators.checkpoints.load`; weights in safetensors, fp16.
+`generator.camera(yaw, pitch)` makes cameras, `generator.labels(cameras, digits)` labels.
 
 ## Data
 {count:,} renders of `aa_utils.pocket.solids`: the glyphs of `aa_utils.pocket.render`, {solids.THICKNESS:g} thick in a world that the

@@ -10,10 +10,10 @@ from math import pi
 from torch import Tensor
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.cameras import NUMBERS
-from aa_utils.generator_adaptation.eg3d import Config, Generator
-from aa_utils.generator_adaptation.layouts import check_filters, filled
-from aa_utils.generator_adaptation.restricted_pickle import Record
+from aa_utils.generator_adaptation.generators.cameras import NUMBERS
+from aa_utils.generator_adaptation.generators.eg3d import Config, Generator
+from aa_utils.generator_adaptation.generators.layouts import check_filters, filled
+from aa_utils.generator_adaptation.generators.restricted_pickle import Record
 
 STARTS = {  # pixels that super-resolution starts from
     "SuperresolutionHybrid8XDC": 128,

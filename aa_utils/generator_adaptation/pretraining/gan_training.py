@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from aa_utils.errors import InputError
 from aa_utils.files import atomic
-from aa_utils.generator_adaptation import camera_training
-from aa_utils.generator_adaptation.camera_training import Views
-from aa_utils.generator_adaptation.discriminator import GROUP, Discriminator
-from aa_utils.generator_adaptation.gan_batches import batch, drawn, styles
+from aa_utils.generator_adaptation.generators.discriminator import GROUP, Discriminator
+from aa_utils.generator_adaptation.pretraining import camera_training
+from aa_utils.generator_adaptation.pretraining.camera_training import Views
+from aa_utils.generator_adaptation.pretraining.gan_batches import batch, drawn, styles
 from aa_utils.progress import progress
 from aa_utils.seeds import torch_generator
 

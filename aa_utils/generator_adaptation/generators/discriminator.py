@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.modulated_conv import GAIN, SLOPE, Linear, in_float32, normalise
-from aa_utils.generator_adaptation.stylegan2 import one_hot
-from aa_utils.generator_adaptation.upfirdn2d import downsample, fir, upfirdn2d
+from aa_utils.generator_adaptation.generators.modulated_conv import GAIN, SLOPE, Linear, in_float32, normalise
+from aa_utils.generator_adaptation.generators.stylegan2 import one_hot
+from aa_utils.generator_adaptation.generators.upfirdn2d import downsample, fir, upfirdn2d
 
 GROUP = 4  # images over which the standard deviation is taken
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.cameras import NUMBERS
+from aa_utils.generator_adaptation.generators.cameras import NUMBERS
 
 POINTS, NEARBY = 1000, 0.004  # of a scene, at which its density is looked at; how far apart, in sides of the box
 

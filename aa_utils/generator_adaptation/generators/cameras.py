@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.modulated_conv import in_float32
+from aa_utils.generator_adaptation.generators.modulated_conv import in_float32
 
 NUMBERS = 25
 ORBITS = ("uniform", "ellipse")

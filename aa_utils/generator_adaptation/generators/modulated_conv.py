@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aa_utils.generator_adaptation.upfirdn2d import fir, upfirdn2d, upsample
+from aa_utils.generator_adaptation.generators.upfirdn2d import fir, upfirdn2d, upsample
 
 SLOPE = 0.2  # of the leaky ReLU
 GAIN = sqrt(2)  # keeps its output at unit variance

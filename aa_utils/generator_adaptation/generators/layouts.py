@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.restricted_pickle import Record
-from aa_utils.generator_adaptation.stylegan2 import Config, Generator
-from aa_utils.generator_adaptation.upfirdn2d import fir
+from aa_utils.generator_adaptation.generators.restricted_pickle import Record
+from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
+from aa_utils.generator_adaptation.generators.upfirdn2d import fir
 from aa_utils.seeds import torch_generator
 
 WHAT = "a StyleGAN2 generator with output skips"

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation import cameras as cams
-from aa_utils.generator_adaptation import triplane, volume_rendering
-from aa_utils.generator_adaptation.modulated_conv import NOISES, in_float32
-from aa_utils.generator_adaptation.stylegan2 import Mapping, Synthesis, one_hot
-from aa_utils.generator_adaptation.superresolution import SuperResolution
+from aa_utils.generator_adaptation.generators import cameras as cams
+from aa_utils.generator_adaptation.generators import triplane, volume_rendering
+from aa_utils.generator_adaptation.generators.modulated_conv import NOISES, in_float32
+from aa_utils.generator_adaptation.generators.stylegan2 import Mapping, Synthesis, one_hot
+from aa_utils.generator_adaptation.generators.superresolution import SuperResolution
 
 
 @dataclass(frozen=True)
