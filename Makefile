@@ -38,7 +38,7 @@ reproduce: setup  ## every run, table and figure of the experiment (EXPERIMENT=e
 
 report: setup  ## artifacts/report-<experiment>.html: one page with tables, figures, run times and the graph
 	$(SNAKEMAKE)
-	$(SNAKEMAKE) --report "artifacts/report-$(basename $(notdir $(EXPERIMENT))).html"
+	$(SNAKEMAKE) --report "$${AA_ARTIFACTS:-artifacts}/report-$(basename $(notdir $(EXPERIMENT))).html"
 
 test: setup lint  ## lint, unit and contract tests, the smoke pipeline, every notebook with its defaults
 	@$(MAKE) --no-print-directory unit

@@ -120,7 +120,8 @@ DOMAINS = sorted(SCORED | {about["benchmark"] for about in SOURCES.values()})
 
 
 def results(*paths):
-    return [place(f"{RESULTS}/{path}") for path in paths]
+    # update: what is committed stays in place until its job writes it anew, and comes back if the job fails.
+    return update([place(f"{RESULTS}/{path}") for path in paths])
 
 
 CURVE = X["ablations"].get("number_of_images")
