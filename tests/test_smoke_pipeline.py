@@ -99,6 +99,21 @@ def test_a_lost_record_is_made_again_with_what_depends_on_it(finished):
     assert "from offline" not in said.partition("Job stats")[0]
 
 
+def test_a_table_stays_when_the_job_that_makes_it_fails(finished):
+    table, record = finished.artifacts / "results/tables/accuracy.csv", finished.artifacts / "benchmark/record.json"
+    broken = finished.artifacts / "intra_domain/offline/dann/fixmatch/seed0/predictions.parquet"
+    before, kept = table.read_bytes(), broken.read_bytes()
+    record.unlink()
+    broken.write_bytes(b"")
+    process = finished.start()
+    said, _ = process.communicate(timeout=300)
+    broken.write_bytes(kept)
+    assert process.returncode != 0 and "tables and figures" in said
+    assert table.read_bytes() == before
+    finished()
+    assert record.is_file() and table.read_bytes() == before
+
+
 def test_a_wrong_experiment_stops_with_a_sentence(graph):
     process = graph.start("--config", "writrs=1")
     said, _ = process.communicate(timeout=120)

@@ -9,5 +9,5 @@
 | the diffusion model that guides | `guide`, `wording`; one that learns a new style (76_dreambooth_guide): `dreambooth` |
 | measuring (72_evaluate_generator, 73_ablation_generator) | `evaluation/` |
 | the adapted generator as a source (74_bridge) | `bridge` |
-| which files a result came from | `identity` |
+| what decides a result: where it is the same, a run that stands is not repeated | `identity` |
 """

@@ -1,10 +1,19 @@
-"""What the cards of pretrained generators have in common: how they were trained, and what that cost."""
+"""What the cards of pretrained generators have in common: how large they are, how they were trained, and what that cost."""
 
 import pandas as pd
 import torch
+from torch import nn
 
 from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
 from aa_utils.record import hardware
+
+
+def shape(generator: nn.Module) -> str:
+    """The rows of a Markdown table: how large `generator` is."""
+    config, weights = generator.config, sum(p.numel() for p in generator.parameters()) / 1e6
+    return f"""| weights | {weights:.2g} million |
+| channels from 4 pixels up | {", ".join(map(str, config.channels))} |
+| z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} (at {config.lr_multiplier:g} of the learning rate) |"""
 
 
 def training(recipe: Recipe, seed: int) -> str:

@@ -162,7 +162,6 @@ def write_card(
     `count` are the renders it learned from, `history` is the training's, `measured` the table of `turntable.quality`.
     """
     config = generator.config
-    weights = sum(p.numel() for p in generator.parameters()) / 1e6
     drawn, floor, flat = (measured.set_index("images").loc[name] for name in ("generator", "renders", "billboard"))
     text = f"""---
 license: mit
@@ -187,9 +186,7 @@ From scratch by `notebooks/75_pretrain_eg3d.ipynb` with the parameters in `exper
 
 | | |
 |---|---|
-| weights | {weights:.2f} million |
-| channels from 4 pixels up | {", ".join(map(str, config.channels))} |
-| z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} (at {config.lr_multiplier:g} of the learning rate) |
+{gan_card.shape(generator)}
 | planes | 3 of {config.plane_resolution} x {config.plane_resolution} with {config.plane_features} features |
 | hidden layer of the decoder | {config.decoder_width} |
 | samples on a ray | {config.samples} and {config.fine_samples} fine, between the heights {SLAB[0]:g} and {SLAB[1]:g}; no super-resolution |

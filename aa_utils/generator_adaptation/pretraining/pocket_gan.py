@@ -85,7 +85,6 @@ def write_card(
     `history` is the training's, `measured` the table of `gan_quality.quality`.
     """
     config = generator.config
-    weights = sum(p.numel() for p in generator.parameters()) / 1e6
     floor, drawn = (measured.set_index("images").loc[name] for name in ("renders", "generator"))
     text = f"""---
 license: mit
@@ -107,9 +106,7 @@ From scratch by `notebooks/70_pretrain_gan.ipynb` with the parameters in `experi
 
 | | |
 |---|---|
-| weights | {weights:.1f} million |
-| channels from 4 pixels up | {", ".join(map(str, config.channels))} |
-| z, w, mapping layers | {config.z_dim}, {config.w_dim}, {config.mapping_layers} (at {config.lr_multiplier:g} of the learning rate) |
+{gan_card.shape(generator)}
 {gan_card.training(recipe, seed)}
 
 {gan_card.cost(history)}
