@@ -54,7 +54,7 @@ notebooks: setup  ## nbval: each notebook top to bottom with its defaults, in or
 lint: setup  ## ruff (code and notebooks) and the notebook normaliser
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
-	"$(PY)" -m aa_utils.notebooks --check
+	"$(PY)" -m aa_utils.runner.normalise_notebooks --check
 
 slurm: setup  ## the smoke experiment on a Slurm brought up here, one of its two nodes killed on the way (as root; slurm-wlm and munge)
 ifeq ($(PY),.venv/bin/python)

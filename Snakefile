@@ -13,7 +13,7 @@
 #
 # Runs lie at <stage>/<source>/<method>[/<refinement>], in an experiment with `tasks` at <stage>/<task>/<source>/….
 # What a job depends on: the records of the jobs before it, the model folder, its notebook, and the modules of aa_utils that the notebook
-# imports, directly or not (aa_utils.dependencies). An edit runs again exactly what depends on it. Executed notebooks and progress are
+# imports, directly or not (aa_utils.runner.code_closure). An edit runs again exactly what depends on it. Executed notebooks and progress are
 # logs, so a failed one stays. Priorities: the longest chain first, the curve in what is left. Heavy files go below artifacts/<name>/
 # (AA_ARTIFACTS moves them), tables and figures to results/<name>/.
 import re
@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 from aa_utils import experiment
-from aa_utils.dependencies import code_files
+from aa_utils.runner.code_closure import code_files
 from aa_utils.errors import InputError
 from aa_utils.experiment import place, settings
 from aa_utils.experiment.scale import scaled

@@ -4,12 +4,11 @@
 |---|---|
 | the stages | `prompts/`, `generate/`, `inter_domain/`, `intra_domain/`; all four on your own photos: `photos/` |
 | StyleGAN-Fusion | `generator_adaptation/` |
-| images and their labels | `benchmarks/`, `pocket/` (the rendered world); `images`, `decode`, `selection` |
-| classifiers | `backbones`, with `lenet` and `pocket_vit`; `methods` finds a method by its name |
-| training | `train` (the one loop), with `augment`, `sampling`, `optimise`, `checkpoint`; shared by methods: `consistency`, `labelling` |
-| what a classifier is worth | `evaluate`, `estimate` (without labels), `oracle` (with the target's) |
-| running a notebook | `run`, with `parameters`, `kernel`, `record`; `notebooks` (their committed form), `dependencies`, `check` |
-| experiment files, and what comes of them | `experiment/`, `reporting/`; `committed` checks that `results/` follow from their records |
+| images and their labels | `benchmarks/`, `pocket/` (the rendered world), `data/` (image folders as tensors) |
+| classifiers, and how they are trained | `classifiers/`, `training/` (one loop for every method; a method is found by its name) |
+| what a classifier is worth | `evaluation/`: with labels, without them, and beside one taught by the target's own |
+| running a notebook | `run`, with `runner/`: parameters, kernel, record, the code that a run depends on |
+| experiment files, and what comes of them | `experiment/`, `reporting/`; `verify` checks that `results/` follow from their records |
 """
 
 __version__ = "0.1.0"

@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aa_utils import kernel, parameters, record
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
+from aa_utils.runner import notebook_kernel, parameters, record
 
 
 class Interrupted(BaseException):
@@ -48,14 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
             done = execute(notebook, known, values, lock)
     except InputError as error:
         return _say(str(error), 2)
-    except kernel.RunError as error:
+    except notebook_kernel.RunError as error:
         return _say(str(error), 1)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return _say(f"cannot write {error.filename or 'the run'}: {error.strerror}; choose another 'out', or set AA_ARTIFACTS", 1)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        return _say(kernel.disk_full(error.filename), 1)
+        return _say(notebook_kernel.disk_full(error.filename), 1)
     except Interrupted as error:
         number = error.args[0]
         return _say(f"stopped by {signal.Signals(number).name}; the same call goes on from what is already written", 128 + number)
@@ -88,7 +88,7 @@ def check(notebook: str, wanted: dict[str, object]) -> tuple[Path, list[paramete
 def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str, object], lock: int) -> dict:
     """Run `notebook` with `values` in a kernel of this interpreter and return its record, written last to `<out>/record.json`.
 
-    `lock` is what `locked` gave. Errors: kernel.RunError when a cell fails or the kernel dies; OSError when the disk is full.
+    `lock` is what `locked` gave. Errors: notebook_kernel.RunError when a cell fails or the kernel dies; OSError when the disk is full.
     """
     import nbformat
 
@@ -99,7 +99,7 @@ def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str,
     for stale in ("record.json", "metrics.json"):
         (out / stale).unlink(missing_ok=True)
     started, clock = time.time(), time.monotonic()
-    kernel.run(notebook, out, values, lock)
+    notebook_kernel.run(notebook, out, values, lock)
     name = notebook.relative_to(ROOT).as_posix() if notebook.is_relative_to(ROOT) else notebook.name
     done = {
         "schema": record.SCHEMA,
@@ -113,7 +113,7 @@ def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str,
         "hardware": record.hardware(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.monotonic() - clock, 1),
-        "peak_memory_mb": kernel.peak_memory_mb(),
+        "peak_memory_mb": notebook_kernel.peak_memory_mb(),
         "metrics": record.read_metrics(out),
     }
     record.write(out, done)

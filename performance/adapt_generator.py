@@ -21,13 +21,14 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import files, record
+from aa_utils import files
 from aa_utils.generator_adaptation import adapt, fusion, guide, layers
 from aa_utils.generator_adaptation.generators import checkpoints
 from aa_utils.generator_adaptation.generators import latents as drawing
 from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.paths import ROOT
+from aa_utils.runner import record
 
 VARIANTS = {
     "sds": {},

@@ -1,8 +1,8 @@
 """Random views of a batch, ours against torchvision.transforms.v2: python performance/augment.py [--images 448] [--repeats 5]
 
 v2 draws one set of parameters a call, so a batch in one call is turned, tinted and cut alike; parameters per image cost v2 one call an
-image. `aa_utils.augment` draws them per image and computes per batch. Images a second of the three, weak and strong views, measured in
-turn in the same run, the median of the repeats. Writes performance/results/augment-<hardware>.csv.
+image. `aa_utils.training.augment` draws them per image and computes per batch. Images a second of the three, weak and strong views, timed
+in turn in the same run, the median of the repeats. Writes performance/results/augment-<hardware>.csv.
 """
 
 import argparse
@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 from torchvision.transforms import v2
 
-from aa_utils import augment, record
 from aa_utils.paths import ROOT
+from aa_utils.runner import record
+from aa_utils.training import augment
 
 # The nearest that v2 has to FixMatch's two views.
 V2 = {

@@ -1,7 +1,7 @@
 """Reading photos, and why there is a cache: python performance/decode.py [--images 120] [--repeats 3]
 
 Makes JPEGs of 300x300 to 1000x1000 pixels (quality 90) and times, in turn in the same run, image by image:
-- Pillow: decoded in full, then bicubic to 256 px; this is what `aa_utils.decode.read` does, whatever the format;
+- Pillow: decoded in full, then bicubic to 256 px; this is what `aa_utils.data.decode.read` does, whatever the format;
 - Pillow's draft mode: JPEG decodes to the next smaller eighth first;
 - torchvision: decode_jpeg, then its bicubic resize with antialiasing, one thread;
 - the cache: the same image out of the memory-mapped array, drawn in random order, in batches of 64.
@@ -29,8 +29,9 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from aa_utils import decode, record
+from aa_utils.data import decode
 from aa_utils.paths import ROOT
+from aa_utils.runner import record
 
 SIZES = [(300, 300), (640, 480), (800, 600), (1000, 1000)]
 SIZE, BATCH = 256, 64

@@ -22,10 +22,11 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from aa_utils import files, record
+from aa_utils import files
 from aa_utils.generate import generate, model_files, pipeline, switches
 from aa_utils.generate.jobs import Job
 from aa_utils.paths import ROOT, resolve
+from aa_utils.runner import record
 
 
 def main() -> None:

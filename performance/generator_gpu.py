@@ -17,9 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from aa_utils import files, record
+from aa_utils import files
 from aa_utils.generate import generate, pipeline
 from aa_utils.paths import ROOT
+from aa_utils.runner import record
 
 SD15 = {
     "unet": {

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from aa_utils import record
 from aa_utils.paths import ROOT
 from aa_utils.pocket import pool
+from aa_utils.runner import record
 
 
 def main() -> None:

@@ -21,9 +21,12 @@ from types import ModuleType
 
 import torch
 
-from aa_utils import backbones, files, inter_domain, intra_domain, methods, record, train
-from aa_utils.images import ImageSet
+from aa_utils import files, inter_domain, intra_domain
+from aa_utils.classifiers import backbones
+from aa_utils.data.images import ImageSet
 from aa_utils.paths import ROOT
+from aa_utils.runner import record
+from aa_utils.training import loop, registry
 
 # The passes of a step: (images in batches of the labelled stream, with a backward pass or without). They go through the classifier, and
 # its features through what else the method trains: a second head, a discriminator.
@@ -68,13 +71,13 @@ def measure(stage: ModuleType, name: str, options: argparse.Namespace) -> dict:
     """One row: seconds of `options.steps` steps bare and in the loop, their ratio, rates and peak memory."""
     options = argparse.Namespace(**vars(options) | {"backbone": BACKBONES.get(name, options.backbone)})
     module, config, streams = task(stage, name, options)
-    recipe = train.Recipe(options.steps, options.batch_size, clip=1.0, amp=options.amp, device=options.device, lr=1e-3)
-    bare, loop = [], []
+    recipe = loop.Recipe(options.steps, options.batch_size, clip=1.0, amp=options.amp, device=options.device, lr=1e-3)
+    bare, ours = [], []
     for repeat in range(options.repeats + 1):
         bare.append(clocked(partial(bare_passes, module, config, PASSES[stage, name], recipe, options), options.device))
-        loop.append(clocked(partial(loop_steps, module, config, streams, recipe, options), options.device))
-        print(f"{name} {repeat}: bare {bare[-1]:.2f}, loop {loop[-1]:.2f}", file=sys.stderr)
-    bare, loop = bare[1:], loop[1:]  # the first round warms up
+        ours.append(clocked(partial(loop_steps, module, config, streams, recipe, options), options.device))
+        print(f"{name} {repeat}: bare {bare[-1]:.2f}, loop {ours[-1]:.2f}", file=sys.stderr)
+    bare, ours = bare[1:], ours[1:]  # the first round warms up
     on_gpu = options.device.startswith("cuda")
     peak = torch.cuda.max_memory_allocated() // 10**6 if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     hardware = record.hardware()
@@ -87,24 +90,24 @@ def measure(stage: ModuleType, name: str, options: argparse.Namespace) -> dict:
         **{key: getattr(options, key) for key in ("backbone", "image_size", "batch_size", "augment", "amp", "steps")},
         "images_per_step": sum(stream.size * len(stream.views) for stream in streams),
         "bare_steps_per_second": round(options.steps / min(bare), 2),
-        "loop_steps_per_second": round(options.steps / min(loop), 2),
-        "loop_over_bare": round(min(loop) / min(bare), 3),
+        "loop_steps_per_second": round(options.steps / min(ours), 2),
+        "loop_over_bare": round(min(ours) / min(bare), 3),
         "peak_memory_mb": peak,
     }
 
 
 def task(stage: ModuleType, name: str, options: argparse.Namespace) -> tuple:
     """(method, config, streams) on random images: what is in them does not matter here."""
-    module = methods.load(stage, name)
+    module = registry.load(stage, name)
     pixels = torch.randint(0, 256, (256, 3, options.image_size, options.image_size), dtype=torch.uint8)
     labelled = ImageSet(pixels, torch.arange(256) % 10, [], [])
-    config = methods.configure(stage, name, OPTIONS.get((stage, name), {}))
+    config = registry.configure(stage, name, OPTIONS.get((stage, name), {}))
     if stage is intra_domain:
         return module, config, module.streams(labelled, labelled, config, options.batch_size)
-    streams = [train.Stream("s", pixels, labelled.labels, options.batch_size, {"x_s": options.augment})]
+    streams = [loop.Stream("s", pixels, labelled.labels, options.batch_size, {"x_s": options.augment})]
     if getattr(module, "uses_target", True):
         views = getattr(module, "target_views", {"x_t": options.augment})
-        streams.append(train.Stream("t", pixels, None, options.batch_size, views))
+        streams.append(loop.Stream("t", pixels, None, options.batch_size, views))
     return module, config, streams
 
 
@@ -112,9 +115,9 @@ def bare_passes(module, config, passes, recipe, options) -> Callable[[], None]:
     """Ready to run the passes of `recipe.steps` steps on images that are there."""
     classifier = backbones.build(options.backbone, 10)
     extra = [net for net in module.networks(classifier, config).values() if list(net.parameters())]  # all of them take features
-    nets = torch.nn.ModuleList([classifier, *extra]).to(recipe.device, memory_format=train.LAYOUT).train()
+    nets = torch.nn.ModuleList([classifier, *extra]).to(recipe.device, memory_format=loop.LAYOUT).train()
     images = torch.rand(max(size for size, _ in passes) * options.batch_size, 3, *[options.image_size] * 2, device=recipe.device)
-    images = images.contiguous(memory_format=train.LAYOUT)
+    images = images.contiguous(memory_format=loop.LAYOUT)
     kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
 
     def run() -> None:
@@ -137,7 +140,7 @@ def loop_steps(module, config, streams, recipe, options) -> Callable[[], None]:
 
     def run() -> None:
         with folder:
-            train._train(module, config, classifier, streams, recipe, 0, Path(folder.name), "")
+            loop._train(module, config, classifier, streams, recipe, 0, Path(folder.name), "")
 
     return run
 

@@ -1,9 +1,10 @@
-"""Run folders with records by the schema of `aa_utils.record`, made up: what tables and figures are tested on."""
+"""Run folders with records by the schema of `aa_utils.runner.record`, made up: what tables and figures are tested on."""
 
 import json
 from pathlib import Path
 
-from aa_utils import files, record
+from aa_utils import files
+from aa_utils.runner import record
 
 
 def run(root: Path, path: str, notebook: str, parameters: dict, inputs: dict[str, Path], metrics: list[dict], **more) -> Path:

@@ -10,10 +10,12 @@ from test_methods import linear_classifier, log_softmax, value
 from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
 from torch import nn
 
-from aa_utils import backbones, consistency, inter_domain, methods, train
+from aa_utils import inter_domain
+from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 from aa_utils.inter_domain import fixmatch
 from aa_utils.intra_domain import fixmatch as refinement
+from aa_utils.training import consistency, loop, registry
 
 
 def batch_of(n_s=2, n_t=6, side=1):
@@ -97,7 +99,7 @@ def seen_streams(monkeypatch, tmp_path, *arguments, **options):
     def fit(module, config, classifier, streams, *rest):
         raise Seen(streams)
 
-    monkeypatch.setattr(train, "fit", fit)
+    monkeypatch.setattr(loop, "fit", fit)
     with pytest.raises(Seen) as seen:
         adapt(tmp_path, *arguments, **options)
     return seen.value.args[0]
@@ -109,7 +111,7 @@ def test_a_method_names_the_target_views_it_needs(monkeypatch, tmp_path):
     assert target.views == {"x_t_weak": "weak", "x_t_strong": "strong"}
     assert (source.size, target.size) == (4, 12)
     assert target.labels is None
-    batch = train._batch([target], 0, 0, flip=False)
+    batch = loop._batch([target], 0, 0, flip=False)
     assert batch["x_t_weak"].shape == batch["x_t_strong"].shape == (12, 3, 32, 32)
 
 
@@ -122,7 +124,7 @@ def test_other_methods_keep_one_view_and_one_size(monkeypatch, tmp_path):
 def test_defaults_are_tllibs():
     config = fixmatch.Config()
     assert (config.mu, config.threshold, config.weight, getattr(config, "ema", 0.0)) == (1, 0.9, 1.0, 0.0)
-    assert methods.configure(inter_domain, "dann", {"threshold": 0.8}) == methods.load(inter_domain, "dann").Config()
+    assert registry.configure(inter_domain, "dann", {"threshold": 0.8}) == registry.load(inter_domain, "dann").Config()
 
 
 @pytest.mark.parametrize(("wrong", "message"), [({"mu": 0}, "mu is 0"), ({"threshold": 1.5}, "a probability")])

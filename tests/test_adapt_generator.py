@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from aa_utils import parameters
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import adapt, clip_direction, fusion, guide, layers, runs, samples
 from aa_utils.generator_adaptation.adapt import Watch
@@ -18,6 +17,7 @@ from aa_utils.generator_adaptation.generators import checkpoints
 from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.paths import ROOT
+from aa_utils.runner import parameters
 from aa_utils.seeds import torch_generator
 
 WATCH = Watch(log_every=2, samples_every=4, checkpoint_every=2, samples=3)

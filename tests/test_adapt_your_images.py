@@ -14,10 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import backbones, estimate, evaluate, images, parameters, run
+from aa_utils import run
+from aa_utils.classifiers import backbones, inference
+from aa_utils.data import images
 from aa_utils.errors import InputError
+from aa_utils.evaluation import without_labels
 from aa_utils.paths import ROOT
 from aa_utils.photos import export, findings, groups, intake, judge, report, stages
+from aa_utils.runner import parameters
 
 NAMES = ["digit zero", "digit one"]
 NOTEBOOK = "notebooks/90_adapt_your_images.ipynb"
@@ -237,7 +241,9 @@ def test_the_example_parameter_files_fit(example):
 
 def judgement(p, votes=None, reliable=None, f=None, nearness=None, low=0.8, high=0.9, held_out=None):
     n, k = p.shape
-    table = [{"stage": stage, "seed": 0, **dict.fromkeys(estimate.ACCURACIES, 0.8), "low": low, "high": high} for stage in judge.STAGES]
+    table = [
+        {"stage": stage, "seed": 0, **dict.fromkeys(without_labels.ACCURACIES, 0.8), "low": low, "high": high} for stage in judge.STAGES
+    ]
     return judge.Judgement(
         p, torch.ones(n) if votes is None else votes, torch.ones(n, dtype=torch.bool) if reliable is None else reliable,
         torch.randn(n, 8) if f is None else f, torch.ones(n) if nearness is None else nearness, pd.DataFrame(table), low, high,
@@ -250,7 +256,7 @@ def test_photos_counted_right_are_the_share_that_atc_says():
     p, p_s, y_s = torch.randn(50, 3).mul(2).softmax(1), torch.randn(40, 3).mul(2).softmax(1), torch.randint(3, (40,))
     y_s[:25] = p_s[:25].argmax(1)
     counted = judge.counted_right(p, p_s, y_s)
-    assert float(counted.double().mean()) == estimate.accuracies(p, p_s, y_s)["atc"]
+    assert float(counted.double().mean()) == without_labels.accuracies(p, p_s, y_s)["atc"]
 
 
 def test_predictions_hold_the_three_likeliest_classes(tmp_path):
@@ -356,7 +362,7 @@ def test_the_loading_lines_of_the_readme_work_in_a_fresh_process(tmp_path):
         torch.manual_seed(0)
         classifier = backbones.build(backbone, 3).eval()
         torch.nn.init.normal_(classifier.head.weight)
-        wanted.append(evaluate.predict(classifier, pixels)[0][3].tolist())
+        wanted.append(inference.predict(classifier, pixels)[0][3].tolist())
         assert export.write(classifier, names, pixels, tmp_path / backbone / "classifier") <= export.TOLERANCE
         assert (tmp_path / backbone / "classifier/labels.txt").read_text().splitlines() == names
         loading = re.findall(r"```python\n(.*?)```", (tmp_path / backbone / "classifier/README.md").read_text(), re.DOTALL)

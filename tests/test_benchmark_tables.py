@@ -8,7 +8,7 @@ import pytest
 
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
-from aa_utils.reporting import benchmark_tables, layout, lineage
+from aa_utils.reporting import benchmark_tables, layout, provenance
 
 TASK = {"target": "usps:train-1800", "test": "usps:test", "backbone": "lenet_usps"}
 
@@ -29,7 +29,7 @@ def runs(tmp_path):
 
 
 def test_tasks_are_told_apart(runs):
-    frame = benchmark_tables.per_seed(lineage.records(runs, ""))
+    frame = benchmark_tables.per_seed(provenance.records(runs, ""))
     assert sorted(set(frame[benchmark_tables.TASK].itertuples(index=False, name=None))) == [
         ("", "uci_digits", "uci_digits"),
         ("mnist:train-2000", "usps:train-1800", "usps:test"),
@@ -42,11 +42,11 @@ def test_tasks_are_told_apart(runs):
 def test_runs_of_one_task_must_be_alike(runs, tmp_path):
     other = made_records.inter(tmp_path, tmp_path / "images/mnist_2000", "mcd", {2: 0.9}, "inter_domain/other", **(TASK | {"steps": 5}))
     with pytest.raises(InputError, match="differ in steps"):
-        benchmark_tables.per_seed(lineage.records([*runs, str(other)], ""))
+        benchmark_tables.per_seed(provenance.records([*runs, str(other)], ""))
 
 
 def test_a_row_of_ours_names_source_protocol_and_run(runs):
-    entries = lineage.records(runs, "")
+    entries = provenance.records(runs, "")
     rows = benchmark_tables.over_seeds(benchmark_tables.per_seed(entries))
     assert list(rows.columns) == benchmark_tables.COLUMNS
     row = rows[rows["method"] == "MCD + FixMatch"].iloc[0]
@@ -82,7 +82,7 @@ def test_protocol_notes_belong_to_rows():
 
 
 def test_printed_table(runs):
-    rows = benchmark_tables.over_seeds(benchmark_tables.per_seed(lineage.records(runs, "")))
+    rows = benchmark_tables.over_seeds(benchmark_tables.per_seed(provenance.records(runs, "")))
     theirs = benchmark_tables.published("digits", ["MNIST", "USPS"], ["Source only", "DANN", "MCD"])
     made = benchmark_tables.layout(rows, theirs, "Digits")
     cells = [(row[0], row[1], row[2], row[5]) for row in made.rows]

@@ -11,9 +11,11 @@ from test_train import RECIPE, killed_at, picture_set
 from torch import nn
 from transformers import CLIPModel
 
-from aa_utils import backbones, inter_domain, labelling, methods, pocket_vit, train
+from aa_utils import inter_domain
+from aa_utils.classifiers import backbones, pocket_vit
 from aa_utils.errors import InputError
-from aa_utils.inter_domain import cdtrans
+from aa_utils.inter_domain import cdtrans, pseudo_labels
+from aa_utils.training import loop, registry
 
 VIT = {"backbone": "pocket_vit", "embed_dim": 16, "depth": 2, "num_heads": 2, "patch_size": 8}
 
@@ -233,7 +235,7 @@ def test_centre_labels_by_loops(seed):
     torch.manual_seed(seed)
     f, p = torch.randn(12, 3), (3 * torch.randn(12, 5)).softmax(1)
     p[:, 4] = 0  # nobody is predicted to be of class 4
-    got = labelling.centre_labels(p, f)
+    got = pseudo_labels.centre_labels(p, f)
     assert got.tolist() == centre_labels_by_loops(p.double().tolist(), f.double().tolist())
     assert 4 not in got
 
@@ -242,7 +244,7 @@ def test_a_class_that_lost_its_images_gets_none_back():
     # Image 3 alone is predicted to be of class 2, whose centre lies between it and images 0 and 1; that of class 1 is nearer to it.
     f = torch.tensor([[3.0, 0.0], [3.0, 0.3], [0.0, 3.0], [0.3, 3.0]])
     p = torch.tensor([[0.6, 0.0, 0.4], [0.6, 0.0, 0.4], [0.0, 1.0, 0.0], [0.0, 0.48, 0.52]])
-    assert labelling.centre_labels(p, f).tolist() == centre_labels_by_loops(p.tolist(), f.tolist()) == [0, 0, 1, 1]
+    assert pseudo_labels.centre_labels(p, f).tolist() == centre_labels_by_loops(p.tolist(), f.tolist()) == [0, 0, 1, 1]
 
 
 def test_two_way_pairs_by_loops():
@@ -255,7 +257,7 @@ def test_two_way_pairs_by_loops():
     for i, v in enumerate(f_s.tolist()):
         j = max(range(7), key=lambda j: cosine(f_t[j].tolist(), v))
         expected += [(i, j)] if y_s[i] == pseudo[j] else []
-    rows_s, rows_t = labelling.two_way_pairs(f_s, y_s, f_t, pseudo)
+    rows_s, rows_t = pseudo_labels.two_way_pairs(f_s, y_s, f_t, pseudo)
     assert list(zip(rows_s.tolist(), rows_t.tolist(), strict=True)) == expected
     assert 0 < len(expected) < 16, "the test must have pairs that agree and pairs that do not"
 
@@ -264,9 +266,9 @@ def test_two_way_pairs_by_loops():
 def test_chunks_change_nothing(chunk):
     torch.manual_seed(0)
     f_s, f_t, y_s, pseudo = torch.randn(50, 8), torch.randn(31, 8), torch.arange(50) % 3, torch.arange(31) % 3
-    assert torch.equal(labelling.nearest(f_s, f_t, chunk), labelling.nearest(f_s, f_t))
+    assert torch.equal(pseudo_labels.nearest(f_s, f_t, chunk), pseudo_labels.nearest(f_s, f_t))
     for one, other in zip(
-        labelling.two_way_pairs(f_s, y_s, f_t, pseudo, chunk), labelling.two_way_pairs(f_s, y_s, f_t, pseudo), strict=True
+        pseudo_labels.two_way_pairs(f_s, y_s, f_t, pseudo, chunk), pseudo_labels.two_way_pairs(f_s, y_s, f_t, pseudo), strict=True
     ):
         assert torch.equal(one, other)
 
@@ -276,7 +278,7 @@ def test_chunks_change_nothing(chunk):
 
 def streams():
     source, target = picture_set(12), picture_set(9, labels=False, seed=1)
-    return [train.Stream("s", source.pixels, source.labels, 4, {"x_s": "none"}), train.Stream("t", target.pixels, None, 4, {"x_t": "none"})]
+    return [loop.Stream("s", source.pixels, source.labels, 4, {"x_s": "none"}), loop.Stream("t", target.pixels, None, 4, {"x_t": "none"})]
 
 
 def test_pairing_steps():
@@ -297,7 +299,7 @@ def test_batches_of_stage_2_hold_pairs_and_leave_the_network_as_it_was():
     nets = nn.ModuleDict({"classifier": classifier, **cdtrans.networks(classifier, config)})
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     first = cdtrans.refresh(nets, streams(), 4, 10, config)
-    assert "y_t" not in train._batch(first, 0, 4, False)
+    assert "y_t" not in loop._batch(first, 0, 4, False)
     torch.manual_seed(5)
     random_state = torch.get_rng_state()
     found = cdtrans.refresh(nets, first, 5, 10, config)
@@ -308,7 +310,7 @@ def test_batches_of_stage_2_hold_pairs_and_leave_the_network_as_it_was():
     source, target = streams()
     pairs = {(i, j) for i, j in zip(found[0].rows.tolist(), found[1].rows.tolist(), strict=True)}
     for step in range(4):
-        batch = train._batch(found, 0, step, False)
+        batch = loop._batch(found, 0, step, False)
         assert torch.equal(batch["y_s"], batch["y_t"])
         for x_s, x_t in zip(batch["x_s"], batch["x_t"], strict=True):
             i = next(i for i in range(12) if torch.equal(source.pixels[i] / 255, x_s))
@@ -325,8 +327,8 @@ def test_pairs_are_made_of_evaluation_features():
     classifier.eval()
     with torch.no_grad():
         f_s, f_t = (classifier.features(stream.pixels / 255) for stream in (source, target))
-        pseudo = labelling.centre_labels(classifier.head(f_t).softmax(1), f_t)
-    rows_s, rows_t = labelling.two_way_pairs(f_s, source.labels, f_t, pseudo)
+        pseudo = pseudo_labels.centre_labels(classifier.head(f_t).softmax(1), f_t)
+    rows_s, rows_t = pseudo_labels.two_way_pairs(f_s, source.labels, f_t, pseudo)
     assert torch.equal(source.rows, rows_s)
     assert torch.equal(target.rows, rows_t)
     assert torch.equal(target.labels, pseudo)
@@ -334,7 +336,7 @@ def test_pairs_are_made_of_evaluation_features():
 
 def test_no_pair_at_all_is_said(monkeypatch):
     nets, _ = stage_2(tiny())
-    monkeypatch.setattr(labelling, "two_way_pairs", lambda *_: (torch.zeros(0).long(),) * 2)
+    monkeypatch.setattr(pseudo_labels, "two_way_pairs", lambda *_: (torch.zeros(0).long(),) * 2)
     with pytest.raises(InputError, match=r"no pair .step 2 of 10.*larger warm"):
         cdtrans.refresh(nets, streams(), 2, 10, cdtrans.Config())
 
@@ -390,5 +392,5 @@ def test_the_result_is_a_classifier_like_any_other(tmp_path):
 
 def test_it_says_where_it_comes_from():
     assert "L = " in cdtrans.__doc__
-    assert "cdtrans" in methods.names(inter_domain)
-    assert methods.configure(inter_domain, "cdtrans", {"hidden": 8, "warm": 0.5}) == cdtrans.Config(warm=0.5)
+    assert "cdtrans" in registry.names(inter_domain)
+    assert registry.configure(inter_domain, "cdtrans", {"hidden": 8, "warm": 0.5}) == cdtrans.Config(warm=0.5)

@@ -9,7 +9,8 @@ import tiny_diffusion
 import torch
 from PIL import Image
 
-from aa_utils import files, images, selection
+from aa_utils import files
+from aa_utils.data import filtering, images
 from aa_utils.errors import InputError
 from aa_utils.generate import clip_score
 
@@ -158,24 +159,24 @@ def scored(folder, values):
 
 def test_the_best_share_of_each_class_is_kept(folder):
     source = scored(folder, [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.3, 0.6, 0.5, 0.5])  # classes take turns
-    kept = selection.keep(source, folder, column="clip_score", share=0.5)
+    kept = filtering.keep(source, folder, column="clip_score", share=0.5)
     assert sorted(kept.names) == ["p0-2", "p0-3", "p0-4", "p1-0", "p1-1", "p1-2"]
     assert [source.names.index(name) for name in kept.names] == sorted(source.names.index(name) for name in kept.names)
     assert torch.equal(kept.pixels[0], source.pixels[source.names.index(kept.names[0])])
     assert kept.labels.bincount().tolist() == [3, 3] and kept.class_names == source.class_names
-    assert selection.keep(source, folder) is source
-    tied = selection.keep(source, folder, column="clip_score", share=0.4)  # two of five; 0.3 twice, the first name wins
+    assert filtering.keep(source, folder) is source
+    tied = filtering.keep(source, folder, column="clip_score", share=0.4)  # two of five; 0.3 twice, the first name wins
     assert "p0-2" in tied.names and "p0-3" not in tied.names
     assert len(list(folder.rglob("*.png"))) == 10
 
 
 def test_a_threshold_keeps_what_reaches_it(folder):
     source = scored(folder, [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.3, 0.6, 0.5, 0.5])
-    assert selection.keep(source, folder, column="clip_score", at_least=0.3).labels.bincount().tolist() == [3, 5]
+    assert filtering.keep(source, folder, column="clip_score", at_least=0.3).labels.bincount().tolist() == [3, 5]
     part = images.limit(source, 2)
-    assert set(selection.keep(part, folder, column="clip_score", at_least=0.1).names) == set(part.names)
+    assert set(filtering.keep(part, folder, column="clip_score", at_least=0.1).names) == set(part.names)
     with pytest.raises(InputError, match=r"no image of class 'digit zero' has a clip_score of 0.6 or more; its highest is 0.5"):
-        selection.keep(source, folder, column="clip_score", at_least=0.6)
+        filtering.keep(source, folder, column="clip_score", at_least=0.6)
 
 
 def test_selections_that_make_no_sense(folder):
@@ -183,12 +184,12 @@ def test_selections_that_make_no_sense(folder):
     with pytest.raises(
         InputError, match=r"has clip_confidence=None, no number; columns of numbers: label; python -m aa_utils.generate.clip_score"
     ):
-        selection.keep(source, folder, share=0.5)
+        filtering.keep(source, folder, share=0.5)
     for wrong in (0, 1.5, "half"):
         with pytest.raises(InputError, match="above 0 and at most 1"):
-            selection.keep(source, folder, share=wrong)
+            filtering.keep(source, folder, share=wrong)
     (folder / "metadata.jsonl").write_text(
         "".join(json.dumps({"file_name": f"{n}/same.png", "label": 0, "class_name": "a", "x": 1}) + "\n" for n in (1, 2))
     )
     with pytest.raises(InputError, match="two images called 'same'"):
-        selection.keep(source, folder, column="x", share=0.5)
+        filtering.keep(source, folder, column="x", share=0.5)

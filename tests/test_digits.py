@@ -13,9 +13,12 @@ from test_train import RECIPE
 from torchvision.datasets import SVHN
 from torchvision.datasets.utils import calculate_md5
 
-from aa_utils import backbones, benchmarks, evaluate, images, inter_domain
+from aa_utils import benchmarks, inter_domain
+from aa_utils.classifiers import backbones, inference
+from aa_utils.data import images
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
+from aa_utils.evaluation import scoring
 
 
 def idx(path: Path, values: np.ndarray) -> None:
@@ -268,7 +271,7 @@ def test_adapts_and_comes_back_from_disk(data, tmp_path):
     trained = inter_domain.adapt(
         source, target.images, "dann", {"hidden": 8}, {"backbone": "lenet_usps"}, RECIPE, 0, where, ("none", "none")
     )
-    p, _ = evaluate.predict(trained, test.images.pixels)
-    evaluate.write_predictions(where / "test.parquet", test.ids, p)
-    assert set(evaluate.score(where / "test.parquet", test)) == {"accuracy", "mean_per_class"}
-    assert torch.equal(evaluate.predict(backbones.load(where)[0], test.images.pixels)[0], p)
+    p, _ = inference.predict(trained, test.images.pixels)
+    inference.write_predictions(where / "test.parquet", test.ids, p)
+    assert set(scoring.score(where / "test.parquet", test)) == {"accuracy", "mean_per_class"}
+    assert torch.equal(inference.predict(backbones.load(where)[0], test.images.pixels)[0], p)

@@ -11,7 +11,9 @@ import tiny_diffusion
 import torch
 from diffusers import DiffusionPipeline
 
-from aa_utils import files, images
+from aa_utils import files
+from aa_utils.data import images
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.generate import jobs
 from aa_utils.generator_adaptation import dreambooth, fusion, guide
@@ -20,7 +22,6 @@ from aa_utils.generator_adaptation.evaluation import comparison, factors, new_wo
 from aa_utils.generator_adaptation.generators import checkpoints
 from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.recipe import recipe
-from aa_utils.images import ImageSet
 from aa_utils.pocket import fit, new_style, reader, render, world
 from aa_utils.pocket.world import DIGIT_NAMES
 from aa_utils.reporting import layout

@@ -10,9 +10,13 @@ import torch
 from PIL import Image
 from test_train import ARCHITECTURE
 
-from aa_utils import backbones, benchmarks, estimate, evaluate, files, images, record
+from aa_utils import benchmarks, files
+from aa_utils.classifiers import backbones, inference
+from aa_utils.data import images
 from aa_utils.errors import InputError
+from aa_utils.evaluation import scoring, without_labels
 from aa_utils.reporting import estimate_figures, estimate_runs, layout, tables
+from aa_utils.runner import record
 
 P = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [1.0, 0.0, 0.0]])
 P_S = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.1, 0.3, 0.6], [0.34, 0.33, 0.33]])
@@ -26,16 +30,16 @@ def entropy(row):
 def test_negative_entropy_and_information():
     mean = -sum(entropy(row) for row in P.tolist()) / 4
     marginal = [sum(row[k] for row in P.tolist()) / 4 for k in range(3)]
-    assert estimate.negative_entropy(P) == pytest.approx(mean, rel=1e-6)
-    assert estimate.information(P) == pytest.approx(entropy(marginal) + mean, rel=1e-6)
+    assert without_labels.negative_entropy(P) == pytest.approx(mean, rel=1e-6)
+    assert without_labels.information(P) == pytest.approx(entropy(marginal) + mean, rel=1e-6)
 
 
 def test_information_tells_a_collapsed_classifier_from_a_good_one():
     collapsed, good = torch.eye(3)[[0, 0, 0]], torch.eye(3)
-    assert estimate.negative_entropy(collapsed) == estimate.negative_entropy(good) == 0
-    assert estimate.information(collapsed) == pytest.approx(0)
-    assert estimate.information(good) == pytest.approx(math.log(3))
-    assert estimate.information(torch.full((5, 3), 1 / 3)) == pytest.approx(0, abs=1e-6)
+    assert without_labels.negative_entropy(collapsed) == without_labels.negative_entropy(good) == 0
+    assert without_labels.information(collapsed) == pytest.approx(0)
+    assert without_labels.information(good) == pytest.approx(math.log(3))
+    assert without_labels.information(torch.full((5, 3), 1 / 3)) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])
@@ -48,27 +52,27 @@ def test_neighbourhood_density_in_pieces(rows):
             cosine = sum(a * b for a, b in zip(p[i], p[j], strict=True)) / math.sqrt(sum(a * a for a in p[i]) * sum(b * b for b in p[j]))
             weights.append(math.exp(cosine / 0.05) if i != j else 0.0)
         total += entropy([w / sum(weights) for w in weights]) / 4
-    assert estimate.neighbourhood_density(P, rows=rows) == pytest.approx(total, rel=1e-5)
+    assert without_labels.neighbourhood_density(P, rows=rows) == pytest.approx(total, rel=1e-5)
 
 
 def test_neighbourhood_density_of_equal_images_and_of_one():
-    assert estimate.neighbourhood_density(P[:1].expand(7, -1)) == pytest.approx(math.log(6))
+    assert without_labels.neighbourhood_density(P[:1].expand(7, -1)) == pytest.approx(math.log(6))
     with pytest.raises(InputError, match="no neighbours"):
-        estimate.neighbourhood_density(P[:1])
+        without_labels.neighbourhood_density(P[:1])
 
 
 def test_rankme():
     f = torch.diag(torch.tensor([3.0, 2.0, 1.0]))
-    assert estimate.rankme(f) == pytest.approx(math.exp(entropy([3 / 6, 2 / 6, 1 / 6])), rel=1e-5)
-    assert estimate.rankme(torch.ones(6, 4)) == pytest.approx(1, abs=1e-4)
-    assert estimate.rankme(torch.eye(4)) == pytest.approx(4, rel=1e-5)
+    assert without_labels.rankme(f) == pytest.approx(math.exp(entropy([3 / 6, 2 / 6, 1 / 6])), rel=1e-5)
+    assert without_labels.rankme(torch.ones(6, 4)) == pytest.approx(1, abs=1e-4)
+    assert without_labels.rankme(torch.eye(4)) == pytest.approx(4, rel=1e-5)
 
 
 def test_agreement_with_the_other_seeds():
     a, b, c = torch.tensor([0, 1, 2, 0]), torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 2, 0])
-    assert estimate.agreement([a, b, c]) == pytest.approx([(0.5 + 0.75) / 2, (0.5 + 0.25) / 2, (0.75 + 0.25) / 2])
-    assert math.isnan(estimate.agreement([a])[0])
-    assert estimate.agreement([a, a]) == [1, 1]
+    assert without_labels.agreement([a, b, c]) == pytest.approx([(0.5 + 0.75) / 2, (0.5 + 0.25) / 2, (0.75 + 0.25) / 2])
+    assert math.isnan(without_labels.agreement([a])[0])
+    assert without_labels.agreement([a, a]) == [1, 1]
 
 
 def nll(p, labels, t):
@@ -80,34 +84,34 @@ def nll(p, labels, t):
 
 
 def test_temperature_is_the_minimiser():
-    t = estimate.temperature(P_S, Y_S)
+    t = without_labels.temperature(P_S, Y_S)
     assert 0.05 < t < 20
     assert nll(P_S, Y_S, t) <= min(nll(P_S, Y_S, t * factor) for factor in (0.9, 0.99, 1.01, 1.1)) + 1e-12
     expected = [[v ** (1 / t) / sum(u ** (1 / t) for u in row) for v in row] for row in P_S.tolist()]
-    assert torch.allclose(estimate.tempered(P_S, t), torch.tensor(expected).double(), atol=1e-6)
+    assert torch.allclose(without_labels.tempered(P_S, t), torch.tensor(expected).double(), atol=1e-6)
 
 
 def test_temperature_stays_in_its_range_and_survives_zeros():
     right = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
-    assert estimate.temperature(right, torch.tensor([0, 1])) == pytest.approx(0.05)
-    assert estimate.temperature(right, torch.tensor([1, 0])) == pytest.approx(20)
-    assert math.isfinite(estimate.temperature(torch.eye(2), torch.tensor([0, 0])))
+    assert without_labels.temperature(right, torch.tensor([0, 1])) == pytest.approx(0.05)
+    assert without_labels.temperature(right, torch.tensor([1, 0])) == pytest.approx(20)
+    assert math.isfinite(without_labels.temperature(torch.eye(2), torch.tensor([0, 0])))
 
 
 def test_a_calibrated_classifier_needs_no_temperature():
     generator = torch.Generator().manual_seed(0)
     p = torch.randn(20000, 3, generator=generator).softmax(1)
     y = torch.multinomial(p, 1, generator=generator)[:, 0]
-    assert estimate.temperature(p, y) == pytest.approx(1, abs=0.05)
-    assert estimate.temperature(estimate.tempered(p, 0.5), y) == pytest.approx(2, abs=0.1)
-    assert estimate.confidence(p) == pytest.approx(evaluate.accuracy(p.argmax(1), y), abs=0.01)
+    assert without_labels.temperature(p, y) == pytest.approx(1, abs=0.05)
+    assert without_labels.temperature(without_labels.tempered(p, 0.5), y) == pytest.approx(2, abs=0.1)
+    assert without_labels.confidence(p) == pytest.approx(scoring.accuracy(p.argmax(1), y), abs=0.01)
 
 
 def test_confidence_and_their_difference():
-    assert estimate.confidence(P) == pytest.approx((0.7 + 0.8 + 0.4 + 1) / 4)
+    assert without_labels.confidence(P) == pytest.approx((0.7 + 0.8 + 0.4 + 1) / 4)
     on_source = (0.9 + 0.7 + 0.5 + 0.6 + 0.34) / 5
-    assert estimate.difference_of_confidences(P, P_S, Y_S) == pytest.approx(3 / 5 - (on_source - 0.725), rel=1e-5)
-    assert estimate.difference_of_confidences(torch.full((2, 3), 1 / 3), torch.eye(3), torch.tensor([1, 1, 1])) == 0, "never below 0"
+    assert without_labels.difference_of_confidences(P, P_S, Y_S) == pytest.approx(3 / 5 - (on_source - 0.725), rel=1e-5)
+    assert without_labels.difference_of_confidences(torch.full((2, 3), 1 / 3), torch.eye(3), torch.tensor([1, 1, 1])) == 0, "never below 0"
 
 
 def test_atc_by_hand():
@@ -115,35 +119,35 @@ def test_atc_by_hand():
     below = surety[2]  # two of five are wrong: two lie below
     expected = sum(-entropy(row) >= below for row in P.tolist()) / 4
     assert 0 < expected < 1, "the test must have images on both sides of the threshold"
-    assert estimate.atc(P, P_S, Y_S) == pytest.approx(expected)
-    assert estimate.atc(P_S, P_S, Y_S) == pytest.approx(3 / 5), "on the source itself it is the accuracy"
+    assert without_labels.atc(P, P_S, Y_S) == pytest.approx(expected)
+    assert without_labels.atc(P_S, P_S, Y_S) == pytest.approx(3 / 5), "on the source itself it is the accuracy"
 
 
 def test_atc_at_its_ends():
-    assert estimate.atc(P_S, P_S, P_S.argmax(1)) == 1
-    assert estimate.atc(P, P_S, (P_S.argmax(1) + 1) % 3) == 0
-    assert estimate.threshold(torch.tensor([0.3, 0.1, 0.2]), torch.tensor([True, False, False])) == pytest.approx(0.3)
+    assert without_labels.atc(P_S, P_S, P_S.argmax(1)) == 1
+    assert without_labels.atc(P, P_S, (P_S.argmax(1) + 1) % 3) == 0
+    assert without_labels.threshold(torch.tensor([0.3, 0.1, 0.2]), torch.tensor([True, False, False])) == pytest.approx(0.3)
 
 
 def test_accuracies_are_those_after_temperature_scaling():
-    t = estimate.temperature(P_S, Y_S)
-    found = estimate.accuracies(P, P_S, Y_S)
-    assert found["confidence"] == pytest.approx(sum(max(row) for row in estimate.tempered(P, t).tolist()) / 4)
-    assert set(found) | {"agreement"} == set(estimate.ACCURACIES)
-    assert set(estimate.scores(P, torch.rand(4, 2))) == set(estimate.SCORES)
+    t = without_labels.temperature(P_S, Y_S)
+    found = without_labels.accuracies(P, P_S, Y_S)
+    assert found["confidence"] == pytest.approx(sum(max(row) for row in without_labels.tempered(P, t).tolist()) / 4)
+    assert set(found) | {"agreement"} == set(without_labels.ACCURACIES)
+    assert set(without_labels.scores(P, torch.rand(4, 2))) == set(without_labels.SCORES)
 
 
 def test_interval_and_range():
-    low, high = estimate.interval(0.5, 100)
+    low, high = without_labels.interval(0.5, 100)
     assert (low, high) == (pytest.approx(0.4038, abs=1e-4), pytest.approx(0.5962, abs=1e-4))  # Wilson's, as in any table
-    assert estimate.interval(0.0, 10)[0] == 0
-    assert estimate.interval(1.0, 10)[1] == 1
+    assert without_labels.interval(0.0, 10)[0] == 0
+    assert without_labels.interval(1.0, 10)[1] == 1
     both = {"atc": 0.6, "agreement": 0.8, "confidence": 0.99}
-    assert estimate.range_of(both, 200) == (estimate.interval(0.6, 200)[0], estimate.interval(0.8, 200)[1])
-    assert estimate.range_of({"atc": 0.6, "agreement": math.nan}, 200) == estimate.interval(0.6, 200)
-    assert estimate.range_of(both, 50)[0] < estimate.range_of(both, 5000)[0] < 0.6
+    assert without_labels.range_of(both, 200) == (without_labels.interval(0.6, 200)[0], without_labels.interval(0.8, 200)[1])
+    assert without_labels.range_of({"atc": 0.6, "agreement": math.nan}, 200) == without_labels.interval(0.6, 200)
+    assert without_labels.range_of(both, 50)[0] < without_labels.range_of(both, 5000)[0] < 0.6
     with pytest.raises(InputError, match="atc and agreement"):
-        estimate.range_of({"atc": math.nan}, 10)
+        without_labels.range_of({"atc": math.nan}, 10)
 
 
 def test_spearman_with_ties():
@@ -176,9 +180,9 @@ def finished(tmp_path_factory):
             torch.manual_seed(10 * limit + seed)
             classifier = backbones.build(num_classes=10, **ARCHITECTURE)
             backbones.save(classifier, folder / f"seed{seed}", target.class_names)
-            p, _ = evaluate.predict(classifier, target.images.pixels)
-            evaluate.write_predictions(folder / f"seed{seed}/predictions.parquet", target.ids, p)
-            metrics.append({"seed": seed, **evaluate.score(folder / f"seed{seed}/predictions.parquet", target)})
+            p, _ = inference.predict(classifier, target.images.pixels)
+            inference.write_predictions(folder / f"seed{seed}/predictions.parquet", target.ids, p)
+            metrics.append({"seed": seed, **scoring.score(folder / f"seed{seed}/predictions.parquet", target)})
         parameters = {"method": method, "target": "uci_digits", "limit_per_class": limit, "source": source["path"], "out": str(folder)}
         known = {"schema": record.SCHEMA, "run_id": f"id of {method}", "notebook": "notebooks/30_inter_domain.ipynb", "code_sha256": "code"}
         record.write(folder, known | {"parameters": parameters, "inputs": [source], "metrics": metrics})
@@ -204,12 +208,12 @@ def test_runs_are_estimated_on_images_they_did_not_see(finished, frame):
     rest = torch.tensor([i for i, name in enumerate(labelled.names) if name not in kept.names])
     folder = finished / "inter_domain/offline/source_only/seed1"
     classifier, _ = backbones.load(folder)
-    p, f = evaluate.predict(classifier, target.images.pixels)
-    p_s, _ = evaluate.predict(classifier, labelled.pixels[rest])
-    expected = estimate.accuracies(p, p_s, labelled.labels[rest]) | estimate.scores(p, f)
+    p, f = inference.predict(classifier, target.images.pixels)
+    p_s, _ = inference.predict(classifier, labelled.pixels[rest])
+    expected = without_labels.accuracies(p, p_s, labelled.labels[rest]) | without_labels.scores(p, f)
     row = frame.iloc[3]
     assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-5)
-    assert row["accuracy"] == pytest.approx(evaluate.score(folder / "predictions.parquet", target)["accuracy"], abs=1e-6)
+    assert row["accuracy"] == pytest.approx(scoring.score(folder / "predictions.parquet", target)["accuracy"], abs=1e-6)
     assert row["agreement"] == frame.iloc[2]["agreement"], "two seeds agree with each other alike"
     assert row["low"] <= min(row["atc"], row["agreement"]) <= max(row["atc"], row["agreement"]) <= row["high"]
 
@@ -240,7 +244,7 @@ def made(n=4) -> pd.DataFrame:
     for i in range(n):
         about = {"benchmark": "uci_digits", "prompts": "offline", "inter_domain": "dann", "intra_domain": "none", "images": 100}
         accuracy = 0.5 + 0.1 * i
-        known = dict.fromkeys(estimate.SCORES, 1.0 * i) | dict.fromkeys(estimate.ACCURACIES, accuracy)
+        known = dict.fromkeys(without_labels.SCORES, 1.0 * i) | dict.fromkeys(without_labels.ACCURACIES, accuracy)
         known |= {"entropy": -1.0 * i, "atc": accuracy - 0.1, "agreement": math.nan}
         spread = {"low": accuracy - 0.15, "high": accuracy + (0.05 if i else -0.05), "held_out": 20}
         rows.append(about | {"run": f"run{i}", "run_id": str(i), "seed": 0, "accuracy": accuracy} | known | spread)
@@ -249,7 +253,7 @@ def made(n=4) -> pd.DataFrame:
 
 def test_estimators_are_judged():
     summary = estimate_runs.judged(made()).set_index("estimator")
-    assert list(summary.index) == [*estimate.SCORES, *estimate.ACCURACIES]
+    assert list(summary.index) == [*without_labels.SCORES, *without_labels.ACCURACIES]
     assert summary.loc["atc", ["n", "spearman", "error", "bias", "picks", "regret"]].tolist() == [4, pytest.approx(1), 0.1, -0.1, "run3", 0]
     assert summary.loc["entropy", ["spearman", "picks", "regret"]].tolist() == [pytest.approx(-1), "run0", 0.3]
     assert math.isnan(summary.loc["entropy", "error"]), "a score has no error"
@@ -303,7 +307,7 @@ def test_written_tables_and_figure(finished, frame, tmp_path):
 def test_panels_show_the_points():
     figure = estimate_figures.estimates(estimate_figures.points(made()))
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
-    assert len(panels) == len(estimate.SCORES) + len(estimate.ACCURACIES)
+    assert len(panels) == len(without_labels.SCORES) + len(without_labels.ACCURACIES)
     drawn = panels["ATC"].lines[0]
     assert drawn.get_xdata() == pytest.approx([40, 50, 60, 70])
     assert drawn.get_ydata() == pytest.approx([50, 60, 70, 80])

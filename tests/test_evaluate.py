@@ -3,21 +3,24 @@ from dataclasses import replace
 import pytest
 import torch
 
-from aa_utils import backbones, evaluate, inter_domain, oracle, train
+from aa_utils import inter_domain
 from aa_utils.benchmarks import Target
+from aa_utils.classifiers import backbones, inference, zero_shot
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
+from aa_utils.evaluation import oracle, scoring
+from aa_utils.training import loop
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2])
 PREDICTION = torch.tensor([0, 0, 1, 1, 0, 2])
 
 
 def test_measures_by_hand():
-    assert evaluate.accuracy(PREDICTION, LABELS) == pytest.approx(4 / 6)
-    assert evaluate.mean_per_class(PREDICTION, LABELS, 3) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
-    assert evaluate.mean_per_class(PREDICTION, LABELS, 4) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3), "a class without images does not count"
-    assert evaluate.confusion(PREDICTION, LABELS, 3).tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
-    assert evaluate.entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]])).tolist() == pytest.approx([0.693147, 0])
+    assert scoring.accuracy(PREDICTION, LABELS) == pytest.approx(4 / 6)
+    assert scoring.mean_per_class(PREDICTION, LABELS, 3) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert scoring.mean_per_class(PREDICTION, LABELS, 4) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3), "a class without images does not count"
+    assert scoring.confusion(PREDICTION, LABELS, 3).tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert inference.entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]])).tolist() == pytest.approx([0.693147, 0])
 
 
 def target(ids):
@@ -29,17 +32,17 @@ def test_predictions_are_joined_by_id(tmp_path):
 
     ids = [f"i{i}" for i in range(6)]
     p = torch.nn.functional.one_hot(PREDICTION, 3).float() * 0.8 + 0.2 / 3
-    evaluate.write_predictions(tmp_path / "p.parquet", ids, p)
+    inference.write_predictions(tmp_path / "p.parquet", ids, p)
     columns = list(pd.read_parquet(tmp_path / "p.parquet").columns)
     assert columns == ["id", "prediction", "confidence", "entropy", "p_0", "p_1", "p_2"], "no true labels in this file"
-    assert torch.equal(evaluate.read_predictions(tmp_path / "p.parquet", ids[::-1]), p.flip(0))
-    assert evaluate.score(tmp_path / "p.parquet", target(ids)) == pytest.approx({"accuracy": 4 / 6, "mean_per_class": 13 / 18})
+    assert torch.equal(inference.read_predictions(tmp_path / "p.parquet", ids[::-1]), p.flip(0))
+    assert scoring.score(tmp_path / "p.parquet", target(ids)) == pytest.approx({"accuracy": 4 / 6, "mean_per_class": 13 / 18})
     unlabelled = replace(target(ids), labels=None)
-    assert evaluate.score(tmp_path / "p.parquet", unlabelled) == {"accuracy": None, "mean_per_class": None}
+    assert scoring.score(tmp_path / "p.parquet", unlabelled) == {"accuracy": None, "mean_per_class": None}
     with pytest.raises(InputError, match="'other' among them"):
-        evaluate.score(tmp_path / "p.parquet", target([*ids[:5], "other"]))
+        scoring.score(tmp_path / "p.parquet", target([*ids[:5], "other"]))
     with pytest.raises(InputError, match="no predictions at"):
-        evaluate.score(tmp_path / "q.parquet", target(ids))
+        scoring.score(tmp_path / "q.parquet", target(ids))
 
 
 def test_oracle_never_asks_a_network_about_its_own_lessons(tmp_path, monkeypatch):
@@ -55,21 +58,21 @@ def test_oracle_never_asks_a_network_about_its_own_lessons(tmp_path, monkeypatch
         return real(source, target, *rest)
 
     monkeypatch.setattr(inter_domain, "adapt", adapt)
-    recipe = train.Recipe(steps=1, batch_size=4)
+    recipe = loop.Recipe(steps=1, batch_size=4)
     p = oracle.cross_validated(
         known, {"backbone": "pocket_resnet", "channels": [4, 4, 8, 8], "stem_width": 2}, recipe, 0, tmp_path, folds=3
     )
     assert taught == [13, 13, 14]
     assert torch.allclose(p.sum(1), torch.ones(20))
-    assert torch.equal(evaluate.read_predictions(tmp_path / "predictions.parquet", ids), p)
+    assert torch.equal(inference.read_predictions(tmp_path / "predictions.parquet", ids), p)
 
 
 def test_prediction_does_not_depend_on_the_batch_size():
     torch.manual_seed(0)
     net = backbones.build("pocket_resnet", 3, channels=[4, 4, 8, 8], stem_width=2)
     pixels = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
-    p, f = evaluate.predict(net, pixels, batch_size=3)
-    whole, _ = evaluate.predict(net, pixels)
+    p, f = inference.predict(net, pixels, batch_size=3)
+    whole, _ = inference.predict(net, pixels)
     assert p.shape == (7, 3)
     assert f.shape == (7, 8)
     assert torch.allclose(p, whole, atol=1e-6)
@@ -90,8 +93,8 @@ def test_zero_shot_with_any_clip_folder(tmp_path):
     vision = shape | {"image_size": 8, "patch_size": 4}
     CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=4)).save_pretrained(tmp_path)
     CLIPImageProcessor(size={"shortest_edge": 8}, crop_size=8).save_pretrained(tmp_path)
-    p = evaluate.zero_shot(tmp_path, ["mug", "bike"], torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8), batch_size=2)
+    p = zero_shot.predict(tmp_path, ["mug", "bike"], torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8), batch_size=2)
     assert p.shape == (5, 2)
     assert torch.allclose(p.sum(1), torch.ones(5))
     with pytest.raises(InputError, match="cannot load a CLIP model"):
-        evaluate.zero_shot(tmp_path / "nowhere", ["mug"], torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+        zero_shot.predict(tmp_path / "nowhere", ["mug"], torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

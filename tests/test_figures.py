@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aa_utils import estimate, files
+from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.reporting import estimate_figures, figures, house_style, sheets, tables, task_tables
+from aa_utils.evaluation import without_labels
+from aa_utils.reporting import estimate_figures, figures, image_sheets, style, tables, task_tables
 
 TESTS = Path(__file__).parent
 
@@ -47,7 +48,7 @@ def points() -> dict[str, pd.DataFrame]:
     about = {"benchmark": "uci_digits", "prompts": "offline", "intra_domain": "none", "images": 100, "seed": 0}
     estimated = [
         about | {"estimator": name, "inter_domain": methods[i], "run": methods[i], "x": 0.5 + 0.2 * i, "y": 0.6 + 0.2 * i}
-        for name in [*estimate.SCORES, *estimate.ACCURACIES]
+        for name in [*without_labels.SCORES, *without_labels.ACCURACIES]
         for i in range(2)
     ]
     trained = [
@@ -120,10 +121,10 @@ def test_captions_say_n():
 
 
 def test_a_method_has_one_colour_and_unknown_ones_get_one_too():
-    assert house_style.colour("dann") == house_style.PALETTE["dann"]
-    assert house_style.colour("tomorrows_method") == house_style.colour("tomorrows_method")
-    assert house_style.colour("tomorrows_method") in house_style.SPARE
-    assert house_style.marker("tomorrows_method") in house_style.SPARE_MARKERS
+    assert style.colour("dann") == style.PALETTE["dann"]
+    assert style.colour("tomorrows_method") == style.colour("tomorrows_method")
+    assert style.colour("tomorrows_method") in style.SPARE
+    assert style.marker("tomorrows_method") in style.SPARE_MARKERS
 
 
 def test_one_seed_and_one_stage_are_drawn_too():
@@ -140,7 +141,7 @@ def test_nothing_is_cut_off(tmp_path):
         pixels = np.asarray(Image.open(figures.draw(name, made, tmp_path)).convert("L"))
         border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert (border == 255).all(), name
-        assert abs(pixels.shape[1] - house_style.WIDTH * house_style.DPI) <= 1
+        assert abs(pixels.shape[1] - style.WIDTH * style.DPI) <= 1
 
 
 def test_a_sheet_says_which_images_it_shows(tmp_path):
@@ -154,10 +155,10 @@ def test_a_sheet_says_which_images_it_shows(tmp_path):
             Image.fromarray(np.full((8, 8, 3), 50 * copy, np.uint8)).save(tmp_path / "offline" / name)
             rows.append({"file_name": name, "label": label, "class_name": f"class {label}", "prompt": f"prompt {copy}", "sha256": "0"})
     files.write_jsonl(tmp_path / "offline/metadata.jsonl", rows)
-    sheets.generated_by_prompt([str(tmp_path / "offline")], tmp_path / "figures", columns=2)
+    image_sheets.generated_by_prompt([str(tmp_path / "offline")], tmp_path / "figures", columns=2)
     shown = tables.read_csv(tmp_path / "figures/generated_by_prompt.csv")
     assert list(shown["id"]) == ["p-0-0", "p-0-3", "p-1-0", "p-1-3"]
     with pytest.raises(InputError, match="no figure is drawn from 'generated_by_prompt"):
         figures.redraw(tmp_path / "figures/generated_by_prompt.csv")
     with pytest.raises(InputError, match="at least one row"):
-        sheets.sheet([], "empty")
+        image_sheets.sheet([], "empty")

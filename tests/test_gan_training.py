@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from aa_utils.errors import InputError
+from aa_utils.generator_adaptation.evaluation import quality
+from aa_utils.generator_adaptation.evaluation.frechet_distance import frechet_distance, standardised
 from aa_utils.generator_adaptation.generators.discriminator import Discriminator
 from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
-from aa_utils.generator_adaptation.pretraining import gan_quality, gan_training, pocket_gan
+from aa_utils.generator_adaptation.pretraining import gan_training, pocket_gan
 from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
 from aa_utils.paths import ROOT
 from aa_utils.pocket import reader
@@ -90,7 +92,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, label_dim, path):
 def test_it_learns_two_classes(tmp_path):
     pixels, labels = pictures()
     net = gan_training.train(*networks(), pixels, labels, Recipe(60, batch=8, lr=0.01, r1=0.1, half_life=200.0), "gan", tmp_path)
-    drawn = gan_quality.draw(net, torch.tensor([0, 1] * 32), 0).float()
+    drawn = quality.draw(net, torch.tensor([0, 1] * 32), 0).float()
     dark, bright = drawn[0::2].mean(), drawn[1::2].mean()
     assert dark < 110 and bright > 150
     rows = list(csv.DictReader((tmp_path / "gan.csv").open()))
@@ -176,35 +178,35 @@ def exact(n, mean, covariance, seed=0):
 def test_frechet_distance_in_closed_form():
     a, b = np.array([1.0, 4.0, 0.25]), np.array([9.0, 1.0, 0.25])
     x, y = exact(50, np.zeros(3), np.diag(a)), exact(80, np.array([1.0, -2.0, 0.5]), np.diag(b), 1)
-    assert gan_quality.frechet_distance(x, y) == pytest.approx(5.25 + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum())
-    assert gan_quality.frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(x, y) == pytest.approx(5.25 + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum())
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
     # Covariances that do not commute: Tr (AB)^½ of 2x2 matrices is sqrt(Tr AB + 2 sqrt(det AB)).
     c, d = np.array([[2.0, 0.8], [0.8, 1.0]]), np.array([[1.0, -0.5], [-0.5, 3.0]])
     cross = np.sqrt(np.trace(c @ d) + 2 * np.sqrt(np.linalg.det(c @ d)))
     x, y = exact(40, np.zeros(2), c), exact(60, np.zeros(2), d, 1)
-    assert gan_quality.frechet_distance(x, y) == pytest.approx(np.trace(c) + np.trace(d) - 2 * cross)
+    assert frechet_distance(x, y) == pytest.approx(np.trace(c) + np.trace(d) - 2 * cross)
 
 
 def test_frechet_distance_of_few_images_is_finite_and_biased_as_known():
     rng = np.random.default_rng(0)
-    assert np.isfinite(gan_quality.frechet_distance(rng.normal(size=(5, 64)), rng.normal(size=(7, 64))))  # fewer rows than features
+    assert np.isfinite(frechet_distance(rng.normal(size=(5, 64)), rng.normal(size=(7, 64))))  # fewer rows than features
     n, d = 4000, 64
-    found = gan_quality.frechet_distance(rng.normal(size=(n, d)), rng.normal(size=(n, d)))
+    found = frechet_distance(rng.normal(size=(n, d)), rng.normal(size=(n, d)))
     assert found == pytest.approx(2 * d / n + d * (d + 1) / (2 * n), rel=0.1)
     with pytest.raises(InputError, match="two sets"):
-        gan_quality.frechet_distance(np.zeros((5, 3)), np.zeros((5, 4)))
+        frechet_distance(np.zeros((5, 3)), np.zeros((5, 4)))
 
 
 def test_standardised_features():
     truth = np.random.default_rng(0).normal(3, [1.0, 5.0, 0.0], (100, 3))
-    found, other = gan_quality.standardised(truth, truth + np.array([1.0, 5.0, 7.0]))
+    found, other = standardised(truth, truth + np.array([1.0, 5.0, 7.0]))
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(found.std(0), [1, 1, 0], atol=1e-12)
     # What never varies in truth counts in tenths of the typical spread, instead of without bounds.
     typical = np.sqrt(np.square(truth.std(0)).mean())
     np.testing.assert_allclose((other - found).mean(0), [1 / truth[:, 0].std(), 5 / truth[:, 1].std(), 7 / (0.1 * typical)])
     with pytest.raises(InputError, match="same features"):
-        gan_quality.standardised(np.ones((5, 2)))
+        standardised(np.ones((5, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +219,7 @@ def test_the_plain_domain_is_readable_and_kept(plain, monkeypatch):
     folder, (pixels, labels) = plain
     assert pixels.shape == (200, 3, 32, 32) and pixels.dtype == torch.uint8
     assert labels.bincount().tolist() == [20] * 10
-    net = gan_quality.load_reader(ROOT / "models/pocket-reader")
+    net = quality.load_reader(ROOT / "models/pocket-reader")
     assert (reader.read(net, pixels.permute(0, 2, 3, 1)) == labels.numpy()).mean() > 0.98
     assert pixels.float().mean() > 180  # ink on white paper
     monkeypatch.setattr(pocket_gan, "_write", None)
@@ -230,27 +232,27 @@ def test_the_plain_domain_is_readable_and_kept(plain, monkeypatch):
 def test_quality_of_renders_is_the_floor_and_a_random_generator_is_far_from_it(plain):
     pixels, labels = plain[1]
     even, odd = slice(0, None, 2), slice(1, None, 2)
-    net = gan_quality.load_reader(ROOT / "models/pocket-reader")
+    net = quality.load_reader(ROOT / "models/pocket-reader")
     generator, _ = pocket_gan.networks([8, 8, 8, 8], 8, 8, 1, seed=0)
-    table = gan_quality.quality(generator, net, (pixels[even], labels[even]), (pixels[odd], labels[odd]), seed=0).set_index("images")
+    table = quality.quality(generator, net, (pixels[even], labels[even]), (pixels[odd], labels[odd]), seed=0).set_index("images")
     assert table.loc["renders", "read"] > 0.95 > 0.5 > table.loc["generator", "read"]
     assert table.loc["generator", "frechet"] > 3 * table.loc["renders", "frechet"]
     with pytest.raises(InputError, match="01_pocket_world"):
-        gan_quality.load_reader(ROOT / "models")
+        quality.load_reader(ROOT / "models")
 
 
 def test_images_are_drawn_the_same_for_the_same_seed():
     generator, _ = pocket_gan.networks([8, 8, 8, 8], 8, 8, 1, seed=0)
     labels = torch.arange(10)
-    drawn = gan_quality.draw(generator, labels, 1)
+    drawn = quality.draw(generator, labels, 1)
     assert drawn.shape == (10, 3, 32, 32) and drawn.dtype == torch.uint8
-    assert torch.equal(drawn, gan_quality.draw(generator, labels, 1))
-    assert not torch.equal(drawn, gan_quality.draw(generator, labels, 2))
-    assert gan_quality.draw(networks(0)[0], 3, 0).shape == (3, 3, 8, 8)
-    sheet = gan_quality.mosaic(drawn, columns=4, scale=2)
+    assert torch.equal(drawn, quality.draw(generator, labels, 1))
+    assert not torch.equal(drawn, quality.draw(generator, labels, 2))
+    assert quality.draw(networks(0)[0], 3, 0).shape == (3, 3, 8, 8)
+    sheet = quality.mosaic(drawn, columns=4, scale=2)
     assert sheet.size == (4 * 66 - 2, 3 * 66 - 2) and sheet.getpixel((65, 65)) == (255, 255, 255)
     assert sheet.getpixel((66 + 3, 5)) == tuple(drawn[1, :, 2, 1].tolist())
-    assert gan_quality.to_uint8(torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0])).tolist() == [0, 0, 128, 255, 255]
+    assert quality.to_uint8(torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0])).tolist() == [0, 0, 128, 255, 255]
 
 
 def test_the_card_says_how_it_was_made(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import files, images, record
+from aa_utils import files
+from aa_utils.data import images
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import bridge
 from aa_utils.generator_adaptation.evaluation import ablation, comparison, factors, figures, guided, measure, printing, results
@@ -20,6 +21,7 @@ from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.pocket import reader
 from aa_utils.pocket.world import DIGIT_NAMES
 from aa_utils.reporting import layout, tables
+from aa_utils.runner import record
 
 NIGHT = {"style": "handwritten", "ink": "white", "paper": "black", "background": "plain", "quality": "sharp"}
 SEEN = "reader:models/pocket-reader"

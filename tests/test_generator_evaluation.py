@@ -12,11 +12,11 @@ from scipy.linalg import sqrtm
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import clip_direction, perceptual
 from aa_utils.generator_adaptation.evaluation import diversity as pairs
-from aa_utils.generator_adaptation.evaluation import factors, features, measure, paired
+from aa_utils.generator_adaptation.evaluation import factors, features, measure, paired, quality
 from aa_utils.generator_adaptation.evaluation.diversity import diversity
+from aa_utils.generator_adaptation.evaluation.frechet_distance import frechet_distance
 from aa_utils.generator_adaptation.evaluation.kernel_distance import kernel_distance
 from aa_utils.generator_adaptation.evaluation.precision_recall import precision_recall
-from aa_utils.generator_adaptation.pretraining import gan_quality
 from aa_utils.generator_adaptation.pretraining.pocket_gan import PLAIN
 from aa_utils.paths import ROOT
 from aa_utils.pocket import pool, world
@@ -36,15 +36,15 @@ def gaussian(n, d, seed, mean=0.0, scale=1.0):
 def test_frechet_distance_of_gaussians():
     """Closed form for diagonal covariances: |Δμ|² + Σ (√a - √b)², with a bias that falls as 1/n."""
     a, b = gaussian(200_000, 3, 0), gaussian(200_000, 3, 1, mean=[1.0, 0, 2], scale=[2.0, 1, 0.5])
-    assert gan_quality.frechet_distance(a, b) == pytest.approx(5 + 1 + 0.25, rel=0.01)
+    assert frechet_distance(a, b) == pytest.approx(5 + 1 + 0.25, rel=0.01)
 
 
 def test_frechet_distance_against_the_matrix_square_root():
     a, b = gaussian(40, 5, 0), gaussian(30, 5, 1) @ gaussian(5, 5, 2)
     c_a, c_b, apart = np.cov(a, rowvar=False), np.cov(b, rowvar=False), a.mean(0) - b.mean(0)
     expected = apart @ apart + np.trace(c_a + c_b - 2 * sqrtm(c_a @ c_b).real)
-    assert gan_quality.frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
-    assert gan_quality.frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
 
 
 def test_kernel_distance_by_explicit_loops():
@@ -97,7 +97,7 @@ def test_precision_and_recall_by_explicit_loops():
     assert precision_recall(truth, drawn, k) == (pytest.approx(covered(drawn, truth)), pytest.approx(covered(truth, drawn)))
 
 
-@pytest.mark.parametrize("measured", [gan_quality.frechet_distance, kernel_distance, precision_recall])
+@pytest.mark.parametrize("measured", [frechet_distance, kernel_distance, precision_recall])
 def test_sets_that_cannot_be_compared_are_refused(measured):
     for a, b in ((gaussian(9, 3, 0), gaussian(9, 2, 0)), (gaussian(1, 3, 0), gaussian(9, 3, 0))):
         with pytest.raises(InputError, match="equally wide"):
@@ -236,7 +236,7 @@ def test_the_values_of_a_factor_are_in_order():
 def yardstick(bank, judge):
     tower = clip_direction.load("models/pocket-clip")
     words = measure.texts(tower, [PROMPT], world.DIGIT_NAMES)
-    known = measure.Pocket(CHALK, bank, gan_quality.load_reader(ROOT / "models/pocket-reader"), factors.load(judge))
+    known = measure.Pocket(CHALK, bank, quality.load_reader(ROOT / "models/pocket-reader"), factors.load(judge))
     space = features.load(f"reader:models/pocket-reader + judge:{judge}")
     return measure.Yardstick(space, bank.target, tower, words, perceptual.load("clip:models/pocket-clip"), known, pairs=200)
 
@@ -266,7 +266,7 @@ def test_clip_score_is_fooled_by_collapse_and_diversity_is_not(yardstick, others
 def test_clip_score_is_fooled_by_saturation_and_distances_are_not(yardstick, others, honest):
     """Yellow and green far stronger than chalk and board have them: CLIP hardly minds, the distances to the truth do."""
     loud = features.as_float(others.target) * 4
-    saturated = measure.of_images(yardstick, others.plain, gan_quality.to_uint8(loud), others.labels)
+    saturated = measure.of_images(yardstick, others.plain, quality.to_uint8(loud), others.labels)
     assert saturated["clip_score"] > 0.85 * honest["clip_score"]
     assert saturated["kernel"] > honest["kernel"] + 1
     assert saturated["frechet"] > 1.5 * honest["frechet"]

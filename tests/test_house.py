@@ -8,8 +8,8 @@ import tomllib
 import pytest
 import yaml
 
-from aa_utils import check
 from aa_utils.paths import ROOT
+from aa_utils.runner import installation
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PROMISED = ["jupyterlab", "papermill", "torch", "diffusers", "transformers", "timm", "matplotlib", "seaborn", "openai", "nbval"]
@@ -35,7 +35,7 @@ def test_every_dependency_is_pinned_and_the_promised_ones_are_there():
 
 
 def test_check_sees_the_pins():
-    rows = check.packages()
+    rows = installation.packages()
     assert {row["package"] for row in rows} == {pin.partition("==")[0] for pin in PROJECT["dependencies"]}
     assert [row for row in rows if row["installed"] is None] == []
 

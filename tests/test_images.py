@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import images
+from aa_utils.data import images
 from aa_utils.errors import InputError
 
 

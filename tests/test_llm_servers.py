@@ -11,9 +11,10 @@ import pytest
 import scripted_server as wire
 from scripted_server import Reply, captions, completion, error, serve
 
-from aa_utils import files, prompts, record
+from aa_utils import files, prompts
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
+from aa_utils.runner import record
 
 # No piece of it may appear; it does not look like a key, so that nothing but our own care hides it.
 KEY = "marmalade7Quixotic4Zephyr9Lantern"

@@ -9,9 +9,11 @@ from safetensors.torch import load_file
 from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
 from torch import nn
 
-from aa_utils import backbones, inter_domain, optimise
+from aa_utils import inter_domain
+from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 from aa_utils.inter_domain import mcd
+from aa_utils.training import optimization
 
 
 def make(classes=3, **options):
@@ -114,7 +116,7 @@ def test_heads_move_apart_in_b_and_features_bring_them_together_in_c():
 
     def update(*parts):
         before = {name: weight.detach().clone() for name, weight in nets.named_parameters()}
-        optimise.update(parts, optimiser, scaler, 0.0)
+        optimization.update(parts, optimiser, scaler, 0.0)
         losses.append(float(parts[0][0].detach()))
         moved.append({name for name, weight in nets.named_parameters() if not torch.equal(weight, before[name])})
 

@@ -11,13 +11,15 @@ from safetensors.torch import load_file
 from test_train import ARCHITECTURE, RECIPE, picture_set
 from torch import nn
 
-from aa_utils import backbones, inter_domain, intra_domain, methods, train
+from aa_utils import inter_domain, intra_domain
+from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 from aa_utils.inter_domain import dann, source_only
 from aa_utils.intra_domain import fixmatch
 from aa_utils.intra_domain.split import missing, split
+from aa_utils.training import loop, registry
 
-STAGES = [(inter_domain, name) for name in methods.names(inter_domain)] + [(intra_domain, name) for name in methods.names(intra_domain)]
+STAGES = [(inter_domain, name) for name in registry.names(inter_domain)] + [(intra_domain, name) for name in registry.names(intra_domain)]
 
 
 @pytest.fixture(params=STAGES, ids=lambda pair: f"{pair[0].__name__.rpartition('.')[2]}.{pair[1]}")
@@ -77,7 +79,7 @@ def tiny_batch(module, stage):
 
 def test_losses_are_finite_and_reach_every_weight(stage_and_name):
     stage, name = stage_and_name
-    module = methods.load(stage, name)
+    module = registry.load(stage, name)
     nets, batch, config = tiny_batch(module, stage)
     reached = {}
 
@@ -88,7 +90,7 @@ def test_losses_are_finite_and_reach_every_weight(stage_and_name):
             gradients = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
             reached.update({w: gradient for w, gradient in zip(weights, gradients, strict=True) if gradient is not None})
 
-    step = getattr(module, "step", train.single_step(module))
+    step = getattr(module, "step", loop.single_step(module))
     terms = step(nets, batch, 0.5, config, update)
     assert all(value.ndim == 0 and value.isfinite() for value in terms.values())
     for label, weight in nets.named_parameters():
@@ -107,24 +109,24 @@ def test_same_seed_same_bits_and_target_labels_are_never_read(stage_and_name, tm
 
 
 def test_method_says_where_it_comes_from(stage_and_name):
-    module = methods.load(*stage_and_name)
+    module = registry.load(*stage_and_name)
     assert "L = " in module.__doc__, "the equation stands in the docstring"
     assert module.Config.__dataclass_params__.frozen
 
 
 def test_unknown_methods_and_options_are_refused():
     with pytest.raises(InputError, match=r"no inter-domain method 'dan'; there are: .*dann, "):
-        methods.load(inter_domain, "dan")
+        registry.load(inter_domain, "dan")
     with pytest.raises(InputError, match="no method has an option 'lambda'; 'dann' has: weight"):
-        methods.configure(inter_domain, "dann", {"lambda": 1})
+        registry.configure(inter_domain, "dann", {"lambda": 1})
     with pytest.raises(InputError, match="takes a value such as 1024"):
-        methods.configure(inter_domain, "dann", {"hidden": "wide"})
-    assert "split" not in methods.names(intra_domain)
+        registry.configure(inter_domain, "dann", {"hidden": "wide"})
+    assert "split" not in registry.names(intra_domain)
 
 
 def test_options_of_other_methods_are_left_aside():
-    assert methods.configure(inter_domain, "source_only", {"lambda_max": 0.5}) == source_only.Config()
-    assert methods.configure(inter_domain, "dann", {"lambda_max": 0.5, "label_smoothing": 0.1}) == dann.Config(lambda_max=0.5)
+    assert registry.configure(inter_domain, "source_only", {"lambda_max": 0.5}) == source_only.Config()
+    assert registry.configure(inter_domain, "dann", {"lambda_max": 0.5, "label_smoothing": 0.1}) == dann.Config(lambda_max=0.5)
 
 
 def linear_classifier(weight):

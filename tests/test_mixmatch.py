@@ -11,10 +11,12 @@ from test_methods import linear_classifier, log_softmax, value
 from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
 from torch import nn
 
-from aa_utils import backbones, intra_domain, train
+from aa_utils import intra_domain
+from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 from aa_utils.intra_domain import mixmatch
 from aa_utils.intra_domain.split import split
+from aa_utils.training import loop
 
 
 def batch_of(labelled=2, unlabelled=3, views=2, side=1, seed=0):
@@ -186,7 +188,7 @@ def test_streams():
     assert (labelled.size, labelled.balanced, labelled.views) == (4, True, {"x_l": "weak"})
     assert (unlabelled.size, unlabelled.labels) == (4, None)
     assert unlabelled.views == {"x_u_0": "weak", "x_u_1": "weak", "x_u_2": "weak"}
-    batch = train._batch([unlabelled], 0, 0, flip=False)
+    batch = loop._batch([unlabelled], 0, 0, flip=False)
     assert not torch.equal(batch["x_u_0"], batch["x_u_1"]), "views differ"
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from aa_utils import parameters
 from aa_utils.errors import InputError
-from aa_utils.notebooks import TAGS, main, normalised
 from aa_utils.paths import ROOT
+from aa_utils.runner import parameters
+from aa_utils.runner.normalise_notebooks import TAGS, main, normalised
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # These are steps of every experiment; the others are run by hand, once or for one's own data.
@@ -39,7 +39,7 @@ def test_there_are_notebooks():
 
 def test_is_in_normal_form(path):
     text = path.read_text(encoding="utf-8")
-    assert text == normalised(text, path.name), "run: python -m aa_utils.notebooks"
+    assert text == normalised(text, path.name), "run: python -m aa_utils.runner.normalise_notebooks"
 
 
 def test_opens_with_a_title_and_parameters(path, cells):

@@ -9,8 +9,9 @@ import made_datasets
 import nbformat
 import pytest
 
-from aa_utils import benchmarks, committed, record
+from aa_utils import benchmarks, verify
 from aa_utils.paths import ROOT
+from aa_utils.runner import record
 
 # Each of them takes a minute or two; AA_TEST_PAPER=1 runs them too.
 SLOW = [
@@ -79,7 +80,7 @@ def test_an_experiment_runs_from_the_archive_to_the_tables(own, name):
     assert [row["system"] for row in rows].count("zero_shot") == 1
     printed = next(made.glob("results/tables/*.md")).read_text()
     assert "CLIP zero-shot | pocket-clip" in printed
-    assert committed.untraced(made / "results") == []
+    assert verify.untraced(made / "results") == []
     (made / "data/checked").touch()
     assert "Nothing to be done" in graph(own, name, "--dry-run").stdout, "a new check of the data makes nothing run again"
 

@@ -8,10 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import benchmarks, decode, evaluate, images, inter_domain, intra_domain, train
+from aa_utils import benchmarks, inter_domain, intra_domain
 from aa_utils.benchmarks import imageclef_da, office31, office_home, visda17
+from aa_utils.classifiers import inference
+from aa_utils.data import decode, images
 from aa_utils.errors import InputError
 from aa_utils.intra_domain.split import split
+from aa_utils.training import loop
 
 MODULES = {"office31": office31, "office_home": office_home, "imageclef_da": imageclef_da, "visda17": visda17}
 SUMS = {
@@ -332,13 +335,13 @@ def test_unlabelled_photos_are_adapted_to(data, monkeypatch, tmp_path):
     target = benchmarks.named(benchmarks.load(f"image_folder:{photos}", 32), source.class_names)
     assert len(list((tmp_path / "artifacts/cache/images").glob("*-32px-*.npy"))) == 2, "training draws from memory maps"
     network = {"backbone": "pocket_resnet", "pretrained": False, "bottleneck": 0}
-    recipe = train.Recipe(steps=2, batch_size=4)
+    recipe = loop.Recipe(steps=2, batch_size=4)
     classifier = inter_domain.adapt(source, target.images, "dann", {}, network, recipe, 0, tmp_path / "inter", ("crop", "weak"))
-    p, _ = evaluate.predict(classifier, target.images.pixels)
-    evaluate.write_predictions(tmp_path / "predictions.parquet", target.ids, p)
-    parts = split(evaluate.read_predictions(tmp_path / "predictions.parquet", target.ids), target.class_names)
+    p, _ = inference.predict(classifier, target.images.pixels)
+    inference.write_predictions(tmp_path / "predictions.parquet", target.ids, p)
+    parts = split(inference.read_predictions(tmp_path / "predictions.parquet", target.ids), target.class_names)
     refined = intra_domain.refine(tmp_path / "inter", target.images, parts, "fixmatch", {"mu": 1}, recipe, 0, tmp_path / "intra")
-    assert evaluate.predict(refined, target.images.pixels)[0].shape == (24, 12)
+    assert inference.predict(refined, target.images.pixels)[0].shape == (24, 12)
 
 
 def test_command_line(own, capsys):

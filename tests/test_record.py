@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from aa_utils import files, record
+from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.progress import note, progress
+from aa_utils.runner import record
 
 
 def test_metrics_are_plain_numbers(tmp_path):

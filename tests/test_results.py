@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from aa_utils import committed
+from aa_utils import verify
 from aa_utils.paths import ROOT
-from aa_utils.reporting import benchmark_tables, lineage, tables
+from aa_utils.reporting import benchmark_tables, provenance, tables
 
 EXPERIMENTS = sorted(path.parent for path in (ROOT / "results").glob("*/tables"))
 
@@ -17,11 +17,11 @@ def folder(request):
 
 
 def test_every_number_is_traced_to_a_record(folder):
-    assert committed.untraced(folder) == []
+    assert verify.untraced(folder) == []
 
 
 def test_every_run_named_in_a_table_has_its_record(folder):
-    known = {entry["run_id"] for entry in lineage.read_copies(folder).values()}
+    known = {entry["run_id"] for entry in provenance.read_copies(folder).values()}
     for path in sorted((folder / "tables").glob("*.csv")):
         frame = tables.read_csv(path)
         column = next(name for name in ("run_ids", "run_id", "origin") if name in frame)
@@ -37,7 +37,7 @@ def test_tables_and_layouts_follow_from_the_csv(folder, tmp_path):
     """Figures too, where matplotlib is the version that drew them; their bytes are not compared here."""
     copy = tmp_path / folder.name
     shutil.copytree(folder, copy)
-    again = committed.again(copy)
+    again = verify.again(copy)
     changed = again[~again["unchanged"] & again["file"].str.startswith("tables/")]
     assert list(changed["file"]) == []
 

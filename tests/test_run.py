@@ -12,8 +12,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from aa_utils import parameters, record, run
+from aa_utils import run
 from aa_utils.errors import InputError
+from aa_utils.runner import parameters, record
 
 LITERALS = """method = "dann"  # inter-domain method
 lr = 0.1  # learning rate

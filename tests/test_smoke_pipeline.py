@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from aa_utils import files, parameters
+from aa_utils import files
 from aa_utils.paths import ROOT
+from aa_utils.runner import parameters
 
 POCKET = ROOT / "models/pocket-diffusion"
 POCKET_CLIP = ROOT / "models/pocket-clip"

@@ -8,9 +8,11 @@ from safetensors.torch import load_file
 from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
 from torch import nn
 
-from aa_utils import backbones, inter_domain, optimise
+from aa_utils import inter_domain
+from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 from aa_utils.inter_domain import symnets
+from aa_utils.training import optimization
 
 V1, V2 = symnets.Config(), symnets.Config(version=2)
 
@@ -107,7 +109,7 @@ def test_each_loss_moves_its_own_weights_only(config):
         for gradient in [torch.autograd.grad(loss, weights[:1], retain_graph=True)[0]]
     )
     expected = [torch.autograd.grad(loss, weights, retain_graph=True) for loss, weights in (features, heads)]
-    optimise.update((features, heads), torch.optim.SGD(nets.parameters(), lr=0.1), torch.amp.GradScaler("cpu", enabled=False), 0.0)
+    optimization.update((features, heads), torch.optim.SGD(nets.parameters(), lr=0.1), torch.amp.GradScaler("cpu", enabled=False), 0.0)
     for (_, weights), gradients in zip((features, heads), expected, strict=True):
         assert all(torch.equal(weight.grad, gradient) for weight, gradient in zip(weights, gradients, strict=True))
 

@@ -4,9 +4,9 @@ import made_records
 import pandas as pd
 import pytest
 
-from aa_utils import committed, files
+from aa_utils import files, verify
 from aa_utils.errors import InputError
-from aa_utils.reporting import claims, layout, lineage, results, tables
+from aa_utils.reporting import claims, layout, provenance, results, tables
 
 ACCURACY = """\
 **UCI digits: accuracy on the target**
@@ -29,11 +29,11 @@ The row 'supervised on target labels' uses the target's labels: for reference on
 def made(tmp_path_factory):
     """(folder, records) of the whole grid with both references."""
     root = tmp_path_factory.mktemp("runs")
-    entries = lineage.records(made_records.grid(root), "uci_digits")
+    entries = provenance.records(made_records.grid(root), "uci_digits")
     about = {"target": "uci_digits", "model": "models/pocket-clip"}
-    entries["zero_shot"] = lineage.measurement("zero_shot", "51", about, {}, [{"accuracy": 0.612, "mean_per_class": 0.61}])
+    entries["zero_shot"] = provenance.measurement("zero_shot", "51", about, {}, [{"accuracy": 0.612, "mean_per_class": 0.61}])
     rows = [{"seed": seed, "accuracy": 0.98 + 0.001 * seed, "mean_per_class": 0.98} for seed in range(3)]
-    entries["oracle"] = lineage.measurement("oracle", "51", {"target": "uci_digits"}, {}, rows)
+    entries["oracle"] = provenance.measurement("oracle", "51", {"target": "uci_digits"}, {}, rows)
     return root, entries
 
 
@@ -46,7 +46,7 @@ def cell(frame, **wanted):
 
 def test_records_bring_what_they_were_made_from(made):
     _, entries = made
-    kinds = {name: lineage.stage(entry) for name, entry in entries.items()}
+    kinds = {name: provenance.stage(entry) for name, entry in entries.items()}
     assert kinds["inter_domain-offline-dann"] == "inter_domain"
     assert kinds["intra_domain-simple-source_only-fixmatch"] == "intra_domain"
     assert {"prompts-simple", "prompts-offline", "generate-images-simple", "generate-images-offline"} <= set(kinds)
@@ -55,7 +55,7 @@ def test_records_bring_what_they_were_made_from(made):
 
 def test_a_folder_of_runs_is_as_good_as_its_runs(made):
     root, entries = made
-    found = lineage.records([str(root / "inter_domain"), str(root / "intra_domain")], "uci_digits")
+    found = provenance.records([str(root / "inter_domain"), str(root / "intra_domain")], "uci_digits")
     assert set(found) == set(entries) - {"zero_shot", "oracle"}
 
 
@@ -95,18 +95,18 @@ def test_written_files_are_exact_and_the_same_again(made, tmp_path):
     before = {path: files.sha256(path) for path in sorted(tmp_path.rglob("*.*"))}
     results.write(tmp_path, "accuracy", entries)
     assert {path: files.sha256(path) for path in sorted(tmp_path.rglob("*.*"))} == before
-    assert committed.again(tmp_path)["unchanged"].all()
-    assert committed.untraced(tmp_path) == []
+    assert verify.again(tmp_path)["unchanged"].all()
+    assert verify.untraced(tmp_path) == []
 
 
 def test_a_number_changed_by_hand_is_found(made, tmp_path):
     results.write(tmp_path, "accuracy", made[1])
     path = tmp_path / "tables/accuracy_seeds.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("0.930000,0.920000", "0.990000,0.920000"), encoding="utf-8")
-    said = committed.untraced(tmp_path)
+    said = verify.untraced(tmp_path)
     assert len(said) == 1
     assert "0.99, 0.92" in said[0]
-    assert not committed.again(tmp_path)["unchanged"].all()
+    assert not verify.again(tmp_path)["unchanged"].all()
 
 
 def test_csv_comes_back_as_it_was(made, tmp_path):
@@ -138,7 +138,7 @@ def test_unknown_methods_need_no_entry(tmp_path):
     source = made_records.images(tmp_path, "llm")
     first = made_records.inter(tmp_path, source, "tomorrows_method", {0: 0.5, 1: 0.6})
     last = made_records.intra(tmp_path, first, "mixmatch", {0: 0.7, 1: 0.8})
-    frame = tables.per_seed(lineage.records([str(first), str(last)], "uci_digits"))
+    frame = tables.per_seed(provenance.records([str(first), str(last)], "uci_digits"))
     text = layout.markdown(layout.accuracy(tables.over_seeds(frame), frame))
     assert "| llm | tomorrows_method | 55.0 ± 7.1 | 75.0 ± 7.1 |" in text
     assert "after MixMatch" in text
@@ -149,7 +149,7 @@ def test_missing_seeds_and_unequal_numbers_of_images_are_named(tmp_path):
         made_records.inter(tmp_path, made_records.images(tmp_path, "simple", 1000), "dann", {0: 0.5, 2: 0.5}),
         made_records.inter(tmp_path, made_records.images(tmp_path, "offline", 1200), "dann", {0: 0.6, 1: 0.6, 2: 0.6}),
     ]
-    frame = tables.per_seed(lineage.records([str(run) for run in runs], "uci_digits"))
+    frame = tables.per_seed(provenance.records([str(run) for run in runs], "uci_digits"))
     assert tables.notes(frame) == [
         "Missing: simple + dann + none has no seed 1.",
         "The numbers of synthetic images differ: offline 1200, simple 1000.",
@@ -162,17 +162,17 @@ def test_mixed_experiments_are_refused(tmp_path):
     one = str(made_records.inter(tmp_path, simple, "dann", {0: 0.5}))
     other = str(made_records.inter(tmp_path, offline, "dann", {0: 0.5}, steps=20))
     with pytest.raises(InputError, match=r"differ in steps: (20 and 600|600 and 20)"):
-        tables.per_seed(lineage.records([one, other], "uci_digits"))
+        tables.per_seed(provenance.records([one, other], "uci_digits"))
     elsewhere = str(made_records.inter(tmp_path, offline, "source_only", {0: 0.5}, target="usps"))
     with pytest.raises(InputError, match="several benchmarks in one table: uci_digits, usps"):
-        tables.per_seed(lineage.records([one, elsewhere], "uci_digits"))
+        tables.per_seed(provenance.records([one, elsewhere], "uci_digits"))
 
 
 def test_the_same_cell_twice_is_refused(tmp_path):
     source = made_records.images(tmp_path, "simple")
     runs = [made_records.inter(tmp_path, source, "dann", {0: 0.5}, path=f"inter_domain/simple/{d}", device=d) for d in ("cpu", "cuda")]
     with pytest.raises(InputError, match=r"simple \+ dann \+ none, seed 0 has two runs"):
-        tables.per_seed(lineage.records([str(run) for run in runs], "uci_digits"))
+        tables.per_seed(provenance.records([str(run) for run in runs], "uci_digits"))
 
 
 def test_a_run_whose_images_were_made_again_is_refused(tmp_path):
@@ -182,13 +182,13 @@ def test_a_run_whose_images_were_made_again_is_refused(tmp_path):
     record = tmp_path / "images/simple/record.json"
     record.write_text(record.read_text(encoding="utf-8").replace('"run_id": "', '"run_id": "new'), encoding="utf-8")
     with pytest.raises(InputError, match="which is gone or newer; run 'inter_domain-simple-dann' again"):
-        lineage.records([str(run)], "uci_digits")
+        provenance.records([str(run)], "uci_digits")
 
 
 def test_other_code_of_a_notebook_is_refused(tmp_path):
     source = made_records.images(tmp_path, "simple")
     runs = [made_records.inter(tmp_path, source, method, {0: 0.5}) for method in ("dann", "source_only")]
-    entries = lineage.records([str(run) for run in runs], "uci_digits")
+    entries = provenance.records([str(run) for run in runs], "uci_digits")
     entries["inter_domain-simple-dann"]["code_sha256"] = "older"
     with pytest.raises(InputError, match="different code of notebooks/30_inter_domain"):
         tables.per_seed(entries)
@@ -198,11 +198,11 @@ def test_runs_made_by_hand_are_marked(tmp_path):
     folder = tmp_path / "inter_domain/offline/dann"
     files.write_json(folder / "seed0/config.json", {"method": "inter_domain.dann"})
     files.write_json(folder / "metrics.json", [{"seed": 0, "accuracy": 0.5, "mean_per_class": 0.4}])
-    frame = tables.per_seed(lineage.records([str(folder)], "uci_digits"))
+    frame = tables.per_seed(provenance.records([str(folder)], "uci_digits"))
     assert list(frame.loc[0, ["benchmark", "prompts", "inter_domain", "run_id"]]) == ["uci_digits", "unrecorded", "dann", "unrecorded"]
     assert tables.notes(frame)[-1].startswith("Unrecorded: some of these runs were made by hand")
     with pytest.raises(InputError, match="no run at"):
-        lineage.records([str(tmp_path / "nothing")], "uci_digits")
+        provenance.records([str(tmp_path / "nothing")], "uci_digits")
 
 
 def test_the_curve_counts_images(tmp_path):
@@ -211,16 +211,16 @@ def test_the_curve_counts_images(tmp_path):
         made_records.inter(tmp_path, source, "source_only", {0: a, 1: a + 0.02}, path=f"curve/{limit}", limit_per_class=limit)
         for limit, a in ((10, 0.5), (20, 0.6), (40, 0.7), (80, 0.75), (0, 0.8))
     ]
-    results.write(tmp_path / "results", "number_of_images", lineage.records([str(run) for run in runs], "uci_digits"))
+    results.write(tmp_path / "results", "number_of_images", provenance.records([str(run) for run in runs], "uci_digits"))
     text = (tmp_path / "results/tables/number_of_images.md").read_text(encoding="utf-8")
     assert "| images | accuracy | mean per class |" in text
     assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()] == [
         "100", "200", "400", "800", "1200",
     ]  # fmt: skip
     assert "| 100 | 51.0 ± 1.4 | 50.0 ± 1.4 |" in text
-    assert committed.untraced(tmp_path / "results") == []
+    assert verify.untraced(tmp_path / "results") == []
     with pytest.raises(InputError, match="differ in limit_per_class"):
-        tables.per_seed(lineage.records([str(run) for run in runs], "uci_digits"))
+        tables.per_seed(provenance.records([str(run) for run in runs], "uci_digits"))
 
 
 def test_claims_compare_the_same_seeds(made):
@@ -256,7 +256,7 @@ def test_verdicts(tmp_path, differences, verdict):
         made_records.inter(tmp_path, source, "source_only", dict.fromkeys(range(len(differences)), 0.5)),
         made_records.inter(tmp_path, source, "dann", {seed: 0.5 + d for seed, d in enumerate(differences)}),
     ]
-    compared = claims.compared(tables.per_seed(lineage.records([str(run) for run in runs], "uci_digits")))
+    compared = claims.compared(tables.per_seed(provenance.records([str(run) for run in runs], "uci_digits")))
     assert list(compared["verdict"]) == [verdict]
 
 
@@ -266,5 +266,5 @@ def test_claims_use_common_seeds_only(tmp_path):
         made_records.inter(tmp_path, source, "source_only", {0: 0.5, 1: 0.5}),
         made_records.inter(tmp_path, source, "dann", {1: 0.6, 2: 0.9}),
     ]
-    compared = claims.compared(tables.per_seed(lineage.records([str(run) for run in runs], "uci_digits")))
+    compared = claims.compared(tables.per_seed(provenance.records([str(run) for run in runs], "uci_digits")))
     assert list(compared.loc[0, ["seeds", "mean", "n", "verdict"]]) == ["1", 0.1, 1, "no verdict"]

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from aa_utils import benchmarks, evaluate
+from aa_utils import benchmarks
+from aa_utils.classifiers import inference
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
-from aa_utils.reporting import benchmark_figures, benchmark_tables, lineage, task_tables, zero_shot
+from aa_utils.reporting import benchmark_figures, benchmark_tables, provenance, task_tables, zero_shot
 
 DOMAINS = ["A", "D", "W"]
 FULL = {"A": "office31:amazon", "D": "office31:dslr-partial", "W": "office31:webcam"}
@@ -39,9 +40,9 @@ def seeds(tmp_path_factory):
     deit = {"target": FULL["W"], "backbone": "deit", "image_size": 224}
     for method in ("dann", "cdtrans"):  # DANN on two networks: two tables' worth of settings
         runs.append(made_records.inter(root, images, method, {0: 0.7}, f"inter_domain/W/offline/{method}_deit", **deit))
-    entries = lineage.records([str(run) for run in runs], "")
+    entries = provenance.records([str(run) for run in runs], "")
     about = {"target": FULL["W"], "image_size": 224, "model": "openai/clip-vit-large-patch14", "template": "{}"}
-    entries["zero_shot-W"] = lineage.measurement("zero_shot", "made", about, {}, [{"accuracy": 0.75, "mean_per_class": 0.7}])
+    entries["zero_shot-W"] = provenance.measurement("zero_shot", "made", about, {}, [{"accuracy": 0.75, "mean_per_class": 0.7}])
     return benchmark_tables.per_seed(entries)
 
 
@@ -129,9 +130,9 @@ def test_classes_are_columns(tmp_path, monkeypatch):
     right[target.labels == 3] = torch.nn.functional.one_hot(torch.tensor(4), 12).float()  # every car a horse
     about = {"target": target.name, "backbone": "resnet101", "image_size": 32}
     run = made_records.inter(tmp_path, made_records.images(tmp_path, "offline"), "dann", {0: 11 / 12}, **about)
-    evaluate.write_predictions(run / "seed0/predictions.parquet", target.ids, right)
-    entries = lineage.records([str(run)], "")
-    entry = next(entry for entry in entries.values() if lineage.stage(entry) == "inter_domain")
+    inference.write_predictions(run / "seed0/predictions.parquet", target.ids, right)
+    entries = provenance.records([str(run)], "")
+    entry = next(entry for entry in entries.values() if provenance.stage(entry) == "inter_domain")
     entry["parameters"]["out"] = str(run)
     classes = [f"class {k}" for k in range(12)]
     cells = task_tables.ours(benchmark_tables.per_seed(entries), task_tables.by_class(entries, classes, 32, tmp_path / "clip"))
@@ -164,7 +165,7 @@ def test_zero_shot_needs_names_alone(tmp_path, monkeypatch, tiny_clip):
     assert list(found) == ["zero_shot-visda17-validation-partial"], "what nobody labelled has no accuracy"
     assert 0 <= found["zero_shot-visda17-validation-partial"]["metrics"][0]["accuracy"] <= 1
     ids = benchmarks.load(targets[0], 32).ids
-    assert evaluate.read_predictions(zero_shot.prediction(tmp_path / "out", targets[0]), ids).shape == (12, 12)
+    assert inference.read_predictions(zero_shot.prediction(tmp_path / "out", targets[0]), ids).shape == (12, 12)
 
 
 def test_figure_shows_every_target_and_source(cells):

@@ -10,12 +10,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from aa_utils import augment, backbones, checkpoint, inter_domain, optimise, sampling, train
+from aa_utils import inter_domain
+from aa_utils.classifiers import backbones
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
+from aa_utils.training import augment, batches, checkpoint, loop, optimization
 
 ARCHITECTURE = {"backbone": "pocket_resnet", "channels": [4, 4, 8, 8], "stem_width": 2}
-RECIPE = train.Recipe(steps=6, batch_size=4, flip=False, lr=0.05, clip=1.0, log_every=2, checkpoint_every=2)
+RECIPE = loop.Recipe(steps=6, batch_size=4, flip=False, lr=0.05, clip=1.0, log_every=2, checkpoint_every=2)
 
 
 def picture_set(n, classes=3, labels=True, seed=0):
@@ -41,13 +43,13 @@ def adapt(folder, recipe=RECIPE, method="dann", seed=0):
     ],
 )
 def test_schedules(name, expected):
-    assert [train.SCHEDULES[name](p) for p in (0, 0.5, 1)] == pytest.approx(expected, abs=1e-5)
+    assert [loop.SCHEDULES[name](p) for p in (0, 0.5, 1)] == pytest.approx(expected, abs=1e-5)
 
 
 def test_groups_leave_norms_and_biases_undecayed():
     nets = nn.ModuleDict({"classifier": backbones.build(num_classes=3, bottleneck=4, **ARCHITECTURE), "discriminator": nn.Linear(4, 1)})
     recipe = replace(RECIPE, backbone_lr=0.1)
-    groups = optimise.optimiser(nets, recipe, {"discriminator": 20.0}).param_groups
+    groups = optimization.optimiser(nets, recipe, {"discriminator": 20.0}).param_groups
     by_weight = {id(weight): group for group in groups for weight in group["params"]}
     assert len(by_weight) == len(list(nets.parameters()))
     for name, weight in nets.named_parameters():
@@ -59,7 +61,7 @@ def test_groups_leave_norms_and_biases_undecayed():
 
 def test_average_follows_weights_and_copies_statistics():
     net = nn.BatchNorm1d(2)
-    average = optimise.Average(net)
+    average = optimization.Average(net)
     nn.init.constant_(net.weight, 3.0)
     net.running_mean.fill_(5.0)
     average.update(net, 0.999, step=0)
@@ -75,7 +77,7 @@ class Killed(Exception):
 
 def killed_at(monkeypatch, batch: int, run) -> None:
     """`run()`, dead as it draws its batch number `batch`; the random state is then whatever the next process would have."""
-    real, calls = train._batch, []
+    real, calls = loop._batch, []
 
     def killed(*arguments):
         calls.append(1)
@@ -83,10 +85,10 @@ def killed_at(monkeypatch, batch: int, run) -> None:
             raise Killed
         return real(*arguments)
 
-    monkeypatch.setattr(train, "_batch", killed)
+    monkeypatch.setattr(loop, "_batch", killed)
     with pytest.raises(Killed):
         run()
-    monkeypatch.setattr(train, "_batch", real)
+    monkeypatch.setattr(loop, "_batch", real)
     torch.manual_seed(99)
 
 
@@ -108,11 +110,11 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
 
 def test_a_finished_seed_is_not_trained_again(tmp_path, monkeypatch):
     first = adapt(tmp_path)
-    real = train._batch
-    monkeypatch.setattr(train, "_batch", lambda *_: pytest.fail("trained again"))
+    real = loop._batch
+    monkeypatch.setattr(loop, "_batch", lambda *_: pytest.fail("trained again"))
     again = adapt(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
-    monkeypatch.setattr(train, "_batch", real)
+    monkeypatch.setattr(loop, "_batch", real)
     adapt(tmp_path, replace(RECIPE, lr=0.01))  # another lr is another run
     before = json.loads((tmp_path / "config.json").read_text())["identity"]
     monkeypatch.setattr(checkpoint.files, "sha256", lambda path: "edited")
@@ -144,7 +146,7 @@ def test_in_mixed_precision_too_an_update_is_seen_by_the_next_forward_pass():
     net, x = nn.Linear(3, 2), torch.randn(4, 3)
     with torch.autocast("cpu", torch.bfloat16):
         before = net(x)
-        optimise.update(
+        optimization.update(
             ((before.float().sum(), net.parameters()),), torch.optim.SGD(net.parameters(), lr=1.0), torch.amp.GradScaler(enabled=False), 0.0
         )
         assert not torch.equal(net(x), before)
@@ -160,17 +162,17 @@ def test_recipe_refuses(wrong, message):
 
 
 def test_shuffled_batches_cover_each_epoch_once():
-    drawn = torch.cat([sampling.shuffled(10, 4, step, ("a",)) for step in range(5)])
+    drawn = torch.cat([batches.shuffled(10, 4, step, ("a",)) for step in range(5)])
     assert drawn[:10].sort().values.tolist() == list(range(10))
     assert drawn[10:].sort().values.tolist() == list(range(10))
     assert not torch.equal(drawn[:10], drawn[10:])
-    assert torch.equal(sampling.shuffled(10, 25, 0, ("a",))[4:8], sampling.shuffled(10, 4, 1, ("a",)))
+    assert torch.equal(batches.shuffled(10, 25, 0, ("a",))[4:8], batches.shuffled(10, 4, 1, ("a",)))
 
 
 def test_balanced_batches_hold_every_class_equally():
     labels = torch.tensor([0] * 20 + [2] * 3 + [3] * 1)
-    members = sampling.by_class(labels)
-    drawn = torch.cat([sampling.balanced(members, 6, step, ("a",)) for step in range(10)])
+    members = batches.by_class(labels)
+    drawn = torch.cat([batches.balanced(members, 6, step, ("a",)) for step in range(10)])
     assert torch.bincount(labels[drawn]).tolist() == [20, 0, 20, 20]
     assert drawn[labels[drawn] == 0].sort().values.tolist() == list(range(20))
 
@@ -239,8 +241,8 @@ def test_backbones_refuse_clearly(monkeypatch):
 
 def test_pixels_that_would_fill_the_gpu_stay_where_they_are(monkeypatch):
     images = picture_set(10)
-    stream = train.Stream("s", images.pixels, images.labels, 4, {"x_s": "weak"})
+    stream = loop.Stream("s", images.pixels, images.labels, 4, {"x_s": "weak"})
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * images.pixels.nbytes, 0))
-    assert train._placed(stream, torch.device("cuda")) is stream
-    batch = train._batch([stream], 0, 0, False, "meta")  # a device whose tensors have no values: enough to see what goes there
+    assert loop._placed(stream, torch.device("cuda")) is stream
+    batch = loop._batch([stream], 0, 0, False, "meta")  # a device whose tensors have no values: enough to see what goes there
     assert (batch["x_s"].device.type, batch["y_s"].device.type) == ("meta", "meta")

@@ -19,9 +19,10 @@ from pkgutil import iter_modules
 
 from torch import Tensor
 
-from aa_utils import decode, files
+from aa_utils import files
+from aa_utils.data import decode
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
 

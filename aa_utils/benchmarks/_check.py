@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import decode, files
+from aa_utils import files
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._layout import Listing, listing
 from aa_utils.benchmarks._photos import PARTIAL, Photos, asked
+from aa_utils.data import decode
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
 
 SHOWN = 20  # of one kind of problem, in a message
 

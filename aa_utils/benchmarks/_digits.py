@@ -14,8 +14,8 @@ from torch import Tensor
 
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks.uci_digits import CLASS_NAMES
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
 from aa_utils.paths import data_root
 from aa_utils.seeds import torch_generator
 

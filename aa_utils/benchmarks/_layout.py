@@ -12,8 +12,8 @@ from pathlib import Path
 
 from aa_utils.benchmarks._lists import entries, resolved
 from aa_utils.benchmarks._photos import Domain, Photos, plain
+from aa_utils.data.images import SUFFIXES
 from aa_utils.errors import InputError
-from aa_utils.images import SUFFIXES
 from aa_utils.paths import data_root
 
 DEPTH = 3

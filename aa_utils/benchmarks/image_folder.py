@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import decode
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._check import Report, refuse, unreadable
 from aa_utils.benchmarks._layout import visible
 from aa_utils.benchmarks._photos import plain
+from aa_utils.data import decode
+from aa_utils.data.images import SUFFIXES, ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import SUFFIXES, ImageSet
 from aa_utils.paths import existing
 
 CLASSES = "classes.txt"

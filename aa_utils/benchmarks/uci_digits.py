@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from aa_utils.benchmarks import Target
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
 
 CLASS_NAMES = [f"digit {word}" for word in ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]]
 

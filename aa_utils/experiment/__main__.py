@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from aa_utils import parameters
 from aa_utils.errors import InputError
 from aa_utils.experiment import check, keys, place
 from aa_utils.experiment.scale import scaled
+from aa_utils.runner import parameters
 
 
 def main(arguments: list[str] | None = None) -> int:

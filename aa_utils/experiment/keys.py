@@ -4,10 +4,10 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from aa_utils import parameters
-from aa_utils.dependencies import cells
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
+from aa_utils.runner import parameters
+from aa_utils.runner.code_closure import cells
 
 # What each section sets: notebook parameters, found by name in these notebooks.
 NOTEBOOKS = {

@@ -10,10 +10,10 @@ import argparse
 import sys
 from inspect import signature
 
-from aa_utils import parameters
 from aa_utils.errors import InputError
 from aa_utils.generate import generate, presets
 from aa_utils.paths import ROOT
+from aa_utils.runner import parameters
 
 NOTEBOOK = "20_generate.ipynb"
 

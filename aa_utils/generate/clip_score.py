@@ -6,7 +6,7 @@
 - `clip_confidence`: probability of the image's own class among all classes of the folder, each named by a template: what the CLIP filter of
   He et al. (2022, arXiv 2210.07574, section 3.2) goes by. `clip_class` is the most probable one.
 Scores are kept as they come in (a dot-file beside the metadata, by the images' hashes): a killed call goes on, and more images in the
-folder cost no more than themselves. Which images a training then takes is its own recorded choice: aa_utils/selection.py.
+folder cost no more than themselves. Which images a training then takes is its own recorded choice: aa_utils/data/filtering.py.
 """
 
 import argparse

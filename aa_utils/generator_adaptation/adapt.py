@@ -18,7 +18,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from aa_utils import checkpoint, optimise, train
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import identity, layers, samples
 from aa_utils.generator_adaptation.generators import checkpoints, latents
@@ -26,6 +25,7 @@ from aa_utils.generator_adaptation.generators.latents import render
 from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash, torch_generator
+from aa_utils.training import checkpoint, loop, optimization
 
 
 class Objective(Protocol):
@@ -68,7 +68,7 @@ def adapt(
     device = next(generator.parameters()).device
     if (folder / "config.json").is_file() and checkpoints.about(folder).get("identity") == known:
         return checkpoints.load(folder).to(device).eval()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), train.deterministic(device):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), loop.deterministic(device):
         net, rows, seconds = _adapt(generator, objective, seed, folder, watch, known, device)
     checkpoint.write_history(folder, rows)
     trained = layers.named(net, objective.recipe)
@@ -88,7 +88,7 @@ def _adapt(generator, objective, seed, folder, watch, identity, device):
     weights = dict(net.named_parameters())
     groups = layers.groups(net, recipe.select_offset) if recipe.select else []
     if recipe.average:
-        nets["average"] = optimise.Average(net)
+        nets["average"] = optimization.Average(net)
     optimiser = torch.optim.Adam([weights[n] for n in names], lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=False)
     first, rows, seconds = checkpoint.resume(folder, identity, nets, optimiser, scaler)
@@ -99,7 +99,7 @@ def _adapt(generator, objective, seed, folder, watch, identity, device):
         if step == 0:
             sheet.write(frozen, 0)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.lr * train.SCHEDULES[recipe.schedule](step / recipe.steps)
+            group["lr"] = recipe.lr * loop.SCHEDULES[recipe.schedule](step / recipe.steps)
         torch.manual_seed(stable_hash("adapt", seed, step))  # for random noise maps
         rng = torch_generator("adapt", seed, step)
         labels = latents.labels(net, recipe.batch_size, rng, device, recipe.orbit)

@@ -12,15 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.generate import folder
 from aa_utils.generate.jobs import Job
-from aa_utils.generator_adaptation.evaluation import comparison
+from aa_utils.generator_adaptation.evaluation import comparison, quality
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, Adapted
 from aa_utils.generator_adaptation.generators import checkpoints, latents
 from aa_utils.generator_adaptation.identity import digest
-from aa_utils.generator_adaptation.pretraining import gan_quality
-from aa_utils.images import ImageSet
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash, torch_generator
@@ -99,7 +98,7 @@ def read(drawn: ImageSet, reader: str) -> float | None:
         return None
     from aa_utils.pocket.reader import read as said
 
-    found = said(gan_quality.load_reader(resolve(reader)), drawn.pixels.permute(0, 2, 3, 1))
+    found = said(quality.load_reader(resolve(reader)), drawn.pixels.permute(0, 2, 3, 1))
     return float((found == drawn.labels.numpy()).mean())
 
 
@@ -125,6 +124,6 @@ def _images(net: nn.Module, jobs: list[Job], psi: float, noise: str) -> Tensor:
     z = torch.cat([torch.randn(1, net.z_dim, generator=torch_generator(job.seed)) for job in jobs]).to(device)
     w = net.mapping(z, torch.tensor([job.label for job in jobs], device=device), psi=psi)
     if noise != "random":
-        return gan_quality.to_uint8(latents.render(net, w, noise)).cpu()
+        return quality.to_uint8(latents.render(net, w, noise)).cpu()
     one = [net.synthesis(w[i : i + 1], noise, torch_generator("noise", job.seed)) for i, job in enumerate(jobs)]
-    return gan_quality.to_uint8(torch.cat(one)).cpu()
+    return quality.to_uint8(torch.cat(one)).cpu()

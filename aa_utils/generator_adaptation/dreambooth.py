@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aa_utils import files, images
+from aa_utils import files
+from aa_utils.data import images
 from aa_utils.errors import InputError
 from aa_utils.generate import model_files
 from aa_utils.generate.pipeline import quiet

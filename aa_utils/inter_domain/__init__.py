@@ -22,10 +22,12 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import backbones, methods, train
-from aa_utils.images import ImageSet
+from aa_utils.classifiers import backbones
+from aa_utils.data.images import ImageSet
 from aa_utils.seeds import stable_hash
+from aa_utils.training import loop, registry
 
+NOT_METHODS = ("pseudo_labels",)  # the module of this folder that methods build on
 STAGE = sys.modules[__name__]
 
 
@@ -35,7 +37,7 @@ def adapt(
     method: str,
     options: dict,
     architecture: dict,
-    recipe: train.Recipe,
+    recipe: loop.Recipe,
     seed: int,
     folder: Path,
     augment: tuple[str, str] = ("weak", "weak"),
@@ -46,13 +48,13 @@ def adapt(
     `options` go to the method's `Config`, `architecture` to `backbones.build`; `augment` names the views of source and target
     (`augment.VIEWS`). Errors: InputError for unknown names, and for a loss that is not finite.
     """
-    module = methods.load(STAGE, method)
-    config = methods.configure(STAGE, method, options)
+    module = registry.load(STAGE, method)
+    config = registry.configure(STAGE, method, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("classifier", seed))
         classifier = backbones.build(num_classes=len(source.class_names), **architecture)
-    streams = [train.Stream("s", source.pixels, source.labels, recipe.batch_size, {"x_s": augment[0]})]
+    streams = [loop.Stream("s", source.pixels, source.labels, recipe.batch_size, {"x_s": augment[0]})]
     if getattr(module, "uses_target", True):
         views = getattr(module, "target_views", {"x_t": augment[1]})
-        streams.append(train.Stream("t", target.pixels, None, getattr(config, "mu", 1) * recipe.batch_size, views))
-    return train.fit(module, config, classifier, streams, recipe, seed, folder, source.class_names)
+        streams.append(loop.Stream("t", target.pixels, None, getattr(config, "mu", 1) * recipe.batch_size, views))
+    return loop.fit(module, config, classifier, streams, recipe, seed, folder, source.class_names)

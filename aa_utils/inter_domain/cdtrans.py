@@ -11,7 +11,7 @@ L = CE(C(s), y_s) + CE(C(t), y_t) + w * ( - sum_k p_k(st) log p_k(t) )
 
 where y_t is the pseudo-label. The fusion stream is the teacher, and the gradient reaches it too (as in the reference code, whose commit
 8ee48d0 put right that the two had been exchanged). Stage 1 has no pairs: L = CE(C(s), y_s) with label smoothing. Stage 2 makes the pairs
-anew `refreshes` times (`labelling`). Inference is the target stream alone, which is the plain network `classifier(x_t)`.
+anew `refreshes` times (`pseudo_labels`). Inference is the target stream alone, which is the plain network `classifier(x_t)`.
 
 Differences to the reference: its head is a BatchNorm neck and a linear layer without bias, ours is the classifier's own (no neck, or
 Linear-BatchNorm-ReLU where `bottleneck` is set), so that what is saved is a classifier like any other; its two stages each have a schedule,
@@ -28,9 +28,10 @@ from timm.layers import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from aa_utils import evaluate, labelling
+from aa_utils.classifiers import inference
 from aa_utils.errors import InputError
-from aa_utils.train import Stream
+from aa_utils.inter_domain import pseudo_labels
+from aa_utils.training.loop import Stream
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,11 @@ def _cross(block: Block, h: Tensor) -> Tensor:
 @torch.no_grad()
 def _pair(classifier: nn.Module, source: Stream, target: Stream, when: str) -> dict[str, Tensor | float]:
     device = next(classifier.parameters()).device  # large sets of pixels are elsewhere
-    predicted = [evaluate.predict(classifier, stream.pixels, device=str(device)) for stream in (source, target)]
+    predicted = [inference.predict(classifier, stream.pixels, device=str(device)) for stream in (source, target)]
     classifier.train()
     (_, f_s), (p_t, f_t) = ((p.to(device), f.to(device)) for p, f in predicted)
-    y_s, pseudo = source.labels.to(device), labelling.centre_labels(p_t, f_t)
-    rows_s, rows_t = labelling.two_way_pairs(f_s, y_s, f_t, pseudo)
+    y_s, pseudo = source.labels.to(device), pseudo_labels.centre_labels(p_t, f_t)
+    rows_s, rows_t = pseudo_labels.two_way_pairs(f_s, y_s, f_t, pseudo)
     if not len(rows_s):
         raise InputError(
             f"cdtrans found no pair ({when}): the pseudo-label of no target image agrees with its nearest source image; "

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aa_utils import consistency
 from aa_utils.errors import InputError
+from aa_utils.training import consistency
 
 target_views = {"x_t_weak": "weak", "x_t_strong": "strong"}
 

@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aa_utils import backbones
+from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 
 

@@ -3,7 +3,7 @@
 A method module has
 - `Config`: a frozen dataclass of its options, each default with where it comes from (`ema`, the decay of averaged weights, is read by the
   training loop);
-- `streams(labelled, unlabelled, config, batch_size) -> list[train.Stream]`: what a batch draws, and its views;
+- `streams(labelled, unlabelled, config, batch_size) -> list[loop.Stream]`: what a batch draws, and its views;
 - `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
 - `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up; a name that starts with
   `share_` is only recorded;
@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import backbones, methods, train
+from aa_utils.classifiers import backbones
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
 from aa_utils.intra_domain.split import Split
 from aa_utils.seeds import stable_hash
+from aa_utils.training import loop, registry
 
 NOT_METHODS = ("split",)  # the module of this folder that methods build on
 STAGE = sys.modules[__name__]
@@ -33,7 +34,7 @@ def refine(
     parts: Split,
     method: str,
     options: dict,
-    recipe: train.Recipe,
+    recipe: loop.Recipe,
     seed: int,
     folder: Path,
     start: str = "head",
@@ -47,8 +48,8 @@ def refine(
     """
     if start not in STARTS:
         raise InputError(f"start is '{start}'; there are: {', '.join(STARTS)}")
-    module = methods.load(STAGE, method)
-    config = methods.configure(STAGE, method, options)
+    module = registry.load(STAGE, method)
+    config = registry.configure(STAGE, method, options)
     classifier, about = backbones.load(initial)
     if about["class_names"] != target.class_names:
         raise InputError(f"the classifier in '{initial}' knows other classes than the target: {', '.join(about['class_names'][:5])} …")
@@ -61,4 +62,4 @@ def refine(
     labelled = replace(target, pixels=target.pixels[parts.labelled], labels=parts.pseudo, names=[target.names[i] for i in parts.labelled])
     unlabelled = replace(target, labels=None)
     streams = module.streams(labelled, unlabelled, config, recipe.batch_size)
-    return train.fit(module, config, classifier, streams, recipe, seed, folder, target.class_names)
+    return loop.fit(module, config, classifier, streams, recipe, seed, folder, target.class_names)

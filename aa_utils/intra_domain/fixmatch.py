@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aa_utils import consistency
-from aa_utils.images import ImageSet
-from aa_utils.train import Stream
+from aa_utils.data.images import ImageSet
+from aa_utils.training import consistency
+from aa_utils.training.loop import Stream
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
-from aa_utils.train import Stream
+from aa_utils.training.loop import Stream
 
 
 @dataclass(frozen=True)

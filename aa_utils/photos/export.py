@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from aa_utils import backbones, files
+from aa_utils import files
+from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 
 TOLERANCE = 1e-4  # largest difference of a probability between torch and ONNX Runtime: both compute in float32
@@ -104,7 +105,7 @@ def loading(folder: str | Path, backbone: str, num_classes: int) -> str:
     """Three lines of Python that load the classifier in `folder` with timm: `model`, and `transform` from a PIL image to its input."""
     folder, own = str(folder), timm.model_entrypoint(backbone).__module__.startswith("aa_utils")
     return (
-        f"import json, timm{f', aa_utils.backbones  # which has {backbone}' if own else ''}\n"
+        f"import json, timm{f', aa_utils.classifiers.backbones  # which has {backbone}' if own else ''}\n"
         f"model = timm.create_model({backbone!r}, num_classes={num_classes}, checkpoint_path={f'{folder}/model.safetensors'!r}).eval()\n"
         f"transform = timm.data.create_transform(**json.load(open({f'{folder}/config.json'!r}))['transform'])\n"
     )

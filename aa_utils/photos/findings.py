@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from aa_utils import estimate
+from aa_utils.evaluation import without_labels
 from aa_utils.photos.groups import Group
 from aa_utils.photos.intake import Photos
 from aa_utils.photos.judge import Judgement, percent
@@ -44,7 +44,7 @@ def findings(
         do += "missed: describe how it looks there in the prompts (domain, pin, or a bank of your own)."
         made.append(Finding("look", title, seen, do))
     number = min(100, len(photos.rows))
-    low, high = estimate.interval(0.9, number)
+    low, high = without_labels.interval(0.9, number)
     made.append(
         Finding(
             "know",

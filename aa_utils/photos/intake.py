@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from aa_utils import files, images
+from aa_utils import files
+from aa_utils.data import images
 from aa_utils.errors import InputError
 from aa_utils.generate.folder import writable
 from aa_utils.paths import existing, resolve

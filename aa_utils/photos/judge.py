@@ -8,8 +8,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from aa_utils import backbones, estimate, evaluate, files
-from aa_utils.images import ImageSet
+from aa_utils import files
+from aa_utils.classifiers import backbones, inference
+from aa_utils.data.images import ImageSet
+from aa_utils.evaluation import scoring, without_labels
 from aa_utils.paths import resolve
 from aa_utils.reporting.tables import rounded
 
@@ -46,20 +48,20 @@ class Judgement:
 def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet, held_out: ImageSet, device: str = "cpu") -> Judgement:
     """What the runs of `stages` in `out` are worth. Delivered is the first seed after stage 4: fixed beforehand, chosen by nothing.
 
-    The range runs from the least to the largest end of `estimate.range_of` over both stages of that seed. A refined classifier is surer of
-    photos than it should be, for they taught it; the one before is not. If refinement helped, the truth is above what is said of stage 3;
-    if it did harm, it is below what is said of stage 4: both are in the range. It is no confidence interval.
+    The range spans `without_labels.range_of` over both stages of that seed. A refined classifier is surer
+    of photos than it should be, for they taught it; the one before is not. If refinement helped, the truth is above what is said of stage
+    3; if it did harm, it is below what is said of stage 4: both are in the range. It is no confidence interval.
     """
     p, p_s, rows = {}, {}, []
     for stage in STAGES:
         for seed in seeds:
             folder = resolve(out) / stage / f"seed{seed}"
-            p[stage, seed] = evaluate.read_predictions(folder / "predictions.parquet", target.names)
-            p_s[stage, seed], _ = evaluate.predict(backbones.load(folder)[0], held_out.pixels, device=device)
-        agreed = estimate.agreement([p[stage, seed].argmax(1) for seed in seeds])
+            p[stage, seed] = inference.read_predictions(folder / "predictions.parquet", target.names)
+            p_s[stage, seed], _ = inference.predict(backbones.load(folder)[0], held_out.pixels, device=device)
+        agreed = without_labels.agreement([p[stage, seed].argmax(1) for seed in seeds])
         for seed, agreement in zip(seeds, agreed, strict=True):
-            found = estimate.accuracies(p[stage, seed], p_s[stage, seed], held_out.labels) | {"agreement": agreement}
-            low, high = estimate.range_of(found, min(len(target), len(held_out)))
+            found = without_labels.accuracies(p[stage, seed], p_s[stage, seed], held_out.labels) | {"agreement": agreement}
+            low, high = without_labels.range_of(found, min(len(target), len(held_out)))
             rows.append({"stage": stage, "seed": seed, **found, "low": low, "high": high})
     table = rounded(pd.DataFrame(rows))
     first = table[table["seed"] == seeds[0]]
@@ -68,8 +70,8 @@ def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet,
     votes = torch.stack([other.argmax(1) == named for other in p.values()]).float().mean(0)
     trusted = counted_right(p[before], p_s[before], held_out.labels) & (votes == 1)
     adapted = backbones.load(resolve(out) / "inter_domain" / f"seed{seeds[0]}")[0]
-    f, f_s = (evaluate.predict(adapted, images.pixels, device=device)[1] for images in (target, source))
-    counts = evaluate.confusion(p_s[before].argmax(1), held_out.labels, len(target.class_names))
+    f, f_s = (inference.predict(adapted, images.pixels, device=device)[1] for images in (target, source))
+    counts = scoring.confusion(p_s[before].argmax(1), held_out.labels, len(target.class_names))
     return Judgement(p[after], votes, trusted, f, nearness(f, f_s), table, float(first["low"].min()), float(first["high"].max()), counts)
 
 
@@ -79,11 +81,11 @@ def percent(share: float) -> str:
 
 
 def counted_right(p: Tensor, p_s: Tensor, y_s: Tensor) -> Tensor:
-    """bool (N,): the photos that ATC counts when it says what share is right (see `estimate.atc`)."""
-    t = estimate.temperature(p_s, y_s)
-    p, p_s = estimate.tempered(p, t), estimate.tempered(p_s, t)
-    below = estimate.threshold(-evaluate.entropy(p_s), p_s.argmax(1) == y_s)
-    return -evaluate.entropy(p) >= below
+    """bool (N,): the photos that ATC counts when it says what share is right (see `without_labels.atc`)."""
+    t = without_labels.temperature(p_s, y_s)
+    p, p_s = without_labels.tempered(p, t), without_labels.tempered(p_s, t)
+    below = without_labels.threshold(-inference.entropy(p_s), p_s.argmax(1) == y_s)
+    return -inference.entropy(p) >= below
 
 
 def nearness(f: Tensor, others: Tensor, rows: int = 1024) -> Tensor:

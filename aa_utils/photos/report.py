@@ -9,14 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aa_utils import estimate, files, record
-from aa_utils.images import ImageSet
+from aa_utils import files
+from aa_utils.data.images import ImageSet
+from aa_utils.evaluation import without_labels
 from aa_utils.photos import export
 from aa_utils.photos.findings import Finding
 from aa_utils.photos.groups import Group
 from aa_utils.photos.intake import Photos
 from aa_utils.photos.judge import STAGES, Judgement, percent
 from aa_utils.photos.stages import Plan
+from aa_utils.runner import record
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SIDE = 112  # pixels of a picture, at most
@@ -61,7 +63,7 @@ def write(
         pairs=[[sheet.picture(i), sheet.picture(j), f"{r:.3f}"] for i, j, r in pairs[:PAIRS]],
         more_pairs=max(0, len(pairs) - PAIRS),
         estimates=[_estimate(row) for row in found.estimates.to_dict("records")],
-        kinds=[*estimate.ACCURACIES.values()],
+        kinds=[*without_labels.ACCURACIES.values()],
         held_out=int(found.held_out.sum()),
         loading=export.loading(folder.name, plan.architecture["backbone"], len(names)),
         loading_onnx=export.loading_onnx(folder.name, plan.image_size),
@@ -148,7 +150,7 @@ def _group(group: Group, sheet: _Sheet, names: list[str]) -> dict:
 
 
 def _estimate(row: dict) -> dict:
-    values = ["–" if row[name] != row[name] else percent(row[name]) for name in estimate.ACCURACIES]
+    values = ["–" if row[name] != row[name] else percent(row[name]) for name in without_labels.ACCURACIES]
     return {
         "stage": STAGE_NAMES[row["stage"]],
         "seed": row["seed"],

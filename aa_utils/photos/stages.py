@@ -9,15 +9,19 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import backbones, evaluate, files, images, inter_domain, intra_domain, methods, parameters, prompts, train
+from aa_utils import files, inter_domain, intra_domain, prompts
+from aa_utils.classifiers import backbones, inference
+from aa_utils.data import images
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.experiment import keys
 from aa_utils.generate import generate, presets
-from aa_utils.images import ImageSet
 from aa_utils.intra_domain.split import missing, split
 from aa_utils.paths import resolve
 from aa_utils.photos import export
+from aa_utils.runner import parameters
 from aa_utils.seeds import stable_hash
+from aa_utils.training import loop, registry
 
 NOTEBOOKS = {"writer": "10_prompts", "generator": "20_generate", "inter_domain": "30_inter_domain", "intra_domain": "40_intra_domain"}
 # What notebook 90 says once for all stages, or makes itself.
@@ -40,11 +44,11 @@ class Plan:
     inter_domain: dict
     intra_domain: dict
 
-    def recipe(self, stage: str) -> train.Recipe:
+    def recipe(self, stage: str) -> loop.Recipe:
         """How long and how a network is trained in "inter_domain" or "intra_domain"."""
-        known = {field.name for field in fields(train.Recipe)}
+        known = {field.name for field in fields(loop.Recipe)}
         own = {name: value for name, value in getattr(self, stage).items() if name in known}
-        return train.Recipe(**own, flip=self.flip, device=self.device)
+        return loop.Recipe(**own, flip=self.flip, device=self.device)
 
 
 def plan(
@@ -72,7 +76,7 @@ def plan(
     complete["generator"] = presets.expand(complete["generator"] | {"model": model})
     made = Plan(class_names, seeds, image_size, architecture, device, flip, **complete)
     for stage, module in (("inter_domain", inter_domain), ("intra_domain", intra_domain)):
-        methods.configure(module, complete[stage]["method"], complete[stage]["method_config"])
+        registry.configure(module, complete[stage]["method"], complete[stage]["method_config"])
         made.recipe(stage)
     prompts.write(class_names, "simple", per_class=1, seed=0)  # the names alone: another writer may cost money
     with torch.random.fork_rng(devices=[]):
@@ -122,8 +126,8 @@ def transfer(made: Plan, source: ImageSet, target: ImageSet, out: str | Path) ->
         classifier = inter_domain.adapt(
             source, target, s["method"], s["method_config"], made.architecture, made.recipe("inter_domain"), seed, folder, views
         )
-        p, _ = evaluate.predict(classifier, target.pixels, device=made.recipe("inter_domain").device)
-        evaluate.write_predictions(folder / "predictions.parquet", target.names, p)
+        p, _ = inference.predict(classifier, target.pixels, device=made.recipe("inter_domain").device)
+        inference.write_predictions(folder / "predictions.parquet", target.names, p)
 
 
 def refine(made: Plan, target: ImageSet, out: str | Path) -> dict[int, list[str]]:
@@ -131,13 +135,13 @@ def refine(made: Plan, target: ImageSet, out: str | Path) -> dict[int, list[str]
     s, lost = made.intra_domain, {}
     for seed in made.seeds:
         before, folder = (resolve(out) / stage / f"seed{seed}" for stage in ("inter_domain", "intra_domain"))
-        p = evaluate.read_predictions(before / "predictions.parquet", target.names)
+        p = inference.read_predictions(before / "predictions.parquet", target.names)
         parts = split(p, target.class_names, s["score"], s["fraction"], s["threshold"])
         lost[seed] = missing(parts.counts)
         recipe = made.recipe("intra_domain")
         classifier = intra_domain.refine(before, target, parts, s["method"], s["method_config"], recipe, seed, folder, s["start"])
-        p, _ = evaluate.predict(classifier, target.pixels, device=recipe.device)
-        evaluate.write_predictions(folder / "predictions.parquet", target.names, p)
+        p, _ = inference.predict(classifier, target.pixels, device=recipe.device)
+        inference.write_predictions(folder / "predictions.parquet", target.names, p)
     return lost
 
 

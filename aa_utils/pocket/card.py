@@ -119,7 +119,7 @@ def _markdown(table: pd.DataFrame) -> str:
 
 def cost(folder: Path, parts: tuple[str, ...]) -> str:
     """Hours that the trainings `parts` took, read from their histories in `folder`, and on what processor."""
-    from aa_utils.record import hardware
+    from aa_utils.runner.record import hardware
 
     seconds = 0.0
     for part in parts:

@@ -1,7 +1,7 @@
 """The loop that trains a pocket model: AdamW, warm-up and cosine, an average of the weights, checkpoints, exact resume.
 
-The adaptation methods have a loop of their own (`aa_utils.train`), with two domains and named losses; here one network learns from one
-pool of pictures. Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
+The adaptation methods have a loop of their own (`aa_utils.training.loop`), with two domains and named losses; here one network learns from
+one pool of pictures. Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
 """
 
 import csv

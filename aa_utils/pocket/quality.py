@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from transformers import CLIPModel, CLIPTokenizer
 
-from aa_utils.images import ImageSet
+from aa_utils.data.images import ImageSet
 from aa_utils.pocket import clip, reader
 from aa_utils.pocket.render import render
 from aa_utils.pocket.world import CATEGORIES, CHARACTERS

@@ -9,12 +9,12 @@ from collections import Counter
 from email.utils import parsedate_to_datetime
 
 from aa_utils.errors import InputError
-from aa_utils.parameters import SECRET_NAME
 from aa_utils.progress import note
 from aa_utils.prompts import _llm_cache as cache
 from aa_utils.prompts._llm_answers import NoCompletion, completion
 from aa_utils.prompts._llm_request import FORMATS
 from aa_utils.prompts._llm_spend import Spend, Stopped
+from aa_utils.runner.parameters import SECRET_NAME
 
 FIRST_WAIT = 1.0  # seconds; doubles with each further try
 LONGEST_WAIT = 60.0

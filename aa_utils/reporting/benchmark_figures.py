@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from aa_utils.reporting.house_style import WIDTH, caption, styled, title
 from aa_utils.reporting.layout import rank
+from aa_utils.reporting.style import WIDTH, caption, styled, title
 from aa_utils.reporting.task_tables import NONE, OURS, REAL, SYNTHETIC
 
 REAL_STYLE, SYNTHETIC_STYLES = ("#d55e00", "o"), (("#0072b2", "D"), ("#009e73", "s"), ("#7f5fc0", "^"), ("#56b4e9", "v"))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
-from aa_utils.reporting import lineage, tables
+from aa_utils.reporting import provenance, tables
 from aa_utils.reporting.layout import Layout, percent, printed, rank
 
 # What tells tasks apart: labelled benchmark ("" for synthetic images), and the benchmarks that train unlabelled and test.
@@ -30,16 +30,16 @@ def dataset(name: str) -> str:
 def per_seed(entries: dict[str, dict]) -> pd.DataFrame:
     """One row a run and seed of any number of tasks and networks: `tables.per_seed` of each by itself, with the columns TASK and `network`.
 
-    `entries`: what `lineage.records` gives; CLIP's zero-shot lines among them are rows of their target, their network is the CLIP model.
+    `entries`: what `provenance.records` gives; CLIP's zero-shot lines among them are rows of their target, their network is the CLIP model.
     Errors: InputError where the runs of one task and network do not belong in one table.
     """
     families: dict[tuple, set[str]] = {}
     for name, entry in entries.items():
-        if lineage.stage(entry) in (*tables.PIPELINE, "zero_shot"):
+        if provenance.stage(entry) in (*tables.PIPELINE, "zero_shot"):
             family = _family(name, entries)
-            real = [entries[other]["parameters"]["benchmark"] for other in family if lineage.stage(entries[other]) == "real_source"]
+            real = [entries[other]["parameters"]["benchmark"] for other in family if provenance.stage(entries[other]) == "real_source"]
             networks = [
-                entries[other]["parameters"].get("backbone", "") for other in family if lineage.stage(entries[other]) == "inter_domain"
+                entries[other]["parameters"].get("backbone", "") for other in family if provenance.stage(entries[other]) == "inter_domain"
             ]
             target, clip = entry["parameters"].get("target", ""), Path(entry["parameters"].get("model", "")).name
             key = (real[0] if real else "", target, entry["parameters"].get("test") or target, networks[0] if networks else clip)
@@ -61,7 +61,7 @@ def over_seeds(per_seed: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
         for row in means[means["metric"] == metric].itertuples():
             refined = [] if row.intra_domain == tables.NO_REFINEMENT else [printed(row.intra_domain)]
             drawn = f"synthetic: {row.prompts} prompts" + (f", {row.model}" if row.model else "")
-            labelled = dataset(real) if real else lineage.UNRECORDED if row.prompts == lineage.UNRECORDED else drawn
+            labelled = dataset(real) if real else provenance.UNRECORDED if row.prompts == provenance.UNRECORDED else drawn
             trained = f"{real}, {target}" if real else target
             protocol = f"trained on {trained}; tested on {'the same images' if test == target else test}"
             about = {"target": dataset(test), "labelled": labelled, "network": network, "protocol": protocol}
@@ -130,7 +130,7 @@ def _order(row) -> tuple:
     method = row.method.lower().replace("source only", "source_only").partition(" ")[0]
     return (
         row.target,
-        row.labelled.startswith(("synthetic", lineage.UNRECORDED)),
+        row.labelled.startswith(("synthetic", provenance.UNRECORDED)),
         row.labelled,
         rank(method),
         not row.ours,

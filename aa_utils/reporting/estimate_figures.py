@@ -8,11 +8,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aa_utils import estimate
+from aa_utils.evaluation import without_labels
 from aa_utils.reporting import tables
 from aa_utils.reporting.estimate_runs import spearman
-from aa_utils.reporting.house_style import WIDTH, caption, colour, marker, save, styled, title
 from aa_utils.reporting.layout import ordered, printed, refined
+from aa_utils.reporting.style import WIDTH, caption, colour, marker, save, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
 
 COLUMNS = ["benchmark", "estimator", "prompts", "inter_domain", "intra_domain", "images", "run", "seed", "x", "y"]
@@ -23,7 +23,9 @@ SHORT = {"difference of confidences": "difference of conf.", "neighbourhood dens
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
     """Points of `estimates` from a table of `estimate_runs.per_seed`: a row an estimator, run and seed; x the estimate, y the accuracy."""
-    parts = [frame.assign(estimator=name, x=frame[name], y=frame["accuracy"]) for name in [*estimate.SCORES, *estimate.ACCURACIES]]
+    parts = [
+        frame.assign(estimator=name, x=frame[name], y=frame["accuracy"]) for name in [*without_labels.SCORES, *without_labels.ACCURACIES]
+    ]
     joined = pd.concat(parts, ignore_index=True)[COLUMNS]
     return tables.rounded(joined[joined["x"].notna()].reset_index(drop=True))
 
@@ -42,7 +44,7 @@ def estimates(points: pd.DataFrame) -> Figure:
     estimates of accuracy the mean error in points. `points`: of the function of that name.
     """
     figure = Figure(figsize=(WIDTH, 6.0), layout="constrained")
-    names = [*estimate.SCORES, *estimate.ACCURACIES]
+    names = [*without_labels.SCORES, *without_labels.ACCURACIES]
     panels = figure.subplots(len(names) // PANELS, PANELS, sharey=True).flat
     span = 100 * points["y"].min() - 4, 100 * points["y"].max() + 4
     for axes, name in zip(panels, names, strict=True):
@@ -64,11 +66,11 @@ def estimates(points: pd.DataFrame) -> Figure:
 
 
 def _panel(axes: Axes, name: str, here: pd.DataFrame, span: tuple[float, float]) -> None:
-    scale = 100 if name in estimate.ACCURACIES else 1
+    scale = 100 if name in without_labels.ACCURACIES else 1
     for (method, refinement), group in here.groupby(["inter_domain", "intra_domain"]):
         look = {"mfc": "white" if refinement == NO_REFINEMENT else colour(method), "mec": colour(method), "mew": 1.1, "ms": 4.5}
         axes.plot(scale * group["x"], 100 * group["y"], ls="", marker=marker(refinement), alpha=0.8, **look)
-    said = {**estimate.SCORES, **estimate.ACCURACIES}[name]
+    said = {**without_labels.SCORES, **without_labels.ACCURACIES}[name]
     axes.set_title(SHORT.get(said, said), fontsize=9)
     axes.set_ylim(*span)
     axes.tick_params(labelsize=8)
@@ -76,7 +78,7 @@ def _panel(axes: Axes, name: str, here: pd.DataFrame, span: tuple[float, float])
     axes.locator_params(axis="x", nbins=3)
     rank = spearman(here["x"], here["y"])
     noted = ["too few runs" if np.isnan(rank) else f"r = {rank:.2f}"]
-    if name in estimate.ACCURACIES and len(here):
+    if name in without_labels.ACCURACIES and len(here):
         low, high = axes.get_xlim()
         low, high = min(low, span[0]), min(max(high, span[1]), 104)
         axes.plot([0, 100], [0, 100], color="#999999", lw=1, ls=(0, (4, 2)), zorder=1)

@@ -7,13 +7,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from aa_utils import backbones, benchmarks, estimate, evaluate, files, images, record
+from aa_utils import benchmarks, files
+from aa_utils.classifiers import backbones, inference
+from aa_utils.data import images
 from aa_utils.errors import InputError
+from aa_utils.evaluation import without_labels
 from aa_utils.paths import existing, resolve
-from aa_utils.reporting import layout, lineage, tables
+from aa_utils.reporting import layout, provenance, tables
+from aa_utils.runner import record
 
 ABOUT = ["benchmark", "prompts", "inter_domain", "intra_domain", "images", "run", "run_id", "seed"]
-PER_SEED = [*ABOUT, "accuracy", *estimate.SCORES, *estimate.ACCURACIES, "low", "high", "held_out"]
+PER_SEED = [*ABOUT, "accuracy", *without_labels.SCORES, *without_labels.ACCURACIES, "low", "high", "held_out"]
 JUDGED = ["estimator", "n", "spearman", "error", "bias", "picks", "regret", "run_ids"]
 STAGE, NOTEBOOK = "without_labels", "notebooks/62_ablation_without_labels.ipynb"
 
@@ -28,23 +32,27 @@ def per_seed(runs: Sequence[str], benchmark: str, image_size: int, held_out: str
     """
     target = benchmarks.load(benchmark, image_size)
     labelled, hashes = _labelled(held_out, image_size, target.class_names)
-    about = tables.per_seed(lineage.records(list(runs), benchmark), vary=("limit_per_class",))
-    folders = {lineage.run_name(folder): folder for given in runs for folder in _below(resolve(given))}
+    about = tables.per_seed(provenance.records(list(runs), benchmark), vary=("limit_per_class",))
+    folders = {provenance.run_name(folder): folder for given in runs for folder in _below(resolve(given))}
     rows = []
     for name, seeds in about[about["run"].isin(folders)].groupby("run", sort=False):
         here = {row.seed: folders[name] / f"seed{row.seed}" for row in seeds.itertuples()}
-        p = {seed: evaluate.read_predictions(folder / "predictions.parquet", target.ids) for seed, folder in here.items()}
-        agreed = dict(zip(p, estimate.agreement([values.argmax(1) for values in p.values()]), strict=True))
+        p = {seed: inference.read_predictions(folder / "predictions.parquet", target.ids) for seed, folder in here.items()}
+        agreed = dict(zip(p, without_labels.agreement([values.argmax(1) for values in p.values()]), strict=True))
         for row in seeds.to_dict("records"):
             seed = row["seed"]
             seen = _trained_on(folders[name], seed)
             free = torch.tensor([i for i, digest in enumerate(hashes) if seen is not None and digest not in seen], dtype=torch.int64)
             chosen = free if len(free) else torch.arange(len(hashes))
             classifier, _ = backbones.load(here[seed])
-            p_s, _ = evaluate.predict(classifier, labelled.pixels[chosen])
-            _, f = evaluate.predict(classifier, target.images.pixels)
-            found = estimate.scores(p[seed], f) | estimate.accuracies(p[seed], p_s, labelled.labels[chosen]) | {"agreement": agreed[seed]}
-            low, high = estimate.range_of(found, min(len(target.ids), len(chosen)))
+            p_s, _ = inference.predict(classifier, labelled.pixels[chosen])
+            _, f = inference.predict(classifier, target.images.pixels)
+            found = (
+                without_labels.scores(p[seed], f)
+                | without_labels.accuracies(p[seed], p_s, labelled.labels[chosen])
+                | {"agreement": agreed[seed]}
+            )
+            low, high = without_labels.range_of(found, min(len(target.ids), len(chosen)))
             rows.append(row | found | {"low": low, "high": high, "held_out": len(free)})
     return tables.rounded(pd.DataFrame(rows, columns=PER_SEED))
 
@@ -56,11 +64,11 @@ def judged(frame: pd.DataFrame) -> pd.DataFrame:
     for scores. `picks`: the run whose mean over seeds is best by this estimator; `regret`: what its true mean accuracy lacks to the best.
     """
     rows = []
-    for name in [*estimate.SCORES, *estimate.ACCURACIES]:
+    for name in [*without_labels.SCORES, *without_labels.ACCURACIES]:
         known = frame[frame[name].notna()]
         row = {"estimator": name, "n": len(known), "spearman": spearman(known[name], known["accuracy"])}
         row |= {"run_ids": " ".join(sorted(set(known["run_id"])))}
-        if name in estimate.ACCURACIES and len(known):
+        if name in without_labels.ACCURACIES and len(known):
             off = known[name] - known["accuracy"]
             row |= {"error": off.abs().mean(), "bias": off.mean()}
         if len(known):
@@ -79,12 +87,14 @@ def spearman(a: pd.Series, b: pd.Series) -> float:
 
 def said(frame: pd.DataFrame, run: str | Path) -> str:
     """What a practitioner may say of the run in the folder `run`: a line for each seed, and how often such ranges held in `frame`."""
-    rows = frame[frame["run"] == lineage.run_name(run)]
+    rows = frame[frame["run"] == provenance.run_name(run)]
     if rows.empty:
         raise InputError(f"'{run}' is not among the runs: {', '.join(frame['run'].unique())}")
     lines = []
     for row in rows.to_dict("records"):
-        parts = [f"{estimate.ACCURACIES[name]} {100 * row[name]:.0f}" for name in estimate.IN_RANGE if not math.isnan(row[name])]
+        parts = [
+            f"{without_labels.ACCURACIES[name]} {100 * row[name]:.0f}" for name in without_labels.IN_RANGE if not math.isnan(row[name])
+        ]
         basis = f"{row['held_out']} held-out images" if row["held_out"] else "no held-out images: too high"
         lines.append(
             f"Seed {row['seed']}: {100 * row['low']:.0f} to {100 * row['high']:.0f} % right, without a label ({', '.join(parts)}; {basis})."
@@ -97,7 +107,7 @@ def said(frame: pd.DataFrame, run: str | Path) -> str:
 
 def table(summary: pd.DataFrame, frame: pd.DataFrame) -> layout.Layout:
     """The table of `judged` as it is printed, with notes on `frame`, the table that it was made from."""
-    names = estimate.SCORES | estimate.ACCURACIES
+    names = without_labels.SCORES | without_labels.ACCURACIES
     rows = []
     for row in summary.to_dict("records"):
         rank = layout.DASH if math.isnan(row["spearman"]) else f"{row['spearman']:.2f}"
@@ -120,8 +130,8 @@ def write(results: str | Path, runs: Sequence[str], frame: pd.DataFrame, held_ou
     themselves, made with the parameters `about`.
     """
     folders = [*runs, *([held_out] if (resolve(held_out) / "record.json").is_file() else [])]
-    measured = lineage.measurement(STAGE, NOTEBOOK, about, {"held_out": held_out}, tables.rows(frame))
-    lineage.write_copies(results, lineage.records(folders, frame["benchmark"].iloc[0]) | {STAGE: measured})
+    measured = provenance.measurement(STAGE, NOTEBOOK, about, {"held_out": held_out}, tables.rows(frame))
+    provenance.write_copies(results, provenance.records(folders, frame["benchmark"].iloc[0]) | {STAGE: measured})
     tables.write_csv(_seeds(results), frame)
     return from_seeds(results)
 
@@ -146,10 +156,10 @@ def untraced(results: str | Path) -> list[str]:
     if not _seeds(results).is_file():
         return []
     known, scored = set(), set()
-    for entry in lineage.read_copies(results).values():
-        if lineage.stage(entry) == STAGE:
+    for entry in provenance.read_copies(results).values():
+        if provenance.stage(entry) == STAGE:
             known |= {str(row) for row in entry["metrics"]}
-        elif lineage.stage(entry) in tables.PIPELINE:
+        elif provenance.stage(entry) in tables.PIPELINE:
             scored |= {(entry["run_id"], row["seed"], round(row["accuracy"], 6)) for row in entry["metrics"]}
     return [
         f"estimates_seeds.csv: {row['run']}, seed {row['seed']} does not follow from a record in runs/"

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 from aa_utils.reporting import benchmark_figures, estimate_figures, tables
-from aa_utils.reporting.house_style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
 from aa_utils.reporting.layout import ordered, printed, refined
+from aa_utils.reporting.style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
 
 SERIES = ["prompts", "inter_domain", "intra_domain"]

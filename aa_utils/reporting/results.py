@@ -1,6 +1,6 @@
 """`results/<experiment>/`: `tables/` (CSV, Markdown, LaTeX), `figures/`, and `runs/`, the records behind every number.
 
-The per-seed CSV is the source: means, layouts and figures are made from it, at once or again (`aa_utils.committed`), and every row of it
+The per-seed CSV is the source: means, layouts and figures are made from it, at once or again (`aa_utils.verify`), and every row of it
 names its run.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from aa_utils.paths import resolve
-from aa_utils.reporting import claims, figures, layout, lineage, tables
+from aa_utils.reporting import claims, figures, layout, provenance, tables
 
 # Per-seed CSV -> parameters of notebook 30 that this table is about.
 VARY = {"accuracy": (), "number_of_images": ("limit_per_class",)}
@@ -18,7 +18,7 @@ VARY = {"accuracy": (), "number_of_images": ("limit_per_class",)}
 def write(results: str | Path, name: str, entries: dict[str, dict]) -> pd.DataFrame:
     """Write the tables called `name` ("accuracy", "number_of_images"), their figure and the records used; returns the per-seed table."""
     frame = tables.per_seed(entries, VARY[name])
-    lineage.write_copies(results, entries)
+    provenance.write_copies(results, entries)
     tables.write_csv(resolve(results) / "tables" / f"{name}_seeds.csv", frame)
     from_seeds(results, name)
     return frame

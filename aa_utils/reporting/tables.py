@@ -1,6 +1,6 @@
 """From records to tidy tables: which run gave which number, and means over seeds. Accuracies are fractions here; `layout` prints per cent.
 
-A table is built from records alone: `lineage.records` (runs, with those they were made from) -> `per_seed` (one row a run and seed)
+A table is built from records alone: `provenance.records` (runs, with those they were made from) -> `per_seed` (one row a run and seed)
 -> `over_seeds` (mean, standard deviation, n). The records are copied beside the tables, so that every number can be traced to its run.
 """
 
@@ -11,7 +11,7 @@ import pandas as pd
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.reporting.lineage import UNRECORDED, ancestors, stage
+from aa_utils.reporting.provenance import UNRECORDED, ancestors, stage
 
 # What tells one row of a table from another; `model` is the generator (the CLIP model for zero_shot).
 FACTORS = ["benchmark", "system", "prompts", "model", "inter_domain", "intra_domain", "images"]

@@ -11,12 +11,14 @@ from itertools import permutations
 
 import pandas as pd
 
-from aa_utils import benchmarks, evaluate
+from aa_utils import benchmarks
 from aa_utils.benchmarks import _photos
+from aa_utils.classifiers import inference
+from aa_utils.evaluation import scoring
 from aa_utils.paths import ROOT, resolve
 from aa_utils.reporting import tables
 from aa_utils.reporting.layout import DASH, Layout, percent, printed, rank
-from aa_utils.reporting.lineage import UNRECORDED
+from aa_utils.reporting.provenance import UNRECORDED
 from aa_utils.reporting.zero_shot import prediction
 
 ROW = ["labelled", "method", "network", "protocol", "origin"]
@@ -80,8 +82,8 @@ def by_class(entries: dict[str, dict], columns: Sequence[str], image_size: int, 
             return {"overall": run["accuracy"]}
         name = "test.parquet" if run["test"] != run["target"] else "predictions.parquet"
         path = prediction(out, run["test"]) if run["system"] == "zero_shot" else resolve(about["out"]) / f"seed{run['seed']}" / name
-        predicted = evaluate.read_predictions(path, target.ids).argmax(1)
-        counts = evaluate.confusion(predicted, target.labels, len(columns)).double()
+        predicted = inference.read_predictions(path, target.ids).argmax(1)
+        counts = scoring.confusion(predicted, target.labels, len(columns)).double()
         right = (counts.diagonal() / counts.sum(1)).tolist()
         return {name: value for name, value in zip(columns, right, strict=True) if value == value} | {"overall": run["accuracy"]}
 

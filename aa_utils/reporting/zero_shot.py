@@ -6,9 +6,11 @@ whoever trains on what it draws uses that knowledge too, so synthetic images hav
 
 from pathlib import Path
 
-from aa_utils import benchmarks, evaluate
+from aa_utils import benchmarks
+from aa_utils.classifiers import inference, zero_shot
+from aa_utils.evaluation import scoring
 from aa_utils.paths import resolve
-from aa_utils.reporting import lineage
+from aa_utils.reporting import provenance
 
 
 def records(targets: list[str], clip: str, template: str, image_size: int, device: str, out: str | Path, notebook: str) -> dict[str, dict]:
@@ -25,11 +27,11 @@ def records(targets: list[str], clip: str, template: str, image_size: int, devic
         if target.labels is None:
             continue
         path = prediction(out, name)
-        p = evaluate.zero_shot(clip, target.class_names, target.images.pixels, template, device=device)
-        evaluate.write_predictions(path, target.ids, p)
+        p = zero_shot.predict(clip, target.class_names, target.images.pixels, template, device=device)
+        inference.write_predictions(path, target.ids, p)
         about = {"target": name, "image_size": image_size, "model": clip, "template": template}
-        scores = [evaluate.score(path, target)]
-        found[f"zero_shot-{path.stem}"] = lineage.measurement("zero_shot", notebook, about, {"model": clip}, scores)
+        scores = [scoring.score(path, target)]
+        found[f"zero_shot-{path.stem}"] = provenance.measurement("zero_shot", notebook, about, {"model": clip}, scores)
     return found
 
 

@@ -60,7 +60,7 @@ def content(path: Path) -> object:
 
 
 def without_clocks(value: object) -> object:
-    """`value` without the keys of `CLOCKS`, at any depth. An input counts by the run that made it, as in a run's id (aa_utils.record)."""
+    """`value` without the keys of `CLOCKS`, at any depth. An input counts by the run that made it, as in a run's id (`record.run_id`)."""
     if isinstance(value, dict):
         hidden = CLOCKS | {"sha256"} if value.get("parent") else CLOCKS
         return {key: without_clocks(item) for key, item in value.items() if key not in hidden}

@@ -3,7 +3,7 @@
 | kind | where | fooled by |
 |---|---|---|
 | does it look as the prompt says? | CLIP score (`measure`), `factors` | collapse, over-saturation |
-| are they images of the target domain? | Fréchet distance (`gan_quality`), `kernel_distance`, `precision_recall` | other contents |
+| are they images of the target domain? | Fréchet distance (`frechet_distance`), `kernel_distance`, `precision_recall` | other contents |
 | is what the generator had still there? | `diversity`, `paired`, the digit that is read | a generator that did not move |
 
 `features` has the spaces that distances are measured in, `measure` one row of numbers a generator, `comparison` the table over seeds,

@@ -8,17 +8,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from aa_utils import record
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import clip_direction, perceptual
 from aa_utils.generator_adaptation.evaluation import factors, features, measure, paired
 from aa_utils.generator_adaptation.evaluation.measure import METRICS, Pocket, Yardstick
+from aa_utils.generator_adaptation.evaluation.quality import load_reader
 from aa_utils.generator_adaptation.generators import checkpoints
-from aa_utils.generator_adaptation.pretraining.gan_quality import load_reader
 from aa_utils.paths import existing, resolve
 from aa_utils.progress import progress
 from aa_utils.reporting import tables
-from aa_utils.reporting.lineage import UNRECORDED
+from aa_utils.reporting.provenance import UNRECORDED
+from aa_utils.runner import record
 from aa_utils.seeds import stable_hash
 
 BEFORE, RENDERS, GUIDE = "before", "renders", "guide"
@@ -194,6 +194,6 @@ def _order(row: Adapted) -> tuple:
 
 def _images(folder: object, net: torch.nn.Module) -> Tensor:
     """The images of a folder, at the generator's resolution."""
-    from aa_utils import images
+    from aa_utils.data import images
 
     return images.load(existing(str(folder), "folder of images of the target domain"), net.config.resolution).pixels

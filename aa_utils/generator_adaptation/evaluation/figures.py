@@ -17,8 +17,8 @@ from aa_utils.generator_adaptation.evaluation.measure import Yardstick
 from aa_utils.generator_adaptation.evaluation.printing import PRINTED
 from aa_utils.generator_adaptation.generators import checkpoints
 from aa_utils.generator_adaptation.pretraining import turntable
-from aa_utils.reporting import sheets
-from aa_utils.reporting.house_style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
+from aa_utils.reporting import image_sheets
+from aa_utils.reporting.style import SPARE, SPARE_MARKERS, WIDTH, caption, save, styled, title
 from aa_utils.seeds import torch_generator
 
 GREY = "#6e6e6e"
@@ -59,7 +59,7 @@ def before_and_after(rows: dict[str, Tensor], heading: str, note: str, name: str
     """Save the sheet `name`: a row of images (n, 3, H, W) uint8 for each name, a column for each latent. Returns the PNG's path."""
     shown = [(row, list(pixels.permute(0, 2, 3, 1).numpy())) for row, pixels in rows.items()]
     points = pd.DataFrame([{"title": row, "id": f"latent{k}"} for row, images in shown for k in range(len(images))])
-    return save(sheets.sheet(shown, heading, note), name, folder, points)
+    return save(image_sheets.sheet(shown, heading, note), name, folder, points)
 
 
 @styled

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from aa_utils import files, images
+from aa_utils import files
+from aa_utils.data import images
 from aa_utils.generate import generate
 from aa_utils.generator_adaptation.evaluation.comparison import Adapted
 from aa_utils.generator_adaptation.wording import in_classes

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import clip_direction, perceptual
-from aa_utils.generator_adaptation.evaluation import factors, features, paired
+from aa_utils.generator_adaptation.evaluation import factors, features, paired, quality
 from aa_utils.generator_adaptation.evaluation.diversity import diversity
+from aa_utils.generator_adaptation.evaluation.frechet_distance import frechet_distance
 from aa_utils.generator_adaptation.evaluation.kernel_distance import kernel_distance
 from aa_utils.generator_adaptation.evaluation.precision_recall import precision_recall
 from aa_utils.generator_adaptation.generators import latents
 from aa_utils.generator_adaptation.identity import digest
-from aa_utils.generator_adaptation.pretraining import gan_quality
 from aa_utils.generator_adaptation.wording import in_classes
 from aa_utils.pocket import reader
 from aa_utils.seeds import stable_hash, torch_generator
@@ -27,7 +27,7 @@ from aa_utils.seeds import stable_hash, torch_generator
 METRICS = ("clip_score", "style", "ink", "paper", "quality", "frechet", "kernel", "precision", "recall", "diversity", "read", "kept",
            "paired", "paired_same", "paired_other")  # fmt: skip
 AT_ONCE = 64
-CODE = ("diversity", "factors", "features", "kernel_distance", "measure", "paired", "precision_recall")
+CODE = ("diversity", "factors", "features", "frechet_distance", "kernel_distance", "measure", "paired", "precision_recall")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def draw(net: nn.Module, n: int, seed: int, psi: float = 1.0, noise: str = "fixe
         z = torch.randn(count, net.z_dim, generator=rng).to(device)
         chosen = None if classes is None else classes[start : start + count]
         labels = latents.labels(net, count, rng, device, chosen=chosen)
-        parts.append(gan_quality.to_uint8(latents.render(net, net.mapping(z, labels, psi=psi), noise, labels)).cpu())
+        parts.append(quality.to_uint8(latents.render(net, net.mapping(z, labels, psi=psi), noise, labels)).cpu())
     return torch.cat(parts), classes
 
 
@@ -101,7 +101,7 @@ def of_images(by: Yardstick, before: Tensor | None, after: Tensor, classes: Tens
     Shares are in 0..1. `frechet`, `kernel` and `paired` are in the features of `by.space`. Images without classes have no `read`.
     """
     truth, drawn = by.seen, by.space(after)
-    row = {"clip_score": clip_score(by, after, classes), "frechet": gan_quality.frechet_distance(truth, drawn)}
+    row = {"clip_score": clip_score(by, after, classes), "frechet": frechet_distance(truth, drawn)}
     row["kernel"] = kernel_distance(truth, drawn)
     some = np.linspace(0, len(truth) - 1, min(len(truth), len(drawn))).round().astype(int)
     row["precision"], row["recall"] = precision_recall(truth[some], drawn, by.k)

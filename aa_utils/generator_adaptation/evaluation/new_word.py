@@ -13,13 +13,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.images import ImageSet
 from aa_utils.paths import resolve
 from aa_utils.pocket import new_style, reader
-from aa_utils.reporting import layout, lineage, tables
-from aa_utils.reporting.house_style import SPARE, caption, one_panel, styled, title
+from aa_utils.reporting import layout, provenance, tables
 from aa_utils.reporting.layout import Layout
+from aa_utils.reporting.style import SPARE, caption, one_panel, styled, title
 
 BEFORE, RENDERS = "before", "renders"
 WITH, WITHOUT = "digits with pictures", "digits without"
@@ -103,8 +103,8 @@ def printed(frame: pd.DataFrame, style: str) -> Layout:
 
 def write(results: str | Path, name: str, frame: pd.DataFrame, style: str, about: dict, inputs: dict[str, str]) -> Layout:
     """Write a frame of `table` to `<results>/tables/<name>`, and its record (`about` it, made from `inputs`); returns the printed table."""
-    measured = lineage.measurement("dreambooth_guide", "notebooks/76_dreambooth_guide.ipynb", about, inputs, tables.rows(frame))
-    lineage.write_copies(results, {name: measured})
+    measured = provenance.measurement("dreambooth_guide", "notebooks/76_dreambooth_guide.ipynb", about, inputs, tables.rows(frame))
+    provenance.write_copies(results, {name: measured})
     tables.write_csv(resolve(results) / "tables" / f"{name}.csv", frame.assign(run_id=measured["run_id"]))
     shown = printed(frame, style)
     layout.write(results, name, shown)

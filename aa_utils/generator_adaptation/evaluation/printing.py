@@ -6,7 +6,7 @@ from aa_utils.generator_adaptation.evaluation import comparison
 from aa_utils.generator_adaptation.evaluation.comparison import GUIDE, REFERENCES, RENDERS
 from aa_utils.reporting import layout
 from aa_utils.reporting.layout import DASH, Layout
-from aa_utils.reporting.lineage import UNRECORDED
+from aa_utils.reporting.provenance import UNRECORDED
 
 # How a metric is printed: header, format; shares in per cent.
 PRINTED = {

@@ -6,7 +6,7 @@ import pandas as pd
 
 from aa_utils.generator_adaptation.evaluation import ablation, comparison, figures, printing
 from aa_utils.paths import resolve
-from aa_utils.reporting import house_style, layout, lineage, tables
+from aa_utils.reporting import layout, provenance, style, tables
 from aa_utils.reporting.layout import Layout
 
 STAGE = "evaluate_generator"
@@ -24,9 +24,9 @@ def write(results: str | Path, name: str, frame: pd.DataFrame, setting: str = ""
     tables.write_csv(folder / "tables" / f"{name}.csv", means)
     layout.write(results, name, shown)
     if setting:
-        house_style.save(figures.against_setting(frame, setting), name, folder / "figures", frame)
+        style.save(figures.against_setting(frame, setting), name, folder / "figures", frame)
     else:
-        house_style.save(figures.trade_off(means), name, folder / "figures", means)
+        style.save(figures.trade_off(means), name, folder / "figures", means)
     return shown
 
 
@@ -44,15 +44,15 @@ def write_records(results: str | Path, name: str, runs: list[str], parameters: d
     A run made by hand has none: its rows are unrecorded, and the table says so.
     """
     recorded = [run for run in runs if (resolve(run) / "record.json").is_file()]
-    made = lineage.records(recorded, "") if recorded else {}
-    measured = lineage.measurement(STAGE, "notebooks/72_evaluate_generator.ipynb", parameters, inputs, rows)
-    lineage.write_copies(results, made | {f"{STAGE}-{name}": measured})
+    made = provenance.records(recorded, "") if recorded else {}
+    measured = provenance.measurement(STAGE, "notebooks/72_evaluate_generator.ipynb", parameters, inputs, rows)
+    provenance.write_copies(results, made | {f"{STAGE}-{name}": measured})
 
 
 def untraced(results: str | Path) -> list[str]:
     """One sentence for each row of the per-seed tables that no record of a measurement in `runs/` has, or whose run is unrecorded."""
-    copies = lineage.read_copies(results)
-    known = [row for entry in copies.values() if lineage.stage(entry) == STAGE for row in entry["metrics"]]
+    copies = provenance.read_copies(results)
+    known = [row for entry in copies.values() if provenance.stage(entry) == STAGE for row in entry["metrics"]]
     ids = {entry["run_id"] for entry in copies.values()}
     said = []
     for path in _tables(results):

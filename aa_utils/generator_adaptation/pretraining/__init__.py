@@ -4,5 +4,5 @@
 |---|---|
 | the training loop, for both | `gan_training`, with `gan_batches`; what a 3-D one has beside: `camera_training` |
 | the pocket generators, from renders | `pocket_gan`, `pocket_eg3d`; their cards: `gan_card` |
-| how good one is | `gan_quality`; does a 3-D one turn? `turntable` |
+| how good one is | `evaluation.quality`; does a 3-D one turn? `turntable` |
 """

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
-from aa_utils.record import hardware
+from aa_utils.runner.record import hardware
 
 
 def shape(generator: nn.Module) -> str:

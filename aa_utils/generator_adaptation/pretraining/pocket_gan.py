@@ -82,7 +82,7 @@ def write_card(
 ) -> None:
     """Write `<folder>/README.md`: what the generator is, from what it was made, how, at what cost, and how good it was measured to be.
 
-    `history` is the training's, `measured` the table of `gan_quality.quality`.
+    `history` is the training's, `measured` the table of `evaluation.quality`.
     """
     config = generator.config
     floor, drawn = (measured.set_index("images").loc[name] for name in ("renders", "generator"))

@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from aa_utils.generator_adaptation.evaluation.frechet_distance import frechet_distance, standardised
+from aa_utils.generator_adaptation.evaluation.quality import draw, features, mosaic, to_uint8
 from aa_utils.generator_adaptation.generators import cameras, latents
-from aa_utils.generator_adaptation.pretraining import gan_quality, pocket_eg3d
-from aa_utils.generator_adaptation.pretraining.gan_quality import frechet_distance, mosaic, standardised, to_uint8
+from aa_utils.generator_adaptation.pretraining import pocket_eg3d
 from aa_utils.generator_adaptation.pretraining.pocket_eg3d import Renders
 from aa_utils.pocket import reader, solids
 from aa_utils.pocket.clip import normalised
@@ -98,8 +99,8 @@ def quality(net: nn.Module, judge: nn.Sequential, truth: Renders, others: Render
 
     The generator is asked for the cameras and digits of `others`, whose own row is the floor.
     """
-    drawn = gan_quality.draw(net, net.labels(others.cameras, others.labels), seed)
-    f_truth, f_drawn, f_others = standardised(*(gan_quality.features(judge, pixels) for pixels in (truth.pixels, drawn, others.pixels)))
+    drawn = draw(net, net.labels(others.cameras, others.labels), seed)
+    f_truth, f_drawn, f_others = standardised(*(features(judge, pixels) for pixels in (truth.pixels, drawn, others.pixels)))
     own = turned(net, torch.randn(scenes, net.z_dim, generator=torch_generator("turned", seed)))
     real = rendered(scenes, seed)
     rows = []

@@ -1,4 +1,6 @@
-"""The committed form of a notebook, so that a diff shows what changed and nothing else: `python -m aa_utils.notebooks [--check] [files]`.
+"""The committed form of a notebook, so that a diff shows what changed and nothing else.
+
+    python -m aa_utils.runner.normalise_notebooks [--check] [files]
 
 Ids c00, c01, …; notebook metadata without a person's machine; cell metadata but for the tags; outputs only in cells tagged
 `nbval-check-output` (facts that nbval compares) or `keep-output` (the few figures a reader on the web wants to see).
@@ -79,7 +81,9 @@ def _output(output: dict, name: str, cell: str) -> dict:
 
 def main(arguments: list[str] | None = None) -> int:
     """Normalise the notebooks given (by default all) in place; with --check only say which are not normal. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m aa_utils.notebooks", description="Bring notebooks into their committed form.")
+    parser = argparse.ArgumentParser(
+        prog="python -m aa_utils.runner.normalise_notebooks", description="Bring notebooks into their committed form."
+    )
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a notebook is not in its normal form")
     options = parser.parse_args(arguments)
@@ -97,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if changed:
-        verb = "not in normal form (run: python -m aa_utils.notebooks)" if options.check else "normalised"
+        verb = "not in normal form (run: python -m aa_utils.runner.normalise_notebooks)" if options.check else "normalised"
         print(f"{verb}: {', '.join(changed)}", file=sys.stderr if options.check else sys.stdout)
     return 1 if options.check and changed else 0
 

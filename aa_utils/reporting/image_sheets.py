@@ -14,8 +14,8 @@ from aa_utils.benchmarks import Target
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 from aa_utils.reporting import figures
-from aa_utils.reporting.house_style import WIDTH, save, styled
 from aa_utils.reporting.layout import printed
+from aa_utils.reporting.style import WIDTH, save, styled
 
 OVERVIEW_WIDTH = 9.6  # inches: for the whole width of a README
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aa_utils import evaluate
+from aa_utils.classifiers import inference
 from aa_utils.errors import InputError
+from aa_utils.evaluation import scoring
 
 SCORES = {"entropy": "negative entropy", "information": "information", "neighbourhood": "neighbourhood density", "rankme": "RankMe"}
 ACCURACIES = {"confidence": "mean confidence", "difference": "difference of confidences", "atc": "ATC", "agreement": "agreement of seeds"}
@@ -38,7 +39,7 @@ def negative_entropy(p: Tensor) -> float:
 
     A classifier that is sure of one and the same class everywhere has the best value.
     """
-    return -float(evaluate.entropy(p.double()).mean())
+    return -float(inference.entropy(p.double()).mean())
 
 
 def information(p: Tensor) -> float:
@@ -47,7 +48,7 @@ def information(p: Tensor) -> float:
     Shi and Sha 2012, "Information-Theoretical Learning of Discriminative Clusters for Unsupervised Domain Adaptation", arXiv 1206.6438; the
     (negated) information maximisation loss of SHOT, Liang et al. 2020, arXiv 2002.08546, section 3.2.
     """
-    return float(evaluate.entropy(p.double().mean(0, keepdim=True))[0]) + negative_entropy(p)
+    return float(inference.entropy(p.double().mean(0, keepdim=True))[0]) + negative_entropy(p)
 
 
 def neighbourhood_density(p: Tensor, temperature: float = 0.05, rows: int = 1024) -> float:
@@ -115,7 +116,7 @@ def confidence(p: Tensor) -> float:
 
 def difference_of_confidences(p: Tensor, p_s: Tensor, y_s: Tensor) -> float:
     """DoC: accuracy on the source minus what confidence falls by, within [0, 1] (Guillory et al. 2021, arXiv 2107.03315)."""
-    return min(1.0, max(0.0, evaluate.accuracy(p_s.argmax(1), y_s) - (confidence(p_s) - confidence(p))))
+    return min(1.0, max(0.0, scoring.accuracy(p_s.argmax(1), y_s) - (confidence(p_s) - confidence(p))))
 
 
 def atc(p: Tensor, p_s: Tensor, y_s: Tensor) -> float:
@@ -123,8 +124,8 @@ def atc(p: Tensor, p_s: Tensor, y_s: Tensor) -> float:
 
     Garg et al. 2022, "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", arXiv 2201.04234, section 4.
     """
-    below = threshold(-evaluate.entropy(p_s.double()), p_s.argmax(1) == y_s)
-    return float((-evaluate.entropy(p.double()) >= below).double().mean())
+    below = threshold(-inference.entropy(p_s.double()), p_s.argmax(1) == y_s)
+    return float((-inference.entropy(p.double()) >= below).double().mean())
 
 
 def threshold(surety: Tensor, right: Tensor) -> float:

@@ -13,7 +13,8 @@ from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
-from aa_utils import files, lenet, pocket_vit  # noqa: F401  (importing the last two registers their networks with timm)
+from aa_utils import files
+from aa_utils.classifiers import lenet, pocket_vit  # noqa: F401  (they register their networks with timm)
 from aa_utils.errors import InputError
 
 HALF = (0.5, 0.5, 0.5)

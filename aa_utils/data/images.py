@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aa_utils import decode, files
+from aa_utils.data import decode
+from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 from aa_utils.seeds import stable_hash
@@ -21,7 +22,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 class ImageSet:
     """Pictures of one size: `pixels` uint8 (N, 3, S, S), `labels` int64 (N,) or None, `names` (N ids), `class_names` (K).
 
-    `pixels` is only ever read: of a large set it is a memory map (`aa_utils.decode`), of which a run loads what it draws.
+    `pixels` is only ever read: of a large set it is a memory map (`aa_utils.data.decode`), of which a run loads what it draws.
     """
 
     pixels: Tensor

@@ -12,7 +12,17 @@ from aa_utils import files
 from aa_utils.seeds import stable_hash
 
 # Modules of this package that decide a result besides the method's own.
-CODE = ("train", "optimise", "augment", "sampling", "backbones", "lenet", "consistency", "labelling", "evaluate")
+CODE = (
+    "training/loop",
+    "training/optimization",
+    "training/augment",
+    "training/batches",
+    "training/consistency",
+    "classifiers/backbones",
+    "classifiers/lenet",
+    "classifiers/inference",
+    "inter_domain/pseudo_labels",
+)
 
 
 def identity_of(method, config, classifier, streams, recipe, seed) -> str:
@@ -22,7 +32,7 @@ def identity_of(method, config, classifier, streams, recipe, seed) -> str:
     """
     settings = {name: value for name, value in asdict(recipe).items() if name not in ("log_every", "checkpoint_every")}
     parts: list[object] = [method.__name__, sorted(asdict(config).items()), sorted(settings.items()), seed, torch.__version__]
-    parts += [files.sha256(path) for path in (Path(method.__file__), *(Path(__file__).with_name(f"{name}.py") for name in CODE))]
+    parts += [files.sha256(path) for path in (Path(method.__file__), *(Path(__file__).parents[1] / f"{name}.py" for name in CODE))]
     for tensor in classifier.state_dict().values():
         parts.append(_digest(tensor))
     for s in streams:

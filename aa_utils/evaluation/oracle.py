@@ -6,18 +6,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aa_utils import evaluate, inter_domain, train
+from aa_utils import inter_domain
 from aa_utils.benchmarks import Target
+from aa_utils.classifiers import inference
 from aa_utils.errors import InputError
 from aa_utils.seeds import torch_generator
+from aa_utils.training import loop
 
 
 def cross_validated(
-    target: Target, architecture: dict, recipe: train.Recipe, seed: int, folder: Path, folds: int = 5, view: str = "weak"
+    target: Target, architecture: dict, recipe: loop.Recipe, seed: int, folder: Path, folds: int = 5, view: str = "weak"
 ) -> Tensor:
     """p (N, K) for the N target images, each by a network trained (`source_only`) on the labelled images of the other folds.
 
-    Writes each network to `folder/fold<k>` and all predictions to `folder/predictions.parquet`; `evaluate.score` scores them as any other.
+    Writes each network to `folder/fold<k>` and all predictions to `folder/predictions.parquet`; `scoring.score` scores them as any other.
     Errors: InputError for fewer than 2 folds or more folds than images.
     """
     n, k = len(target.images), len(target.class_names)
@@ -33,6 +35,6 @@ def cross_validated(
         unused = replace(target.images, pixels=target.images.pixels[asked], names=[target.ids[i] for i in asked.tolist()])
         where = folder / f"fold{held_out}"
         classifier = inter_domain.adapt(labelled, unused, "source_only", {}, architecture, recipe, seed, where, (view, view))
-        p[asked] = evaluate.predict(classifier, unused.pixels, device=recipe.device)[0]
-    evaluate.write_predictions(folder / "predictions.parquet", target.ids, p)
+        p[asked] = inference.predict(classifier, unused.pixels, device=recipe.device)[0]
+    inference.write_predictions(folder / "predictions.parquet", target.ids, p)
     return p

@@ -8,7 +8,7 @@ import pandas as pd
 from aa_utils import files
 from aa_utils.generator_adaptation.evaluation import results as generator_results
 from aa_utils.paths import existing, resolve
-from aa_utils.reporting import benchmark_tables, estimate_runs, figures, lineage, tables
+from aa_utils.reporting import benchmark_tables, estimate_runs, figures, provenance, tables
 from aa_utils.reporting.results import VARY, from_seeds
 
 FAMILIES = ("digits", "office31", "office_home", "imageclef_da", "visda17")  # benchmarks of several tasks: notebooks 52 to 56
@@ -35,7 +35,7 @@ def again(results: str | Path) -> pd.DataFrame:
 
 def untraced(results: str | Path) -> list[str]:
     """One sentence for each row of the per-seed tables that the records in `runs/` do not give; empty if all is traced."""
-    folder, copies = resolve(results), lineage.read_copies(results)
+    folder, copies = resolve(results), provenance.read_copies(results)
     said = []
     for name in (*VARY, *FAMILIES):
         path = folder / "tables" / f"{name}_seeds.csv"
@@ -43,11 +43,11 @@ def untraced(results: str | Path) -> list[str]:
             continue
         per_seed = benchmark_tables.per_seed if name in FAMILIES else partial(tables.per_seed, vary=VARY[name])
         written = tables.read_csv(path)
-        used = {row: entry for row, entry in copies.items() if lineage.stage(entry) not in tables.SCORED or row in set(written["run"])}
+        used = {row: entry for row, entry in copies.items() if provenance.stage(entry) not in tables.SCORED or row in set(written["run"])}
         given = per_seed(used) if used else written.iloc[:0]
         known = set(given.astype(str).itertuples(index=False, name=None))
         for row in written.astype(str).itertuples(index=False, name=None):
-            if row not in known or lineage.UNRECORDED in row:
+            if row not in known or provenance.UNRECORDED in row:
                 said.append(f"{path.name}: {', '.join(row)} does not follow from a record in runs/")
     return said + estimate_runs.untraced(results) + generator_results.untraced(results)
 

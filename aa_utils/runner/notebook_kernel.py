@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aa_utils import files, parameters
+from aa_utils import files
 from aa_utils.paths import ROOT
+from aa_utils.runner import parameters
 
 START_TIMEOUT = 120  # seconds; a busy shared machine needs more than papermill's 60
 DISK_FULL = re.compile(r"\[Errno (28|122)\]|No space left on device|os error 28")

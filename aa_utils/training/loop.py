@@ -16,10 +16,11 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from aa_utils import augment, backbones, checkpoint, optimise, sampling
+from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
+from aa_utils.training import augment, batches, checkpoint, optimization
 
 # Learning-rate factor by progress p in [0, 1].
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -54,7 +55,7 @@ class Recipe:
     def __post_init__(self):
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
-        for name, allowed in (("optimizer", optimise.OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
+        for name, allowed in (("optimizer", optimization.OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
@@ -123,16 +124,16 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
         nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device, memory_format=LAYOUT).train()
         decay = getattr(config, "ema", 0.0)
         if decay:
-            nets["average"] = optimise.Average(classifier)
-        optimiser = optimise.optimiser(nets, recipe, getattr(config, "lr_factors", {}))
+            nets["average"] = optimization.Average(classifier)
+        optimiser = optimization.optimiser(nets, recipe, getattr(config, "lr_factors", {}))
         scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
         first, rows, seconds = checkpoint.resume(folder, identity, nets, optimiser, scaler)
         streams = [_placed(stream, device) for stream in streams]
         step_of, refresh = getattr(method, "step", single_step(method)), getattr(method, "refresh", None)
         kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
 
-        def update(*parts: optimise.Part) -> None:
-            optimise.update(parts, optimiser, scaler, recipe.clip)
+        def update(*parts: optimization.Part) -> None:
+            optimization.update(parts, optimiser, scaler, recipe.clip)
 
         saved, pending, started, since = first, [], time.perf_counter(), time.perf_counter()
         for step in progress(range(first, recipe.steps), what=f"{method.__name__.rpartition('.')[2]} seed {seed}", unit="step"):
@@ -185,10 +186,10 @@ def _batch(streams: list[Stream], seed: int, step: int, flip: bool, device: str 
     for stream in streams:
         order = ("order", seed, stream.order or stream.name)
         if stream.balanced:
-            members = sampling.by_class(stream.labels if stream.rows is None else stream.labels[stream.rows])
-            index = sampling.balanced(members, stream.size, step, order)
+            members = batches.by_class(stream.labels if stream.rows is None else stream.labels[stream.rows])
+            index = batches.balanced(members, stream.size, step, order)
         else:
-            index = sampling.shuffled(len(stream.pixels if stream.rows is None else stream.rows), stream.size, step, order)
+            index = batches.shuffled(len(stream.pixels if stream.rows is None else stream.rows), stream.size, step, order)
         if stream.rows is not None:
             index = stream.rows[index]
         pixels = stream.pixels[index.to(stream.pixels.device)].to(device)

@@ -6,20 +6,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aa_utils import backbones, evaluate, record
 from aa_utils.benchmarks import Target
-from aa_utils.images import ImageSet
+from aa_utils.classifiers import backbones, inference
+from aa_utils.data.images import ImageSet
+from aa_utils.evaluation import scoring
 from aa_utils.paths import resolve
 from aa_utils.reporting.tables import rounded
+from aa_utils.runner import record
 
 Features = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def confusion(run: str | Path, seed: int, target: Target, caption: str) -> pd.DataFrame:
     """Points of `figures.confusion` from the predictions of one seed of a run: a row for each of the K x K cells."""
-    prediction = evaluate.read_predictions(resolve(run) / f"seed{seed}" / "predictions.parquet", target.ids).argmax(1)
+    prediction = inference.read_predictions(resolve(run) / f"seed{seed}" / "predictions.parquet", target.ids).argmax(1)
     names = target.class_names
-    counts = evaluate.confusion(prediction, target.labels, len(names)).tolist()
+    counts = scoring.confusion(prediction, target.labels, len(names)).tolist()
     about = {"caption": f"{caption}, seed {seed}"}
     return pd.DataFrame(
         [
@@ -47,7 +49,7 @@ def embedding(runs: dict[str, str], seed: int, source: ImageSet, target: Target,
     for name, run in runs.items():
         classifier, _ = backbones.load(resolve(run) / f"seed{seed}")
         f_s, f_t = (
-            evaluate.predict(classifier, images.pixels[pick])[1].numpy()
+            inference.predict(classifier, images.pixels[pick])[1].numpy()
             for images, pick in zip((source, target.images), picks, strict=True)
         )
         features[name] = (f_s, source.labels[picks[0]].numpy(), f_t, target.labels[picks[1]].numpy())

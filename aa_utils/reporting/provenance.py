@@ -4,9 +4,10 @@ import json
 import re
 from pathlib import Path
 
-from aa_utils import files, record
+from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
+from aa_utils.runner import record
 
 UNRECORDED = "unrecorded"  # the run id of what was made by hand
 

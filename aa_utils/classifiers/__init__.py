@@ -1,0 +1,1 @@
+"""Classifiers: a backbone (timm) with a head, small networks of our own, predictions over images, CLIP by class names."""
