@@ -268,7 +268,7 @@ def test_clip_score_is_fooled_by_saturation_and_distances_are_not(yardstick, oth
     loud = features.as_float(others.target) * 4
     saturated = measure.of_images(yardstick, others.plain, quality.to_uint8(loud), others.labels)
     assert saturated["clip_score"] > 0.85 * honest["clip_score"]
-    assert saturated["kernel"] > honest["kernel"] + 1
+    assert saturated["kernel"] > honest["kernel"] + 0.3, "renders of the domain are within 0.1 of each other"
     assert saturated["frechet"] > 1.5 * honest["frechet"]
     assert saturated["paired"] > 1.2 * honest["paired"]
 

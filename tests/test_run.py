@@ -169,7 +169,7 @@ def test_a_run_leaves_a_record_and_the_executed_notebook(make_notebook, runner, 
     (tmp_path / "source.txt").write_text("words")
     notebook = make_notebook(
         f'source = "{tmp_path}/source.txt"  # input: words\nlr = 0.1  # rate\nout = "artifacts/x/y"  # folder',
-        "import os, sys\nfrom pathlib import Path\nfrom aa_utils import record\nfrom aa_utils.progress import progress",
+        "import os, sys\nfrom pathlib import Path\nfrom aa_utils.progress import progress\nfrom aa_utils.runner import record",
         'list(progress(range(3), what="count", unit="thing"))\nprint(sys.executable, Path.cwd(), os.environ["FAKE_API_KEY"])',
         'record.write_metrics(out, [{"seed": 0, "accuracy": lr}])',
     )
@@ -219,7 +219,7 @@ def test_full_disk_while_the_record_is_written(make_notebook, monkeypatch, capsy
     def full(path, value):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(run.kernel, "run", lambda *args: None)
+    monkeypatch.setattr(run.notebook_kernel, "run", lambda *args: None)
     monkeypatch.setattr(run.record.files, "write_json", full)
     assert run.main([str(make_notebook(f'out = "{tmp_path}/out"'))]) == 1
     error = capsys.readouterr().err
@@ -231,14 +231,14 @@ def test_full_disk_while_papermill_saves(make_notebook, monkeypatch, capsys, tmp
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run.kernel.files, "write_text", full)
+    monkeypatch.setattr(run.notebook_kernel.files, "write_text", full)
     assert run.main([str(make_notebook(f'out = "{tmp_path}/out"'))]) == 1
     assert capsys.readouterr().err.startswith("the disk is full")
     assert [p.name for p in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_a_kernel_that_does_not_start_is_tried_once_more(make_notebook, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(run.kernel.sys, "executable", "/bin/false")
+    monkeypatch.setattr(run.notebook_kernel.sys, "executable", "/bin/false")
     assert run.main([str(make_notebook(f'out = "{tmp_path}/out"'))]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert "trying once more" in lines[0]
