@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from aa_utils import files
+from aa_utils import devices, files
 from aa_utils.generate import generate, model_files, pipeline, switches
 from aa_utils.generate.jobs import Job
 from aa_utils.paths import ROOT, resolve
@@ -92,8 +92,8 @@ def _compare(folder: Path, options: argparse.Namespace) -> None:
     """Seconds of `--batches` batches for every switch and for none, best of `--repeats`, in turns; prints and writes one row each."""
     import torch
 
-    names = ["none", *switches.check(options.switches, pipeline.device_type(options.device))]
-    on_gpu = pipeline.device_type(options.device) == "cuda"
+    names = ["none", *switches.check(options.switches, devices.kind(options.device))]
+    on_gpu = devices.kind(options.device) == "cuda"
     clock = time.perf_counter if on_gpu else time.process_time
     texts = [{"text": f"a photo of a digit, number {n}"} for n in range(options.batch_size)]
     batch = [Job(f"{n}.png", 0, "digit", f"p{n}", row["text"], n) for n, row in enumerate(texts)]

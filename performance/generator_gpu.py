@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from aa_utils import files
-from aa_utils.generate import generate, pipeline
+from aa_utils import devices, files
+from aa_utils.generate import generate
 from aa_utils.paths import ROOT
 from aa_utils.runner import record
 
@@ -110,7 +110,7 @@ def stock(model: Path, dtype: str, size: int, options: argparse.Namespace, scrat
     import torch
     from diffusers import StableDiffusionPipeline
 
-    pipe = StableDiffusionPipeline.from_pretrained(model, dtype=getattr(torch, dtype)).to(pipeline.device_type("auto"))
+    pipe = StableDiffusionPipeline.from_pretrained(model, dtype=getattr(torch, dtype)).to(devices.choose())
     pipe.set_progress_bar_config(disable=True)
 
     def batch(number: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aa_utils import files
+from aa_utils import devices, files
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 
@@ -14,6 +14,7 @@ from aa_utils.paths import existing
 @torch.no_grad()
 def predict(classifier: nn.Module, pixels: Tensor, batch_size: int = 256, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """(p (N, K) probabilities, f (N, D) features) of uint8 `pixels` (N, 3, S, S), in eval mode, without augmentation; on the CPU."""
+    device = devices.choose(device)
     classifier = classifier.to(device).eval()
     p, f = [], []
     for part in pixels.split(batch_size):

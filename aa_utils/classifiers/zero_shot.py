@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from aa_utils import devices
 from aa_utils.errors import InputError
 
 
@@ -27,6 +28,7 @@ def predict(
 
     from aa_utils.paths import resolve
 
+    device = devices.choose(device)
     where = resolve(model_folder) if resolve(model_folder).exists() else model_folder
     try:
         clip, tokenizer = CLIPModel.from_pretrained(where, dtype=torch.float32).to(device).eval(), AutoTokenizer.from_pretrained(where)

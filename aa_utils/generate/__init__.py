@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
+from aa_utils import devices
 from aa_utils.errors import InputError
 from aa_utils.generate import folder, jobs, model_files
 from aa_utils.generate.jobs import Job
@@ -79,7 +80,7 @@ def generate(
     from aa_utils.generate import glide, pipeline
 
     at_work = glide if model_files.is_glide(found) else pipeline
-    device_type = pipeline.device_type(device)
+    device_kind = devices.kind(device)
     settings = {
         "model": str(model),
         "revision": model_files.revision(found),
@@ -91,8 +92,8 @@ def generate(
         "dtype": dtype,
         "batch_size": batch_size,
         "seed": seed,
-        "device": device_type,
-        "switches": check_switches(switches, device_type),
+        "device": device_kind,
+        "switches": check_switches(switches, device_kind),
         "prompts": jobs.fingerprint(rows),
         "images_per_prompt": images_per_prompt,
         "safety_checker": "not loaded",

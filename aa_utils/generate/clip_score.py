@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from aa_utils import files
+from aa_utils import devices, files
 from aa_utils.errors import InputError
 from aa_utils.generate.model_files import HUB_ID
 from aa_utils.paths import existing, resolve
@@ -148,9 +148,9 @@ def _measure(where: Path, root: Path, batches: list, classes: list[str], templat
     from torch.nn.functional import normalize
     from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
-    from aa_utils.generate.pipeline import device_type, quiet
+    from aa_utils.generate.pipeline import quiet
 
-    device = device_type(device) if device == "auto" else device
+    device = devices.choose(device)
     try:
         with quiet():
             clip, tokenizer = CLIPModel.from_pretrained(where, dtype=torch.float32).to(device).eval(), AutoTokenizer.from_pretrained(where)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aa_utils import devices
 from aa_utils.errors import InputError
 from aa_utils.generate import pipeline
 from aa_utils.generate.jobs import Job
@@ -51,7 +52,7 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
     if dtype == "bfloat16" or switches:
         raise InputError(f"GLIDE works in float32 or float16 and has no switches; this call has dtype={dtype}, switches={list(switches)}")
     options, options_up = package.model_and_diffusion_defaults(), package.model_and_diffusion_defaults_upsampler()
-    device = torch.device(pipeline.device_type(device) if device == "auto" else device)
+    device = torch.device(devices.choose(device))
     networks = []
     for name, own in zip(GLIDE_FILES, (options, options_up), strict=True):
         own["use_fp16"] = dtype == "float16"

@@ -13,6 +13,7 @@ import torch
 import transformers
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 
+from aa_utils import devices
 from aa_utils.errors import InputError
 from aa_utils.generate import model_files
 from aa_utils.generate.jobs import Job
@@ -37,17 +38,6 @@ ENCODED = {
 Encode = Callable[[list[str]], dict]
 
 
-def device_type(device: str) -> str:
-    """ "auto" becomes cuda, mps or cpu, whichever is there first; else the device's type. Errors: InputError if it is not there."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"no device '{device}' here: {str(error).splitlines()[0]}") from error
-    return torch.device(device).type
-
-
 def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequence[str] = ()) -> DiffusionPipeline:
     """The text-to-image pipeline of a model folder, on `device` with the (checked) `switches` on, without progress bars and safety checker.
 
@@ -65,7 +55,7 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
         if scheduler:
             pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    return place(pipe, switches, device_type(device) if device == "auto" else device)
+    return place(pipe, switches, devices.choose(device))
 
 
 def _class(folder: Path) -> type:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from aa_utils import devices
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.identity import digest
 from aa_utils.generator_adaptation.recipe import Recipe
@@ -144,7 +145,7 @@ def load(model: str | Path, device: str = "cpu") -> Tower:
     """The CLIP of a transformers folder or hub id, frozen, in float32. Errors: InputError if it cannot be had."""
     from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-    where = resolve(model) if resolve(model).is_dir() else str(model)
+    device, where = devices.choose(device), resolve(model) if resolve(model).is_dir() else str(model)
     try:
         net = CLIPModel.from_pretrained(where, dtype=torch.float32).to(device).eval().requires_grad_(False)
         tokenizer, processor = CLIPTokenizer.from_pretrained(where), CLIPImageProcessor.from_pretrained(where)

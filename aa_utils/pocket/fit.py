@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from aa_utils import devices
 from aa_utils.files import atomic
 from aa_utils.progress import progress
 from aa_utils.seeds import torch_generator
@@ -56,6 +57,7 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
     (the state, to resume from), `<name>-<step>.pt` for `fit.keep_at` and `<name>.csv` (the history). A finished run is loaded, not
     repeated.
     """
+    device = devices.choose(device)
     state_file, history_file = folder / f"{name}.pt", folder / f"{name}.csv"
     net.to(device).train()
     parameters = [p for p in net.parameters() if p.requires_grad]

@@ -5,6 +5,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+from aa_utils import devices
 from aa_utils.paths import ROOT, resolve
 
 
@@ -43,10 +44,4 @@ def free_disk_gb(folder: str = "artifacts") -> float:
 
 def device() -> str:
     """What torch would compute on: "cuda" with the card's name, "mps", or "cpu" with its number of threads."""
-    import torch
-
-    if torch.cuda.is_available():
-        return f"cuda ({torch.cuda.get_device_name(0)})"
-    if torch.backends.mps.is_available():
-        return "mps"
-    return f"cpu ({torch.get_num_threads()} threads)"
+    return devices.describe()

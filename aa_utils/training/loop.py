@@ -16,6 +16,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from aa_utils import devices
 from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 from aa_utils.progress import progress
@@ -48,13 +49,12 @@ class Recipe:
     clip: float = 0.0  # largest gradient norm; 0 = no clipping
     amp: str = "off"
     flip: bool = True  # False where left and right differ (digits, text)
-    device: str = "cpu"  # or cuda, cuda:1; auto is cuda where there is one, else cpu
+    device: str = "cpu"  # or auto, cuda, cuda:1, mps (aa_utils/devices.py)
     log_every: int = 20  # steps a row of history.csv averages over
     checkpoint_every: int = 500  # steps between checkpoints, at least: they are written with a row of history.csv
 
     def __post_init__(self):
-        if self.device == "auto":
-            object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
+        object.__setattr__(self, "device", devices.choose(self.device))
         for name, allowed in (("optimizer", optimization.OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
@@ -65,8 +65,6 @@ class Recipe:
             raise InputError(f"lr is {self.lr}; it must be above 0")
         if self.amp == "fp16" and not self.device.startswith("cuda"):
             raise InputError("amp=fp16 needs a CUDA device; on a CPU use off or bf16")
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise InputError(f"device is '{self.device}' but torch sees no CUDA device; set device=cpu")
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
             lr = recipe.lr * SCHEDULES[recipe.schedule](p)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["factor"]
-            _seed(stable_hash("step", seed, step), device)
+            devices.seed(stable_hash("step", seed, step), recipe.device)
             if refresh:
                 streams = refresh(nets, streams, step, recipe.steps, config)
             batch = _batch(streams, seed, step, recipe.flip, device)
@@ -171,13 +169,6 @@ def single_step(method: ModuleType):
         return terms
 
     return step
-
-
-def _seed(seed: int, device: torch.device) -> None:
-    """Seed torch on the CPU and on `device`; `torch.manual_seed` looks at every kind of device, half a millisecond a step."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
 
 
 def _batch(streams: list[Stream], seed: int, step: int, flip: bool, device: str | torch.device = "cpu") -> dict[str, Tensor]:

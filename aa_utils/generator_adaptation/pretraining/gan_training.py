@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aa_utils import devices
 from aa_utils.errors import InputError
 from aa_utils.files import atomic
 from aa_utils.generator_adaptation.generators.discriminator import GROUP, Discriminator
@@ -77,6 +78,7 @@ def train(
     Errors: InputError for pixels or labels that do not fit the networks, or a state in `folder` that another recipe left.
     """
     _check(generator, pixels, labels)
+    device = devices.choose(device)
     state_file = folder / f"{name}.pt"
     for net in (generator, discriminator):
         net.to(device, memory_format=torch.channels_last).train()  # up to a fifth faster on CPUs
