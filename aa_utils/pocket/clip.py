@@ -3,6 +3,7 @@
 L = ½ (CE(s·ImgTxtᵀ, I) + CE(s·TxtImgᵀ, I)) over a batch, s the learned temperature, both embeddings normalised (their figure 3).
 """
 
+import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
+from aa_utils import files
 from aa_utils.pocket.jitter import jitter
 
 LENGTH = 48  # tokens of the longest caption, start and end included
@@ -31,8 +33,6 @@ def tokenizer(texts: Iterable[str], size: int = 1024) -> CLIPTokenizer:
         (t.lower() for t in texts),
         trainers.BpeTrainer(vocab_size=size, end_of_word_suffix="</w>", initial_alphabet=alphabet, show_progress=False),
     )
-    import json
-
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
     tokens = [*alphabet, *(c + "</w>" for c in alphabet), *("".join(pair) for pair in merges)]
     vocabulary = {token: k for k, token in enumerate(dict.fromkeys([*tokens, "<|startoftext|>", "<|endoftext|>"]))}
@@ -151,4 +151,14 @@ def save(net: CLIPModel, vocabulary: CLIPTokenizer, folder: Path) -> None:
     net.to(torch.float16).save_pretrained(folder)
     vocabulary.save_pretrained(folder)
     processor().save_pretrained(folder)
+    to_load_in_float32(folder)
     net.to(torch.float32)
+
+
+def to_load_in_float32(folder: Path) -> None:
+    """Name float32 in the config.json of a saved transformers model, whatever its weights are stored in.
+
+    transformers loads in the dtype that the config names, diffusers in float32: a pipeline loaded without a dtype would mix the two.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    files.write_text(folder / "config.json", json.dumps(config | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n")

@@ -13,6 +13,8 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from aa_utils.pocket.clip import to_load_in_float32
+
 DROP_CAPTION = 0.1
 HEADS = 4  # of every attention, of 16 and 32 channels each; diffusers' `attention_head_dim` means their number, not their width
 SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -106,4 +108,5 @@ def save(net: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel, 
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(folder)
+    to_load_in_float32(folder / "text_encoder")
     pipeline.to(torch.float32)
