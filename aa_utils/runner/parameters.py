@@ -1,6 +1,7 @@
 """A notebook's parameters: the literals of its one cell tagged `parameters`, and the strict check of what a run wants to change in them.
 
-papermill itself only warns about an unknown name and exits 0; here every mistake is one sentence before a kernel starts.
+papermill itself only warns about an unknown name and exits 0; here every mistake is one sentence before a kernel starts. Where papermill,
+nbval or a person runs the notebook without our runner, its first cell calls `check`: the same check, at the first moment there is.
 """
 
 import ast
@@ -11,10 +12,10 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from aa_utils.errors import InputError
-from aa_utils.paths import resolve
+from aa_utils.paths import ROOT, resolve
+from aa_utils.runner.code_closure import cells as cells_of
+from aa_utils.runner.yaml_values import FLOAT, read_yaml
 
 SECRET_NAME = re.compile(r"(api_?key|secret|password|passwd|credential|(^|_)key$|(^|_)token$)", re.IGNORECASE)
 SECRET_VALUE = re.compile(r"(?<![A-Za-z0-9])(sk-[A-Za-z0-9_-]{8,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,})")
@@ -33,28 +34,6 @@ class Parameter:
     def is_input(self) -> bool:
         """True if its comment starts with `input:`, `optional input:` or `input or hub id:`: it names files that a run reads."""
         return re.match(r"(optional )?input( or hub id)?:", self.comment) is not None
-
-
-class _Yaml(yaml.SafeLoader):
-    """YAML as people expect it: 1e-4 is a number (YAML 1.1 says text)."""
-
-
-_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)|[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)")
-_Yaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"^(?:{_FLOAT.pattern})$"), list("-+.0123456789"))
-
-
-def read_yaml(text: str, what: str) -> object:
-    """The value of a YAML text, with 1e-4 as a float. Errors: InputError naming `what` and the line."""
-    try:
-        return yaml.load(text, Loader=_Yaml)
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{what}{where} is not YAML: {getattr(error, 'problem', None) or error}") from error
 
 
 def of_notebook(cells: list[dict], name: str) -> list[Parameter]:
@@ -147,6 +126,30 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str) -
     return values
 
 
+def check(notebook: str, namespace: dict[str, object]) -> None:
+    """Check the parameters in `namespace` (a notebook's `globals()`) as the runner does, and put each into the type of its default.
+
+    `notebook` is its name in `notebooks/`, without the ending. Text becomes what the runner makes of it: papermill's `-p seeds '[0]'` hands
+    over text, `-y 'lr: 1e-4'` too. Errors: InputError, as of `checked`; also for an unknown name in the cell that papermill injected.
+    """
+    name = f"{notebook}.ipynb"
+    known = {parameter.name: parameter for parameter in of_notebook(cells_of(ROOT / "notebooks" / name), name)}
+    wanted = {key: namespace[key] for key in [*known, *_injected(namespace.get("In", []))] if key in namespace}
+    for key, value in wanted.items():
+        default = known[key].default if key in known else None
+        if isinstance(value, str) and default is not None and not isinstance(default, str):
+            wanted[key] = CommandLine(value)
+        elif isinstance(default, str) and isinstance(value, (bool, int, float)):
+            raise InputError(f"'{key}' takes text; got {value!r}, as papermill's -p reads it: hand it over with -r {key} …")
+    namespace.update(checked(list(known.values()), wanted, name))
+
+
+def _injected(executed: list[str]) -> list[str]:
+    """The names in the newest cell that papermill injected; none in a session without one."""
+    source = next((source for source in reversed(executed) if source.startswith("# Parameters\n")), "")
+    return [target.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for target in node.targets]
+
+
 def inputs(parameters: list[Parameter], values: dict[str, object]) -> list[tuple[str, str]]:
     """(parameter name, path) of every input of a run that lies on this disk; a list of paths gives one pair each."""
     pairs = [(p.name, path) for p in parameters if p.is_input for path in _texts(values[p.name])]
@@ -180,7 +183,7 @@ def _typed(name: str, value: object, default: object) -> object:
         return value
     if isinstance(default, float) and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    if isinstance(default, float) and isinstance(value, str) and _FLOAT.fullmatch(value):
+    if isinstance(default, float) and isinstance(value, str) and FLOAT.fullmatch(value):
         return float(value)
     if isinstance(default, (list, tuple)) and isinstance(value, (list, tuple)):
         kinds = {type(item) for item in default}

@@ -1,0 +1,30 @@
+"""YAML as people expect it: 1e-4 is a number."""
+
+import re
+
+import yaml
+
+from aa_utils.errors import InputError
+
+FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)|[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)")
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML 1.1 but for 1e-4, which it takes for text, and dates, which stay text."""
+
+
+_Yaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"^(?:{FLOAT.pattern})$"), list("-+.0123456789"))
+
+
+def read_yaml(text: str, what: str) -> object:
+    """The value of a YAML text, with 1e-4 as a float. Errors: InputError naming `what` and the line."""
+    try:
+        return yaml.load(text, Loader=_Yaml)
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{what}{where} is not YAML: {getattr(error, 'problem', None) or error}") from error
