@@ -31,12 +31,14 @@ from aa_utils.progress import progress
 class Target:
     """One target domain. Training code is given `images` (whose `labels` is None); only scoring reads `labels` int64 (N,).
 
-    `labels` is None where nobody labelled the images (`image_folder`): such a target can be adapted to, but not scored.
+    `labels` is None where nobody labelled the images (`image_folder`): such a target can be adapted to, but not scored. `variant` says
+    which images these are, where a benchmark comes in several forms ("JPEG copies, 10,000 of …").
     """
 
     name: str
     images: ImageSet
     labels: Tensor | None
+    variant: str = ""
 
     @property
     def class_names(self) -> list[str]:

@@ -1,4 +1,9 @@
-"""python -m aa_utils.benchmarks office31 visda17:validation image_folder:photos: what there is, and what is wrong with it."""
+"""What there is of a benchmark, and what is wrong with it; and where the image sets of this repository's experiments come from.
+
+python -m aa_utils.benchmarks office31 visda17:validation image_folder:photos
+python -m aa_utils.benchmarks cifake flux2          # where to get them, and whether these are the very files
+python -m aa_utils.benchmarks --manifest office31 cifar10
+"""
 
 import argparse
 import sys
@@ -6,17 +11,27 @@ from collections import Counter
 from importlib import import_module
 
 from aa_utils import benchmarks
-from aa_utils.benchmarks._check import Report, grouped
+from aa_utils.benchmarks import _manifests
+from aa_utils.benchmarks._check import SHOWN, Report, grouped
 from aa_utils.errors import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print domains, classes, counts and problems of each name; returns 0 if nothing is wrong. Every image is decoded to its end."""
     parser = argparse.ArgumentParser(prog="python -m aa_utils.benchmarks", description="What a benchmark has, and what is wrong with it.")
-    parser.add_argument("names", nargs="+", metavar="benchmark[:domain]", help=", ".join(benchmarks.names()))
+    sets = [name for name in _manifests.MANIFESTS if name not in benchmarks.names()]
+    parser.add_argument("names", nargs="+", metavar="benchmark[:domain]", help=", ".join([*benchmarks.names(), *sets]))
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names that prompts are written from: are they the benchmark's?")
+    known = ", ".join(_manifests.MANIFESTS)
+    parser.add_argument(
+        "--manifest", action="store_true", help=f"where to get it, and whether the files are those of its manifest: {known}"
+    )
+    parser.add_argument("--folder", help="compare with the manifest in this folder instead of AA_DATA")
     options, wrong = parser.parse_args(arguments), 0
     for name in options.names:
+        if options.manifest or options.folder or name in sets:
+            wrong += _compared(name, options.folder)
+            continue
         for each in _domains(name):
             try:
                 found = _report(each)
@@ -28,6 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
                 print(_text(found))
                 wrong += bool(found.problems)
     return 1 if wrong else 0
+
+
+def _compared(name: str, folder: str | None) -> int:
+    """Print what the manifest says of the image set `name`, and what differs from it; 1 if anything does."""
+    if name not in _manifests.MANIFESTS:
+        print(f"'{name}' has no manifest; there are: {', '.join(_manifests.MANIFESTS)}\n", file=sys.stderr)
+        return 1
+    lines, problems = _manifests.compare(name, folder)
+    print("\n".join([*lines, *(grouped(problems, SHOWN) or ["  nothing differs"]), ""]))
+    return bool(problems)
 
 
 def _domains(name: str) -> list[str]:
@@ -61,6 +86,7 @@ def _text(found: Report) -> str:
     of = f" of {len(found.classes)} classes" if len(found.classes) > 1 else ""
     where = f" in '{found.folder}'" if found.folder else ""
     lines = [f"{found.name}: {sum(row[2] for row in found.classes)} images{of}{where}"]
+    lines += [f"  {found.variant}"] if found.variant else []
     for folder, name, count, known in found.classes:
         other = f"   instead of {known}" if known not in (None, count) else ""
         lines.append(f"  {folder:{width}}  {count:6}  {name}{other}")

@@ -1,7 +1,7 @@
 """Is a photo benchmark's folder whole? All that is wrong with it, at once and before anything runs; and the target, if nothing is."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 from aa_utils import files
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._layout import Listing, listing
-from aa_utils.benchmarks._photos import PARTIAL, Photos, asked
+from aa_utils.benchmarks._photos import PARTIAL, Photos, Request, asked
 from aa_utils.data import decode
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
@@ -26,32 +26,61 @@ class Report:
     folder: Path
     classes: list[tuple[str, str, int, int | None]]
     problems: list[tuple[str, str]]
+    variant: str = ""
+
+
+Row = tuple[Path, int, str]  # path, label, id
+Choice = Callable[[list[Row]], list[Row]]
 
 
 def report(photos: Photos, domain: str) -> Report:
     """Everything there is to say about a domain; every image is decoded, none is kept. Errors: InputError where there is no folder."""
-    name, known, found, problems = _examined(photos, domain)
-    counts = Counter(label for _, label, _ in found.rows)
-    rows = [(*pair, counts[k], known[k] if known else None) for k, pair in enumerate(photos.classes.items())]
-    paths = [path for path, _, _ in found.rows]
-    return Report(name, found.folder, rows, problems + unreadable(decode.unreadable(paths, name), paths, found.folder))
+    return report_of(asked(photos, domain))
+
+
+def report_of(wanted: Request, variant: Callable[[list[Path]], str] | None = None) -> Report:
+    """`report` of a domain that has been asked for already; `variant` says which one its files are."""
+    listed, known, problems = _examined(wanted)
+    counts = Counter(label for _, label, _ in listed.rows)
+    pairs = zip(wanted.folders, wanted.class_names, strict=True)
+    rows = [(*pair, counts[k], known[k] if known else None) for k, pair in enumerate(pairs)]
+    paths = [path for path, _, _ in listed.rows]
+    said, bad = variant(paths) if variant else "", unreadable(decode.unreadable(paths, wanted.name), paths, listed.folder)
+    return Report(wanted.name, listed.folder, rows, problems + bad, said)
 
 
 def target(photos: Photos, domain: str, size: int) -> Target:
     """The target `<benchmark>:<domain>` at `size` x `size` pixels. Errors: InputError with all that is wrong with its folder."""
-    name, known, found, problems = _examined(photos, domain)
-    paths = [path for path, _, _ in found.rows]
-    pixels, bad = decode.pixels(paths, size, name) if not problems else (None, decode.unreadable(paths, name))
-    refuse(name, found.folder, problems + unreadable(bad, paths, found.folder), f"{name}{PARTIAL}" if known else "")
-    labels = torch.tensor([label for _, label, _ in found.rows])
-    return Target(name, ImageSet(pixels, None, [image_id for _, _, image_id in found.rows], photos.class_names), labels)
+    return target_of(asked(photos, domain), size)
 
 
-def _examined(photos: Photos, domain: str) -> tuple[str, Sequence[int] | None, Listing, list[tuple[str, str]]]:
-    """(name, counts to compare with or None, listing, problems but for those of decoding)."""
-    known, partial = asked(photos, domain)
-    found, counts = listing(photos, known), None if partial else known.counts
-    return f"{photos.name}:{known.name}{PARTIAL if partial else ''}", counts, found, found.problems + _counted(found, photos, counts)
+def target_of(wanted: Request, size: int, choose: Choice | None = None) -> Target:
+    """`target` of a domain that has been asked for already; `choose` takes some of its images, before they are decoded."""
+    listed, known, problems = _examined(wanted)
+    rows = choose(listed.rows) if choose and not problems else listed.rows
+    paths = [path for path, _, _ in rows]
+    pixels, bad = decode.pixels(paths, size, wanted.name) if not problems else (None, decode.unreadable(paths, wanted.name))
+    refuse(wanted.name, listed.folder, problems + unreadable(bad, paths, listed.folder), _partial(wanted) if known else "")
+    images = ImageSet(pixels, None, [image_id for _, _, image_id in rows], wanted.class_names)
+    return Target(wanted.name, images, torch.tensor([label for _, label, _ in rows]))
+
+
+def _partial(wanted: Request) -> str:
+    name, bracket, some = wanted.name.partition("[")
+    return f"{name}{PARTIAL}{bracket}{some}"
+
+
+def _examined(wanted: Request) -> tuple[Listing, Sequence[int] | None, list[tuple[str, str]]]:
+    """(listing of the wanted classes, counts to compare with or None, problems but for those of decoding)."""
+    listed = listing(wanted.photos, wanted.domain)
+    place = {k: i for i, k in enumerate(wanted.rows)}
+    listed.rows = [(path, place[k], image_id) for path, k, image_id in listed.rows if k in place]
+    there = Counter(label for _, label, _ in listed.rows)
+    known = None if wanted.partial else wanted.counts(wanted.domain.counts)
+    for part in wanted.domain.parts:
+        if known and [there[k] for k in range(len(place))] == wanted.counts(part):
+            known = wanted.counts(part)
+    return listed, known, listed.problems + _counted(listed, wanted.folders, known)
 
 
 def unreadable(bad: decode.Bad, paths: Sequence[Path], below: Path) -> list[tuple[str, str]]:
@@ -81,16 +110,16 @@ def grouped(problems: list[tuple[str, str]], shown: int) -> list[str]:
     ]
 
 
-def _counted(found: Listing, photos: Photos, counts: Sequence[int] | None) -> list[tuple[str, str]]:
-    there = Counter(label for _, label, _ in found.rows)
+def _counted(listed: Listing, folders: Sequence[str], counts: Sequence[int] | None) -> list[tuple[str, str]]:
+    there = Counter(label for _, label, _ in listed.rows)
     problems = []
-    for label, name in enumerate(photos.classes):
+    for label, name in enumerate(folders):
         if not there[label]:
             problems.append(("missing classes", name))
         elif counts and there[label] != counts[label]:
             problems.append(("wrong counts", f"{name} {there[label]} instead of {counts[label]}"))
             if there[label] > counts[label]:  # originals may be alike too, so copies are looked for only where there are too many
-                problems += [("copies", pair) for pair in _copies([path for path, k, _ in found.rows if k == label])]
+                problems += [("copies", pair) for pair in _copies([path for path, k, _ in listed.rows if k == label])]
     return problems
 
 

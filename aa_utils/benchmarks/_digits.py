@@ -33,7 +33,7 @@ def target(name: str, domain: str, size: int, files: dict[str, list[str]], read:
         said = f"'{name}:{domain}'" if domain else f"'{name}' alone"
         raise InputError(f"{said} is no domain; ask for '{name}:train', '{name}:test', or '{name}:train-<n>' for n training images")
     part = asked[1] or "train"
-    pixels, labels = _read(name, part, files[part], read)
+    pixels, labels = read_files(name, part, files[part], read)
     index = torch.arange(len(pixels))
     if asked[2]:
         if int(asked[2]) > len(pixels):
@@ -52,7 +52,8 @@ def resized(pixels: Tensor, size: int) -> Tensor:
     return pixels.expand(-1, 3, -1, -1).contiguous()
 
 
-def _read(name: str, part: str, files: list[str], read: Read) -> tuple[Tensor, Tensor]:
+def read_files(name: str, part: str, files: list[str], read: Read) -> tuple[Tensor, Tensor]:
+    """What `read` gives of `part`, once its `files` lie below `AA_DATA`. Errors: InputError where they are missing or broken."""
     root, download = data_root(), os.environ.get("AA_DOWNLOAD") == "1"
     missing = [file for file in files if not (root / file).is_file()]
     if missing and not download:

@@ -43,7 +43,7 @@ def short(name: str) -> str:
     """The short name of a domain: "A" for "office31:amazon-partial"; the printed name of a benchmark that has no domains."""
     module, _, domain = name.partition(":")
     photos = getattr(import_module(f"{benchmarks.__name__}.{module}"), "PHOTOS", None)
-    return _photos.asked(photos, domain)[0].short if photos else printed(module)
+    return _photos.asked(photos, domain).domain.short if photos else printed(module)
 
 
 def ours(per_seed: pd.DataFrame, column: Callable[[pd.Series], dict[str, float]] | None = None) -> pd.DataFrame:
