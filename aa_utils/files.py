@@ -1,12 +1,15 @@
 """Files that are whole or absent: written under a temporary name, then renamed."""
 
 import hashlib
-import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from aa_utils import text
+from aa_utils.errors import InputError
 
 
 @contextmanager
@@ -28,34 +31,86 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically, as UTF-8 with `\\n` line ends."""
-    write_bytes(path, text.encode())
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` atomically, as UTF-8 with `\\n` line ends."""
+    write_bytes(path, content.encode())
 
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` to `path` atomically as indented JSON in the order given."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, text.to_json(value, indent=2) + "\n")
 
 
 def write_jsonl(path: Path, rows: list[dict]) -> None:
     """Write one JSON object a line to `path`, atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, "".join(text.to_json(row) + "\n" for row in rows))
 
 
 def read_jsonl(path: Path) -> list[dict]:
-    """The rows of a JSON-lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """The rows of a JSON-lines file. Errors: InputError naming the first line that is no JSON object, or has a key twice."""
+    return [row for _, row in text.json_rows(path)]
+
+
+def hidden(name: str) -> bool:
+    """Whether `name` begins with a dot."""
+    return name.startswith(".")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What lies below a folder. `files`: all that is no folder, sorted; `skipped`: what a rule left out, folders unread.
+
+    `again`: links to folders that were read by another way, or that hold the folder itself: following them would never end.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    again: list[Path] = field(default_factory=list)
+
+
+def tree(root: Path, skip: Callable[[str], bool] = hidden) -> Tree:
+    """Everything below the folder `root` but for names that `skip`; links to folders are followed, every folder is read once.
+
+    A folder counts by the way without links, where there is one. Errors: InputError for a folder that cannot be read.
+    """
+    found, links, seen, top = Tree(), [], set(), root.resolve()
+
+    def read(folder: Path) -> None:
+        about = folder.stat()
+        if (about.st_dev, about.st_ino) in seen or (folder != root and folder.is_symlink() and top.is_relative_to(folder.resolve())):
+            found.again.append(folder)
+            return
+        seen.add((about.st_dev, about.st_ino))
+        try:
+            with os.scandir(folder) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except PermissionError as error:
+            raise InputError(f"the folder '{folder}' cannot be read: {error.strerror}; give yourself access, or move it away") from error
+        for entry in inside:
+            path = folder / entry.name
+            if skip(entry.name):
+                found.skipped.append(path)
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            else:
+                (links if entry.is_dir() else found.files).append(path)
+
+    folders = [root]
+    while folders or links:
+        read(folders.pop() if folders else links.pop(0))
+        links.sort()
+    found.files.sort()
+    return found
 
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, or of a folder's sorted (name, SHA-256) pairs; dot-files in a folder do not count."""
     digest = hashlib.sha256()
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            name = file.relative_to(path)
-            if not any(part.startswith(".") for part in name.parts):
-                digest.update(f"{name.as_posix()}\0{sha256(file)}\n".encode())
+        for file in tree(path).files:
+            if file.is_file():
+                name = file.relative_to(path)
+                digest.update(os.fsencode(f"{name.as_posix()}\0{sha256(file)}\n"))  # a name may not be UTF-8
     else:
         with path.open("rb") as stream:
             for block in iter(lambda: stream.read(1 << 20), b""):

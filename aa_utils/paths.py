@@ -21,6 +21,11 @@ def resolve(path: str | Path) -> Path:
     return ROOT / path
 
 
+def as_text(path: Path | str) -> str:
+    """`path` with `/` as text that every file can hold: bytes of a name that is no UTF-8 stand as `\\xe9`, so that names stay apart."""
+    return os.fsencode(Path(path).as_posix()).decode("utf-8", "backslashreplace")
+
+
 def data_root() -> Path:
     """The folder that holds benchmark datasets: `AA_DATA`, by default `data/` in the repository."""
     return Path(os.environ.get("AA_DATA") or ROOT / "data").expanduser().absolute()

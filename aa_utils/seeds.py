@@ -7,7 +7,7 @@ import random
 def stable_hash(*parts: object) -> int:
     """A non-negative 63-bit integer that depends only on `parts` (by their `str`): the same on every machine and in every process."""
     text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big") >> 1
 
 
 def seed_everything(*parts: object) -> int:

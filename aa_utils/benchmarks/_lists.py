@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from aa_utils import text
+
 Problems = list[tuple[str, str]]
 
 
 def entries(path: Path, classes: int, problems: Problems) -> Iterator[tuple[str, str, int]]:
     """(where it stands, picture, label) of each line; lines that cannot be read, or have a label of no class, are problems."""
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(text.lines(text.read(path)), 1):
         where = f"{path.name}:{number}"
         name, _, label = line.strip().rpartition(" ")
         if not line.strip():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from aa_utils import text
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._check import Report, refuse, unreadable
 from aa_utils.benchmarks._layout import visible
@@ -102,7 +103,7 @@ def _given(root: Path) -> list[tuple[str, str]]:
     """(sub-folder, name) of each line of `classes.txt`; none where there is no such file."""
     if not (root / CLASSES).is_file():
         return []
-    lines = [line.strip() for line in (root / CLASSES).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    lines = [line.strip() for line in text.lines(text.read(root / CLASSES)) if line.strip()]
     pairs = [(folder.strip(), name.strip() or folder.strip()) for folder, _, name in (line.partition(":") for line in lines)]
     if len(pairs) < 2 or len({name for _, name in pairs}) < len(pairs):
         raise InputError(

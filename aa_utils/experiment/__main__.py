@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from aa_utils import text
 from aa_utils.errors import InputError
 from aa_utils.experiment import check, keys, place
 from aa_utils.experiment.scale import scaled
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not Path(options.file).is_file():
             raise InputError(f"no experiment at '{options.file}'")
-        config = parameters.read_yaml(Path(options.file).read_text(encoding="utf-8"), f"'{options.file}'")
+        config = parameters.read_yaml(text.read(Path(options.file)), f"'{options.file}'")
         print(place(check(scaled(keys.mapping(config, "the file", options.file), options.scale, options.file), options.file)["results"]))
     except InputError as error:
         print(error, file=sys.stderr)

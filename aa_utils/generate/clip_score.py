@@ -23,7 +23,7 @@ from aa_utils import devices, files
 from aa_utils.errors import InputError
 from aa_utils.generate.model_files import HUB_ID
 from aa_utils.paths import existing, resolve
-from aa_utils.progress import progress
+from aa_utils.progress import note, progress
 
 COLUMNS = ("clip_score", "clip_confidence", "clip_class")
 FILES = ("*.json", "*.safetensors", "*.txt")  # of a CLIP folder, that decide its scores
@@ -112,11 +112,16 @@ def _readable(store: Path) -> list[dict]:
     """The scores that stand; a last line that a kill cut off is dropped, and cut off the file."""
     if not store.exists():
         return []
-    text = store.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        files.write_text(store, whole)
-    return [json.loads(line) for line in whole.splitlines()]
+    data = store.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        files.write_bytes(store, whole)
+    try:
+        return files.read_jsonl(store)
+    except InputError as error:
+        note(f"{error}: these scores are made again")
+        store.unlink()
+        return []
 
 
 def _find(model: str) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from aa_utils import text
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 from aa_utils.seeds import stable_hash
@@ -36,14 +37,8 @@ def read_prompts(prompts: str | Path) -> list[dict]:
     rows: list[dict] = []
     ids: set[str] = set()
     names: dict[int, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not UTF-8 text: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        wrong, row = _parse(line)
+    for number, row in text.json_rows(path):
+        wrong = _wrong(row)
         if not wrong and row["id"] in ids:
             wrong = f"has the id '{row['id']}' of an earlier line"
         if not wrong and names.setdefault(row["label"], row["class_name"]) != row["class_name"]:
@@ -83,28 +78,22 @@ def batches(work: list[Job], batch_size: int) -> list[list[Job]]:
 
 def fingerprint(rows: Iterable[dict]) -> str:
     """16 hex digits that say which prompts these are."""
-    text = "\n".join(json.dumps([row[name] for name in FIELDS], ensure_ascii=False) for row in rows)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    said = "\n".join(json.dumps([row[name] for name in FIELDS], ensure_ascii=False) for row in rows)
+    return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _parse(line: str) -> tuple[str, dict]:
-    """(what is wrong, or "", the row)"""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"is not JSON: {error}", {}
-    if not isinstance(row, dict):
-        return "is not a JSON object", {}
+def _wrong(row: dict) -> str:
+    """What is wrong with a row, or ""."""
     for name, kind in FIELDS.items():
         if type(row.get(name)) is not kind:
-            return f"has {name}={row[name]!r}, no {kind.__name__}" if name in row else f"has no '{name}'", row
+            return f"has {name}={row[name]!r}, no {kind.__name__}" if name in row else f"has no '{name}'"
         if kind is str and not row[name].strip():
-            return f"has an empty '{name}'", row
+            return f"has an empty '{name}'"
     if row["label"] < 0:
-        return f"has the label {row['label']}; labels count from 0", row
+        return f"has the label {row['label']}; labels count from 0"
     if not _SAFE_ID.fullmatch(row["id"]):
-        return f"has the id {row['id']!r}; an id becomes a file name: letters, digits, '.', '_' and '-' only, 150 at most", row
-    return "", row
+        return f"has the id {row['id']!r}; an id becomes a file name: letters, digits, '.', '_' and '-' only, 150 at most"
+    return ""
 
 
 def _slugs(class_names: dict[int, str]) -> dict[int, str]:

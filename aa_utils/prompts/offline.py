@@ -16,6 +16,7 @@ from string import Formatter
 
 import yaml
 
+from aa_utils import text
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 from aa_utils.prompts._article import with_article
@@ -52,10 +53,12 @@ def load(bank: str) -> dict[str, dict]:
         there_are = ", ".join(sorted(file.stem for file in BANKS.glob("*.yaml")))
         raise InputError(f"no bank '{bank}'; there are: {there_are}; or give the path of a YAML file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(text.read(path, f"bank '{bank}'"), Loader=text.UniqueKeys)
         templates = {str(name): " ".join(str(sentence).split()) for name, sentence in content["templates"].items()}
         attributes = {str(name): [str(value) for value in values] for name, values in content["attributes"].items()}
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except InputError:
+        raise
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"bank '{bank}' has not the form 'templates' (name: sentence), 'attributes' (name: list): {error}") from error
     for name, sentence in templates.items():
         unknown = [slot for slot in _slots(sentence) if slot not in attributes]

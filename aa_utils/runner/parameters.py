@@ -12,6 +12,7 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
+from aa_utils import text
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
 from aa_utils.runner.code_closure import cells as cells_of
@@ -82,7 +83,7 @@ def given(settings: list[str], file: str | None) -> dict[str, object]:
         path = path if path.is_file() else resolve(file)
         if not path.is_file():
             raise InputError(f"no parameter file at '{file}'")
-        loaded = read_yaml(path.read_text(encoding="utf-8"), f"'{file}'")
+        loaded = read_yaml(text.read(path, f"'{file}'"), f"'{file}'")
         if not isinstance(loaded, dict):
             raise InputError(f"'{file}' must hold 'name: value' lines")
         values.update({str(name): value for name, value in loaded.items()})

@@ -104,7 +104,7 @@ def run_id(code_sha256: str, parameters: dict, inputs: list[dict]) -> str:
         by_name.setdefault(row["name"], []).append(row["parent"] or row["sha256"])
     what.update(by_name)
     text = json.dumps([SCHEMA, code_sha256, what], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def write(out: str | Path, record: dict) -> None:
@@ -124,10 +124,10 @@ def _scalar(name: str, value: object) -> object:
 
 def _folder_hash(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for file in files.tree(folder).files:
         name = file.relative_to(folder)
-        if file.name not in BOOKKEEPING and not any(part.startswith(".") for part in name.parts):
-            digest.update(f"{name.as_posix()}\0{files.sha256(file)}\n".encode())
+        if file.name not in BOOKKEEPING and file.is_file():
+            digest.update(os.fsencode(f"{name.as_posix()}\0{files.sha256(file)}\n"))  # a name may not be UTF-8
     return digest.hexdigest()
 
 

@@ -5,12 +5,13 @@ import re
 import yaml
 
 from aa_utils.errors import InputError
+from aa_utils.text import UniqueKeys
 
 FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)|[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)")
 
 
-class _Yaml(yaml.SafeLoader):
-    """YAML 1.1 but for 1e-4, which it takes for text, and dates, which stay text."""
+class _Yaml(UniqueKeys):
+    """YAML 1.1 but for 1e-4, which it takes for text, and dates, which stay text; a key twice is an error."""
 
 
 _Yaml.yaml_implicit_resolvers = {
@@ -24,6 +25,8 @@ def read_yaml(text: str, what: str) -> object:
     """The value of a YAML text, with 1e-4 as a float. Errors: InputError naming `what` and the line."""
     try:
         return yaml.load(text, Loader=_Yaml)
+    except RecursionError:
+        raise InputError(f"{what} is not YAML that can be read: it is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
