@@ -14,7 +14,7 @@ from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
 from aa_utils import files
-from aa_utils.classifiers import lenet, pocket_vit  # noqa: F401  (they register their networks with timm)
+from aa_utils.classifiers import lenet, pocket_vit, wrn  # noqa: F401  (they register their networks with timm)
 from aa_utils.errors import InputError
 
 HALF = (0.5, 0.5, 0.5)
