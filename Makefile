@@ -5,6 +5,10 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 # An environment of your own (conda, a cluster module) is used as it is, and nothing is installed: `make reproduce PY=python`.
 PY ?= .venv/bin/python
+# What installs the packages of uv.lock; from the package index like they are.
+UV_VERSION = uv==0.13.9
+# The groups of optional packages in pyproject.toml that the commands below need.
+EXTRAS = notebooks workflow llm onnx weights fid test
 # nproc would say what OMP_NUM_THREADS says.
 CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || sysctl -n hw.ncpu)
 EXPERIMENT ?= experiments/pocket.yaml
@@ -15,20 +19,21 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 SNAKEMAKE = "$(PY)" -m snakemake --configfile "$(EXPERIMENT)" --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: help setup reproduce report test unit notebooks lint slurm lab clean
+.PHONY: help setup reproduce report test unit notebooks lint slurm docs lock lab clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1	/p' Makefile
 
-setup:  ## make .venv and install the package with its pinned dependencies (again only when pyproject.toml changed)
+setup:  ## make .venv with the packages of uv.lock (again only when pyproject.toml or uv.lock changed)
 ifeq ($(PY),.venv/bin/python)
-	@if [ -x .venv/bin/python ] && cmp -s pyproject.toml .venv/pyproject.installed; then exit 0; fi; \
+	@if [ -x .venv/bin/python ] && cat pyproject.toml uv.lock | cmp -s - .venv/installed; then exit 0; fi; \
 	set -e; \
 	if [ -z "$(PYTHON)" ]; then echo "no Python 3.11 to 3.13 found; name one: make setup PYTHON=/path/to/python" >&2; exit 1; fi; \
 	if [ ! -x .venv/bin/python ]; then echo "making .venv with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv .venv; fi; \
-	echo "installing adapt-anything and its pinned dependencies into .venv (torch is large: minutes on a first install)"; \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'; \
-	cp pyproject.toml .venv/pyproject.installed; \
+	echo "installing adapt-anything and the packages of uv.lock into .venv (torch is large: minutes on a first install)"; \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(UV_VERSION); \
+	.venv/bin/uv sync --quiet --frozen --inexact --no-progress --python .venv/bin/python $(EXTRAS:%=--extra %); \
+	cat pyproject.toml uv.lock > .venv/installed; \
 	echo "installed; for a shell of your own: source .venv/bin/activate"
 endif
 
@@ -58,9 +63,19 @@ lint: setup  ## ruff (code and notebooks) and the notebook normaliser
 
 slurm: setup  ## the smoke experiment on a Slurm brought up here, one of its two nodes killed on the way (as root; slurm-wlm and munge)
 ifeq ($(PY),.venv/bin/python)
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cluster]'
+	@.venv/bin/uv sync --quiet --frozen --inexact --no-progress --python .venv/bin/python $(EXTRAS:%=--extra %) --extra cluster
 endif
 	@set -e; folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; "$(PY)" tests/slurm/run.py "$$folder"
+
+docs: setup  ## the documentation as web pages in site/, every link checked
+ifeq ($(PY),.venv/bin/python)
+	@.venv/bin/uv sync --quiet --frozen --inexact --no-progress --python .venv/bin/python $(EXTRAS:%=--extra %) --extra docs
+endif
+	"$(PY)" -m mkdocs build --strict --quiet
+
+lock: setup  ## uv.lock and requirements.txt (for conda) anew from the ranges in pyproject.toml
+	.venv/bin/uv lock
+	.venv/bin/uv export --quiet --frozen --no-hashes --no-annotate --no-header --no-emit-project $(EXTRAS:%=--extra %) --output-file requirements.txt
 
 lab: setup  ## JupyterLab on the notebooks
 	"$(PY)" -m jupyterlab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

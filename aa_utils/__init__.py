@@ -11,4 +11,4 @@
 | experiment files, and what comes of them | `experiment/`, `reporting/`; `verify` checks that `results/` follow from their records |
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

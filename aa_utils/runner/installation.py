@@ -1,26 +1,46 @@
-"""Is everything here? Packages against their pins, the machine, the models: rows that `notebooks/00_check.ipynb` shows."""
+"""Is everything here? Packages against the lock file, the machine, the models: rows that `notebooks/00_check.ipynb` shows."""
 
+import re
 import shutil
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from aa_utils import devices
 from aa_utils.paths import ROOT, resolve
 
+EXTRA = re.compile(r"""extra == ["'](.+?)["']""")
+
 
 def packages() -> list[dict]:
-    """One row a dependency: {"package", "pinned", "installed", "same"}; installed is None where it is missing."""
-    rows = []
-    for pin in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]:
-        name, _, pinned = pin.partition("==")
+    """One row a direct dependency: {"package", "extra", "locked", "installed", "same"}.
+
+    `extra` is the optional group that it belongs to, "" for those that the package cannot do without; `locked` the version in `uv.lock`
+    (None outside a checkout), `installed` None where it is missing. `same`: is it the locked version, or, without a lock, one in range?
+    """
+    locked, rows = _locked(), []
+    for text in metadata.requires("adapt-anything") or []:
+        requirement = Requirement(text)
+        group = EXTRA.search(str(requirement.marker)) if requirement.marker else None
         try:
             # A local tag such as +cpu names the build, not the version.
-            installed = metadata.version(name).partition("+")[0]
+            installed = metadata.version(requirement.name).partition("+")[0]
         except metadata.PackageNotFoundError:
             installed = None
-        rows.append({"package": name, "pinned": pinned, "installed": installed, "same": installed == pinned})
+        pin = locked.get(requirement.name)
+        same = installed == pin if pin else installed is not None and requirement.specifier.contains(installed)
+        row = {"package": requirement.name, "extra": group.group(1) if group else "", "locked": pin, "installed": installed}
+        rows.append(row | {"same": same})
     return rows
+
+
+def _locked() -> dict[str, str]:
+    """Package -> version in the lock file; empty where there is none."""
+    if not (ROOT / "uv.lock").is_file():
+        return {}
+    return {row["name"]: row["version"] for row in tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]}
 
 
 def models(folder: str = "models") -> list[dict]:
