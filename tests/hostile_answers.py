@@ -77,12 +77,12 @@ _ANSWERS = [
     _says("cut off", "<think>hm", "length"),
     _says("broken JSON", '{"prompts": ["A red'),
     _says("broken JSON", '{"prompts": "A red mug of one str'),
-    _says("no JSON", "1. A red mug on a table\n2. A blue mug by a window"),
+    _says("no JSON", "A red mug on a table\nA blue mug by a window"),
     _says("no JSON", "Sure! What would you like?"),
     _says("no JSON", "[" * 50_000),
     _says("no JSON", "\x00\x01\x02"),
-    _says("other JSON", '{"prompts": "A red mug on a table"}'),
-    _says("other JSON", '{"prompts": {"1": "A red mug"}}'),
+    _says("other JSON", '{"prompts": true}'),
+    _says("other JSON", '{"x": "A red mug", "y": "A blue mug"}'),
     _says("other JSON", '{"a": ["A red mug"], "b": ["A blue mug"]}'),
     _says("other JSON", "{}"),
     _says("refusal", None, refusal="no", tokens=None),
@@ -99,8 +99,8 @@ def _texts(others: dict[str, str]):
         ("not text", lambda name: {"a": name, "b": name}), ("not text", lambda name: 1e308),
         ("too short", lambda name: name), ("too short", lambda name: ""), ("too short", lambda name: " \n "),
         ("too long", lambda name: f"A {name} " + "on a wide and wonderful wooden table " * 15),
-        ("markup", lambda name: f"<b>A {name}</b> on a table"), ("markup", lambda name: f"**A {name}** on a table"),
-        ("markup", lambda name: f"1. A {name} on a table"), ("markup", lambda name: f"A {name} on a table, see https://example.com"),
+        ("markup", lambda name: f"<b>A {name}</b> on a table"), ("markup", lambda name: f"## A {name} on a table"),
+        ("markup", lambda name: f"A [{name}](a table)"), ("markup", lambda name: f"A {name} on a table, see https://example.com"),
         ("markup", lambda name: f"A ({name}:1.4) on a table --ar 16:9"), ("markup", lambda name: f"A {name} on a table \U0001f600"),
         ("markup", lambda name: f"A \u202e{name} on\u200b a table"), ("markup", lambda name: f"A {name} on a table \x1b[31m"),
         ("markup", lambda name: f"A {name} on a table \ud83d"), ("markup", lambda name: f"A {{category}} and a {name}"),
@@ -133,6 +133,13 @@ def _texts(others: dict[str, str]):
         one, two = good_texts(name, 2, key)
         return Reply(completion(json.dumps({"prompts": [one, one.upper(), "  " + one.replace(" ", "  ") + ".", one + " and", two]})))
 
+    def listed(name, key):
+        one, two = good_texts(name, 2, key)
+        return Reply(completion(f"Options: [1] and {{2}}\n</thought>Here they are:\n1. **{one}**\n2. {two.replace(name, f'*{name}*')}\n"))
+
+    def too_many(name, key):
+        return Reply(completion(json.dumps({"prompts": [name] * 51})))
+
     def cut(name, key):
         one, two = good_texts(name, 2, key)
         return Reply(completion(json.dumps({"prompts": [one, two, "A lost"]})[:-4], "length"))
@@ -147,4 +154,6 @@ def _texts(others: dict[str, str]):
         (copies, ["text: duplicate", "text: duplicate", "text: near-duplicate"], 2),
         (cut, ["answer: cut off"], 2),
         (dressed, [], 2),
+        (listed, [], 2),
+        (too_many, ["text: too short"] * 50 + ["text: over the number asked for"], 0),
     ]

@@ -1,13 +1,14 @@
 """What a chat completion says: the texts in it, and what was wrong with the answer as a whole."""
 
 import json
-import re
 
 from aa_utils.prompts._llm_checks import is_refusal
+from aa_utils.prompts._llm_lists import captions
+from aa_utils.prompts._llm_thoughts import after_thoughts
 
 # Of such an answer the texts that are whole are kept.
 CUT_OFF, BROKEN = "cut off", "broken JSON"
-_THINKING = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
+_REASONING = ("reasoning_content", "reasoning")  # where servers put thoughts, and by mistake whole answers
 
 
 class NoCompletion(Exception):
@@ -17,80 +18,73 @@ class NoCompletion(Exception):
 def completion(body: bytes) -> dict:
     """{content, refusal, finish_reason, model, tokens_in, tokens_out} of the body of a 200 answer; tokens are None where it gives none.
 
-    Errors: NoCompletion for anything that is not an OpenAI chat completion with a message in it.
+    Where the content is empty and reasoning is not, that is in it too, as `reasoning`. Errors: NoCompletion for anything that is not an
+    OpenAI chat completion with a message in it.
     """
     try:
         reply = json.loads(body)
         choice = reply["choices"][0]
         message = choice["message"]
-        content, refusal = message.get("content"), message.get("refusal")
+        content, refusal = _joined(message.get("content")), message.get("refusal")
+        reasoning = next((text for name in _REASONING if (text := _joined(message.get(name))).strip()), "")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise NoCompletion from None
-    if isinstance(content, list):  # parts, as some servers send them
-        content = "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
     usage = reply.get("usage") if isinstance(reply.get("usage"), dict) else {}
     return {
-        "content": content if isinstance(content, str) else "",
+        "content": content,
         "refusal": refusal if isinstance(refusal, str) else "",
         "finish_reason": str(choice.get("finish_reason")),
-        "model": str(reply.get("model")),
+        "model": str(reply.get("model"))[:200],
         "tokens_in": _count(usage.get("prompt_tokens")),
         "tokens_out": _count(usage.get("completion_tokens")),
-    }
+    } | ({"reasoning": reasoning} if reasoning and not content.strip() else {})
 
 
 def texts(answer: dict) -> tuple[list, str]:
-    """(items of the answer as its JSON gives them, reason): the reason is "" for an answer in order.
+    """(items of the answer, reason): the reason is "" for an answer in order.
 
-    The items of a cut-off or broken answer are those that were whole; with any other reason there are none.
+    The items are the texts of the list that counts, without thoughts, numbers and emphasis; what is no text is as the JSON has it. Those of
+    a cut-off or broken answer are those that were whole; with any other reason there are none.
     """
-    content = _THINKING.sub("", answer["content"]).strip()
+    cut = answer["finish_reason"] == "length"
+    # A model that was cut off while it thought has said nothing; one that ended put its answer into the wrong field.
+    said = answer["content"] if answer["content"].strip() or cut else answer.get("reasoning", "")
+    content = _unquoted(after_thoughts(said))
     if answer["finish_reason"] == "content_filter":
         return [], "content filter"
-    if answer["refusal"] or (is_refusal(content) and not content.startswith(("{", "["))):
+    if answer["refusal"]:
         return [], "refusal"
-    cut = answer["finish_reason"] == "length"
     if not content:
         return [], CUT_OFF if cut else "empty"
-    value, whole = _json(content)
-    items = _list(value)
-    if cut or not whole:
-        return items or [], CUT_OFF if cut else BROKEN
+    found, any_json = captions(content)
+    if is_refusal(content) and not (found and content[found.start] in "{["):
+        return [], "refusal"
+    items = found.items if found else []
+    if found and cut and found.end == len(content) and content[found.start] not in "{[":
+        items = items[:-1]  # the last line of a Markdown list
+    if cut or (found and not found.whole):
+        return items, CUT_OFF if cut else BROKEN
     if not items:
-        return [], "no JSON" if value is None else ("other JSON" if items is None else "empty")
+        return [], "empty" if found else ("other JSON" if any_json else "no JSON")
     return items, ""
 
 
-def _json(content: str) -> tuple[object, bool]:
-    """(the first JSON list or object in the text, is it whole); (None, True) where there is none."""
-    from pydantic_core import from_json
-
-    start = re.search(r"[{\[]", content)
-    if not start:
-        return None, True
+def _unquoted(content: str) -> str:
+    """JSON that was put into a JSON text, taken out of it."""
+    if content[:1] != '"':
+        return content
     try:
-        return json.JSONDecoder().raw_decode(content, start.start())[0], True
+        value = json.loads(content)
     except (ValueError, RecursionError):
-        pass
-    try:
-        return from_json(content[start.start() :], allow_partial=True), False
-    except ValueError:
-        return None, True
+        return content
+    return value if isinstance(value, str) else content
 
 
-def _list(value: object) -> list | None:
-    """The list itself, of "prompts", or the one list there is; each text may stand in an object of its own."""
-    if isinstance(value, dict):
-        lists = [found for found in value.values() if isinstance(found, list)]
-        value = value["prompts"] if isinstance(value.get("prompts"), list) else lists[0] if len(lists) == 1 else None
-    if not isinstance(value, list):
-        return None
-    return [_only_text(item) if isinstance(item, dict) else item for item in value]
-
-
-def _only_text(item: dict) -> object:
-    strings = [value for value in item.values() if isinstance(value, str)]
-    return strings[0] if len(strings) == 1 else item
+def _joined(content: object) -> str:
+    """Text as it is, or in parts, as some servers send it; "" for anything else."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
 
 
 def _count(value: object) -> int | None:

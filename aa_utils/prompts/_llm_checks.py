@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aa_utils.prompts._naming import Names, plain
 
 MIN_WORDS = 3
+LONGEST_TEXT = 10_000  # letters from which nothing more is looked at
 LONGEST = 77  # tokens of the CLIP text encoders of Stable Diffusion, start and end included (arXiv 2103.00020, section 2.4: 76 and one)
 NEAR = 0.8  # Jaccard similarity of two texts' content words from which they are one picture
 
@@ -56,6 +57,8 @@ class Checker:
         """ "" if `item` was accepted (then it is the last of `accepted`, its white space made plain), else the reason why not."""
         if not isinstance(item, str):
             return "not text"
+        if len(item) > LONGEST_TEXT:
+            return "too long"
         text = " ".join(unicodedata.normalize("NFC", item).split())
         reason = self._reason(text)
         if not reason:

@@ -20,6 +20,9 @@ from aa_utils.prompts._llm_checks import Checker
 from aa_utils.prompts._llm_spend import Stopped
 from aa_utils.prompts._naming import Names, names
 
+LEAST_JUDGED = 50  # texts of an answer that are judged, or four times as many as were asked for; more are counted only
+OVER = "text: over the number asked for"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -111,8 +114,10 @@ class _Class:
     def take(self, answer: dict) -> None:
         """Judge what an answer holds; answers come in the order of their calls."""
         items, reason = texts(answer)
+        most = max(LEAST_JUDGED, 4 * self._config.prompts_per_call)
+        items, over = items[:most], len(items[most:])
         self.models.add(f"{answer['model']} at {answer['base_url']} by {answer['answer_format']}")
-        self.counts.update({"answers": 1, "texts": len(items)})
+        self.counts.update({"answers": 1, "texts": len(items) + over} | ({OVER: over} if over else {}))
         judged = [("answer", answer["content"], reason)] if reason else []
         judged += [("text", item, self._checker.judge(item)) for item in items]
         for kind, what, reason in judged:
