@@ -1,6 +1,8 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Files that are whole or absent: written under a temporary name, brought to the disk, then renamed."""
 
+import errno
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -10,35 +12,73 @@ from pathlib import Path
 
 from aa_utils import text
 from aa_utils.errors import InputError
+from aa_utils.progress import warn
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any error (a full disk too)."""
+def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any error (a full disk too).
+
+    `durable`: bytes and name are on the disk before this returns, so that a power failure leaves the old file or the new one, never an
+    empty one. It costs some milliseconds; False is for files that are cheap to make again and checked before they are used.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Processes on other machines may have the same number.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
+        if durable:
+            _to_disk(temporary)
         os.replace(temporary, path)
+        if durable:
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically."""
-    with atomic(path) as temporary:
+def _to_disk(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF) or not path.is_dir():  # some file systems sync no folders
+            raise
+    finally:
+        os.close(number)
+
+
+def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write `data` to `path` atomically; `durable` as of `atomic`."""
+    with atomic(path, durable) as temporary:
         temporary.write_bytes(data)
 
 
-def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` atomically, as UTF-8 with `\\n` line ends."""
-    write_bytes(path, content.encode())
+def write_text(path: Path, content: str, durable: bool = True) -> None:
+    """Write `content` to `path` atomically, as UTF-8 with `\\n` line ends; `durable` as of `atomic`."""
+    write_bytes(path, content.encode(), durable)
 
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` to `path` atomically as indented JSON in the order given."""
     write_text(path, text.to_json(value, indent=2) + "\n")
+
+
+def read_json(path: Path, way_out: str) -> object:
+    """The value of a JSON file. Errors: InputError that names the file and the `way_out` if it is empty, cut off or no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        state = "empty" if not path.stat().st_size else f"not whole ({error})"
+        raise InputError(f"'{path}' is {state}, as a power failure or a full disk leaves files; {way_out}") from error
+
+
+def read_json_if_whole(path: Path) -> object | None:
+    """The value of a JSON file; None if there is none, and if it is not whole, which is said: it then counts as absent."""
+    try:
+        return read_json(path, "it counts as absent") if path.is_file() else None
+    except InputError as error:
+        warn(str(error))
+        return None
 
 
 def write_jsonl(path: Path, rows: list[dict]) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from aa_utils.redaction import redact
+
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -35,6 +37,12 @@ def note(message: str) -> None:
     """Append one line to the run's log file; nothing happens where there is none."""
     if os.environ.get("AA_PROGRESS"):
         _append(Path(os.environ["AA_PROGRESS"]), message)
+
+
+def warn(message: str) -> None:
+    """Say on stderr, and in the run's log file, what somebody should know of a run that goes on."""
+    print(redact(message), file=sys.stderr)
+    note(message)
 
 
 def _to_file(iterable: Iterable, what: str, total: int | None, unit: str, path: Path) -> Iterator:
@@ -69,6 +77,6 @@ def _append(path: Path, message: str) -> None:
     # A log line is never worth a run: where the disk is full or the folder is gone, the work itself says so.
     try:
         with path.open("a", encoding="utf-8") as stream:
-            stream.write(f"{time.strftime('%H:%M:%S')} {message}\n")
+            stream.write(f"{time.strftime('%H:%M:%S')} {redact(message)}\n")
     except OSError:
         pass

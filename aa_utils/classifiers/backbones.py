@@ -2,22 +2,21 @@
 
 import copy
 import difflib
-import json
 from functools import partial
 from pathlib import Path
 
 import timm
 import torch
-from safetensors.torch import load_file, save_file
 from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
-from aa_utils import files
 from aa_utils.classifiers import lenet, pocket_vit, wrn  # noqa: F401  (they register their networks with timm)
+from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
 
 HALF = (0.5, 0.5, 0.5)
+AGAIN = "the run that wrote it makes it again: run its call once more (notebooks 30 and 40 write classifiers)"
 
 
 @register_model
@@ -114,21 +113,22 @@ def build(backbone: str, num_classes: int, bottleneck: int = 0, pretrained: bool
 
 
 def save(classifier: Classifier, folder: Path, class_names: list[str], **more: object) -> None:
-    """Write `model.safetensors`, then `config.json` (architecture, classes, normalisation, and whatever `more` says about the run)."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()}
-    with files.atomic(folder / "model.safetensors") as temporary:
-        save_file(tensors, temporary)
-    files.write_json(folder / "config.json", classifier.config | {"class_names": class_names} | more)
+    """Write `model.safetensors`, then `config.json` (architecture, classes, normalisation, digest, and what `more` says about the run)."""
+    tensor_files.write_weights(folder, classifier.state_dict(), classifier.config | {"class_names": class_names} | more)
 
 
 def load(folder: Path) -> tuple[Classifier, dict]:
-    """The classifier that `save` wrote, in eval mode, and its config. Errors: InputError if the folder holds none."""
+    """The classifier that `save` wrote, in eval mode, and its config. Errors: InputError if there is none, or a damaged one."""
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise InputError(f"no classifier in '{folder}': it needs model.safetensors and config.json (notebooks 30 and 40 write them)")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    heads = config.get("heads", 1)
-    classifier = build(config["backbone"], config["num_classes"], config["bottleneck"], heads=heads, **config["kwargs"])
-    classifier.load_state_dict(load_file(folder / "model.safetensors"))
+    config, tensors = tensor_files.read_config(folder, AGAIN), tensor_files.read_weights(folder, AGAIN)
+    try:
+        heads = config.get("heads", 1)
+        classifier = build(config["backbone"], config["num_classes"], config["bottleneck"], heads=heads, **config["kwargs"])
+        classifier.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"'{folder}' holds no classifier of this kit: config.json and weights do not fit ({reason}); {AGAIN}") from error
     return classifier.eval(), config
 
 

@@ -1,5 +1,6 @@
 """Predictions of a classifier over images, and the file that holds them. True labels never enter it."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,21 @@ from aa_utils import devices, files
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 
+DIGEST = b"content_sha256"  # a key of the file's metadata
+AGAIN = "the run that wrote it makes it again: run its call once more"
+
+
+def predict(classifier: nn.Module, pixels: Tensor, batch_size: int = 256, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """(p (N, K) probabilities, f (N, D) features) of uint8 `pixels` (N, 3, S, S), in eval mode, without augmentation; on the CPU.
+
+    Errors: InputError if a probability is not finite: the classifier diverged.
+    """
+    p, f = _predicted(classifier, pixels, batch_size, device)
+    return _finite(p), f
+
 
 @torch.no_grad()
-def predict(classifier: nn.Module, pixels: Tensor, batch_size: int = 256, device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """(p (N, K) probabilities, f (N, D) features) of uint8 `pixels` (N, 3, S, S), in eval mode, without augmentation; on the CPU."""
+def _predicted(classifier: nn.Module, pixels: Tensor, batch_size: int, device: str) -> tuple[Tensor, Tensor]:
     device = devices.choose(device)
     classifier = classifier.to(device).eval()
     p, f = [], []
@@ -24,29 +36,79 @@ def predict(classifier: nn.Module, pixels: Tensor, batch_size: int = 256, device
     return torch.cat(p), torch.cat(f)
 
 
+def finite(classifier: nn.Module, pixels: Tensor, device: str = "cpu") -> bool:
+    """Whether all predictions for uint8 `pixels` are finite."""
+    return bool(_predicted(classifier, pixels, 256, device)[0].isfinite().all())
+
+
+def _finite(p: Tensor) -> Tensor:
+    odd = int((~p.isfinite()).any(1).sum())
+    if odd:
+        raise InputError(f"{odd} of {len(p)} predictions are not finite: the classifier diverged; train it with a lower lr, or clip=1")
+    return p
+
+
 def entropy(p: Tensor) -> Tensor:
     """(N,) entropies in nats of probabilities (N, K); 0 log 0 = 0."""
     return torch.special.entr(p).sum(1)
 
 
 def write_predictions(path: Path, ids: list[str], p: Tensor) -> None:
-    """Write predictions.parquet: id, prediction, confidence, entropy, p_0 … p_{K-1}. True labels never enter this file."""
-    import pandas as pd
+    """Write predictions.parquet: id, prediction, confidence, entropy, p_0 … p_{K-1}. True labels never enter this file.
 
+    The digest of its content lies in the metadata of the file. Errors: InputError if a probability is not finite.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _finite(p)
     table = pd.DataFrame({"id": ids, "prediction": p.argmax(1).numpy(), "confidence": p.amax(1).numpy(), "entropy": entropy(p).numpy()})
     columns = pd.DataFrame(p.numpy().astype(np.float32), columns=[f"p_{k}" for k in range(p.shape[1])])
+    content = pd.concat([table, columns], axis=1)
+    arrow = pa.Table.from_pandas(content, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), DIGEST: _digest(content)})
     with files.atomic(path) as temporary:
-        pd.concat([table, columns], axis=1).to_parquet(temporary, index=False)
+        pq.write_table(arrow, temporary)
 
 
 def read_predictions(path: str | Path, ids: list[str]) -> Tensor:
-    """p (N, K) of a predictions.parquet, in the order of `ids`. Errors: InputError if it was made for other images."""
-    import pandas as pd
+    """p (N, K) of a predictions.parquet, in the order of `ids`.
 
-    table = pd.read_parquet(existing(path, "predictions", "notebooks 30 and 40 write them; one of them")).set_index("id")
+    Errors: InputError if it was made for other images, is damaged, or holds numbers that are not finite.
+    """
+    table = _content(existing(path, "predictions", "notebooks 30 and 40 write them; one of them")).set_index("id")
     missing = [i for i in ids if i not in table.index]
     if missing or len(table) != len(ids):
         first = f", '{missing[0]}' among them" if missing else ""
         raise InputError(f"'{path}' holds {len(table)} predictions, and {len(missing)} of the {len(ids)} images asked for have none{first}")
     columns = [name for name in table.columns if name.startswith("p_")]
-    return torch.from_numpy(table.loc[ids, columns].to_numpy(dtype=np.float32, copy=True))
+    return _finite(torch.from_numpy(table.loc[ids, columns].to_numpy(dtype=np.float32, copy=True)))
+
+
+def _content(path: Path):
+    """The table in a predictions.parquet. Errors: InputError if it cannot be read, or is not what was written."""
+    import pyarrow.parquet as pq
+
+    if not path.stat().st_size:
+        raise InputError(f"'{path}' is empty, as a power failure leaves files; {AGAIN}")
+    try:
+        arrow = pq.ParquetFile(path).read()
+        content, digest = arrow.to_pandas(), (arrow.schema.metadata or {}).get(DIGEST)
+    except MemoryError:
+        raise
+    except Exception as error:  # pyarrow and pandas raise what the bytes lead them to
+        raise InputError(f"'{path}' cannot be read ({str(error).splitlines()[0][:200]}); {AGAIN}") from error
+    if "id" not in content or (digest is not None and digest != _digest(content)):
+        raise InputError(f"'{path}' is not as it was written: its content differs from its digest; {AGAIN}")
+    return content
+
+
+def _digest(content) -> bytes:
+    """Of the names, types and values of all columns, whatever the library that packs them."""
+    digest = hashlib.sha256()
+    for name in content.columns:
+        column = content[name].to_numpy()
+        data = "\0".join(map(str, column)).encode() if column.dtype == object else np.ascontiguousarray(column).tobytes()
+        digest.update(f"{name} {column.dtype} {len(column)}\0".encode() + data)
+    return digest.hexdigest().encode()

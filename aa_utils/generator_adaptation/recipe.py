@@ -8,7 +8,7 @@ import difflib
 from dataclasses import dataclass, fields
 from typing import get_type_hints
 
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.generator_adaptation.generators import cameras
 
 OBJECTIVES = ("score_distillation", "clip_direction")
@@ -84,19 +84,15 @@ class Recipe:
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(filter(None, allowed))}")
         for name in ("steps", "batch_size", "select_iters", "select_batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            check_number(name, getattr(self, name), at_least=1)
         for name in ("guidance", "clamp", "directional", "reconstruction", "perceptual", "select"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+            check_number(name, getattr(self, name), at_least=0)
         for name in ("lr", "scale", "direction_floor"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
+            check_number(name, getattr(self, name), above=0)
         for name in ("quantile", "beta1", "beta2", "average"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it lies in 0..1, 1 left out")
-        if not 0 <= self.mixing <= 1:
-            raise InputError(f"mixing is {self.mixing}; it is a probability")
+            check_number(name, getattr(self, name), at_least=0, below=1)
+        check_number("mixing", self.mixing, at_least=0, at_most=1)
+        check_number("psi", self.psi)
         if not 0 <= self.t_min <= self.t_max:
             raise InputError(f"t_min is {self.t_min} and t_max {self.t_max}; 0 <= t_min <= t_max is needed")
 

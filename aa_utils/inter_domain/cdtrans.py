@@ -29,7 +29,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from aa_utils.classifiers import inference
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.inter_domain import pseudo_labels
 from aa_utils.training.loop import Stream
 
@@ -45,10 +45,10 @@ class Config:
     detach_teacher: bool = False  # True: the distillation term trains the target stream alone
 
     def __post_init__(self):
-        if not 0 <= self.warm < 1:
-            raise InputError(f"warm is {self.warm}; it is a share of the steps, at least 0 and below 1")
-        if self.refreshes < 1:
-            raise InputError(f"refreshes is {self.refreshes}; stage 2 needs pairs, so it must be at least 1")
+        for name in ("warm", "label_smoothing"):
+            check_number(name, getattr(self, name), at_least=0, below=1)
+        check_number("refreshes", self.refreshes, at_least=1, whole=True)  # stage 2 needs pairs
+        check_number("distillation", self.distillation, at_least=0)
 
 
 class Pairs(nn.Module):

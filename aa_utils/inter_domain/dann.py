@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aa_utils.errors import InputError
+from aa_utils.errors import check_number
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ class Config:
     discriminator_lr: float = 10.0  # in multiples of the backbone's: TLlib's ratio (backbone 0.1, discriminator 1), from scratch too
 
     def __post_init__(self):
-        if not 0 <= self.wait < 1:
-            raise InputError(f"wait is {self.wait}; it is a share of the steps, at least 0 and below 1")
+        check_number("wait", self.wait, at_least=0, below=1)
+        check_number("hidden", self.hidden, at_least=1, whole=True)
+        for name in ("weight", "lambda_max", "gamma", "discriminator_lr"):
+            check_number(name, getattr(self, name), at_least=0)
 
     @property
     def lr_factors(self) -> dict[str, float]:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.training import consistency
 
 target_views = {"x_t_weak": "weak", "x_t_strong": "strong"}
@@ -34,10 +34,10 @@ class Config:
     weight: float = 1.0  # lambda_u
 
     def __post_init__(self):
-        if self.mu < 1:
-            raise InputError(f"mu is {self.mu}; it is a number of target images for each source image, at least 1")
+        check_number("mu", self.mu, at_least=1, whole=True)
         if not 0 <= self.threshold <= 1:
             raise InputError(f"threshold is {self.threshold}; it is a probability, 0 to 1")
+        check_number("weight", self.weight, at_least=0)
 
 
 def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:

@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.classifiers import backbones
-from aa_utils.errors import InputError
+from aa_utils.errors import check_number
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,9 @@ class Config:
     joint: bool = False  # source and target through the network together: the authors' VisDA code and TLlib
 
     def __post_init__(self):
-        if self.num_k < 1:
-            raise InputError(f"num_k is {self.num_k}; it must be at least 1")
+        check_number("num_k", self.num_k, at_least=1, whole=True)
         for name in ("weight", "balance"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0")
+            check_number(name, getattr(self, name), at_least=0)
 
 
 def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:

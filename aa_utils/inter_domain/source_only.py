@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aa_utils.errors import check_number
+
 uses_target = False
 
 
@@ -16,6 +18,9 @@ class Config:
     """Options of source-only training."""
 
     label_smoothing: float = 0.0  # 0.1 in SHOT's and CDTrans' source training; 0 in DANN's
+
+    def __post_init__(self):
+        check_number("label_smoothing", self.label_smoothing, at_least=0, below=1)
 
 
 def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:

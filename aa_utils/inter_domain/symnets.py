@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.classifiers import backbones
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Config:
     def __post_init__(self):
         if self.version not in (1, 2):
             raise InputError(f"version is {self.version}; there are: 1 (CVPR 2019), 2 (TPAMI 2020)")
+        for name in ("lambda_max", "gamma"):
+            check_number(name, getattr(self, name), at_least=0)
 
 
 def coefficient(progress: float, config: Config) -> float:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.data.images import ImageSet
+from aa_utils.errors import check_number
 from aa_utils.training import consistency
 from aa_utils.training.loop import Stream
 
@@ -29,6 +30,12 @@ class Config:
     threshold: float = 0.95  # tau
     weight: float = 1.0  # lambda_u
     ema: float = 0.999  # decay of the averaged weights that are evaluated
+
+    def __post_init__(self):
+        check_number("mu", self.mu, at_least=1, whole=True)
+        check_number("threshold", self.threshold, at_least=0, at_most=1)
+        check_number("weight", self.weight, at_least=0)
+        check_number("ema", self.ema, at_least=0, below=1)
 
 
 def streams(labelled: ImageSet, unlabelled: ImageSet, config: Config, batch_size: int) -> list[Stream]:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aa_utils.data.images import ImageSet
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.training.loop import Stream
 
 
@@ -45,13 +45,13 @@ class Config:
     ema: float = 0.999  # decay of the averaged weights that are evaluated
 
     def __post_init__(self):
-        if self.views < 1:
-            raise InputError(f"views is {self.views}; it is a number of augmentations, at least 1")
+        check_number("views", self.views, at_least=1, whole=True)
         for name in ("temperature", "alpha"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
+            check_number(name, getattr(self, name), above=0)
+        check_number("weight", self.weight, at_least=0)
         if not 0 <= self.ramp <= 1:
             raise InputError(f"ramp is {self.ramp}; it is a share of the steps, 0 to 1")
+        check_number("ema", self.ema, at_least=0, below=1)
 
 
 def streams(labelled: ImageSet, unlabelled: ImageSet, config: Config, batch_size: int) -> list[Stream]:

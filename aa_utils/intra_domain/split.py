@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 
 SCORES = ("entropy", "max_probability")
 
@@ -38,12 +38,13 @@ def split(p: Tensor, class_names: list[str], score: str = "entropy", fraction: f
 
     `fraction` of the images of each predicted class, the most confident first (at least one); or, where `threshold` > 0, all images whose
     confidence is at least that, whatever their class. A class that is never predicted, or has no confident image, has counts of 0.
-    Errors: InputError for values out of range, and if no image is confident.
+    Errors: InputError for values out of range, for probabilities that are no numbers, and if no image is confident.
     """
-    if not 0 < fraction <= 1:
-        raise InputError(f"fraction is {fraction}; it is above 0 and at most 1")
-    if not 0 <= threshold <= 1:
-        raise InputError(f"threshold is {threshold}; it is between 0 (use fraction instead) and 1")
+    check_number("fraction", fraction, above=0, at_most=1)
+    check_number("threshold", threshold, at_least=0, at_most=1)  # 0: use fraction instead
+    odd = int((~p.isfinite()).any(1).sum())
+    if odd:
+        raise InputError(f"{odd} of {len(p)} predictions are not finite: their classifier diverged; train it again with a lower lr")
     c, prediction = confidence(p, score), p.argmax(1)
     confident = torch.zeros(len(p), dtype=torch.bool)
     counts = []

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from aa_utils import devices
+from aa_utils.data import tensor_files
+from aa_utils.errors import check_number
 from aa_utils.files import atomic
 from aa_utils.progress import progress
 from aa_utils.seeds import torch_generator
@@ -55,8 +57,9 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
 
     `loss(generator)` draws a batch with `generator` and returns its terms by name; their sum is minimised. `folder` receives `<name>.pt`
     (the state, to resume from), `<name>-<step>.pt` for `fit.keep_at` and `<name>.csv` (the history). A finished run is loaded, not
-    repeated.
+    repeated. Errors: InputError for numbers that cannot be, and for weights that are not finite at the end.
     """
+    _check(fit)
     device = devices.choose(device)
     state_file, history_file = folder / f"{name}.pt", folder / f"{name}.csv"
     net.to(device).train()
@@ -64,8 +67,8 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
     optimiser = torch.optim.AdamW(parameters, lr=fit.lr, weight_decay=fit.weight_decay, betas=(0.9, 0.99), fused=True)
     average = {key: value.detach().clone() for key, value in net.state_dict().items()}
     start, rows = 0, []
-    if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
+    state = tensor_files.read_state(state_file, device)
+    if state is not None:
         net.load_state_dict(state["net"])
         optimiser.load_state_dict(state["optimiser"])
         average, start, rows = state["average"], state["step"], state["rows"]
@@ -102,14 +105,23 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
             )
             sums = {}
             state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "average": average, "step": done, "rows": rows}
-            with atomic(state_file) as temporary:
-                torch.save(state, temporary)
+            tensor_files.write_state(state_file, state)
             with atomic(history_file) as temporary, temporary.open("w", newline="") as stream:
                 writer = csv.DictWriter(stream, rows[0])
                 writer.writeheader()
                 writer.writerows(rows)
             if done in fit.keep_at:
-                with atomic(folder / f"{name}-{done}.pt") as temporary:
-                    torch.save(average, temporary)
+                tensor_files.write_state(folder / f"{name}-{done}.pt", average)
+    tensor_files.check_finite(average, f"the weights of {name} after the last of its {fit.steps} steps")
     net.load_state_dict(average)
     return net.eval()
+
+
+def _check(fit: Fit) -> None:
+    for name in ("steps", "batch", "every"):
+        check_number(name, getattr(fit, name), at_least=1, whole=True)
+    for name in ("lr", "clip_norm"):
+        check_number(name, getattr(fit, name), above=0)
+    for name in ("warmup", "weight_decay", "horizon"):
+        check_number(name, getattr(fit, name), at_least=0)
+    check_number("average", fit.average, at_least=0, at_most=1)

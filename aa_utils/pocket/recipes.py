@@ -10,6 +10,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
+from aa_utils.data import tensor_files
+from aa_utils.errors import InputError
 from aa_utils.pocket import autoencoder, clip, diffusion, pool, reader
 from aa_utils.pocket.fit import Fit, train
 from aa_utils.pocket.world import CATEGORIES, CHARACTERS
@@ -83,7 +85,10 @@ def make_unet(
 def early_unet(text: CLIPModel, step: int, folder: Path) -> nn.Module:
     """The U-Net after `step` steps: the averaged weights that `Fit.keep_at` kept."""
     early = diffusion.model(text.config.text_config.hidden_size)
-    early.load_state_dict(torch.load(folder / f"unet-{step}.pt", weights_only=True))
+    weights = tensor_files.read_state(folder / f"unet-{step}.pt")
+    if weights is None:
+        raise InputError(f"no whole '{folder / f'unet-{step}.pt'}': remove '{folder / 'unet.pt'}' too, and the same call trains both again")
+    early.load_state_dict(weights)
     return early.eval()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from aa_utils.paths import ROOT
 
 # How a run is watched and recorded never changes what it computes: these modules make nothing run again.
-BOOKKEEPING = {"errors", "files", "paths", "progress", "runner.record", "runner.parameters"}
+BOOKKEEPING = {"errors", "files", "paths", "progress", "redaction", "data.tensor_files", "runner.record", "runner.parameters"}
 
 
 def code_files(notebook: str, *modules: str) -> list[str]:

@@ -1,7 +1,6 @@
 """What a training run leaves behind to be found again: its identity, the checkpoint on the way, the history at the end."""
 
 import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import torch
 from torch import Tensor
 
 from aa_utils import files
+from aa_utils.data import tensor_files
+from aa_utils.progress import warn
 from aa_utils.seeds import stable_hash
 
 # Modules of this package that decide a result besides the method's own.
@@ -47,26 +48,26 @@ def _digest(tensor: Tensor) -> str:
 
 
 def finished(folder: Path) -> str | None:
-    """The identity of the run whose result stands in `folder`; None if there is no whole result."""
+    """The identity of the run whose result stands in `folder`; None if there is no whole result. One that is damaged is said."""
     if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
         return None
-    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("identity")
+    problem = tensor_files.damage(folder, "it counts as absent, and the training runs again")
+    if problem:
+        warn(problem)
+        return None
+    return tensor_files.read_config(folder, "").get("identity")
 
 
 def save(folder, identity, nets, optimiser, scaler, step, rows, seconds) -> None:
     """Write all that the run needs to go on after `step` steps, atomically."""
     state = {"identity": identity, "nets": nets.state_dict(), "optimiser": optimiser.state_dict(), "scaler": scaler.state_dict()}
-    with files.atomic(folder / "checkpoint.pt") as temporary:
-        torch.save(state | {"step": step, "rows": rows, "seconds": seconds}, temporary)
+    tensor_files.write_state(folder / "checkpoint.pt", state | {"step": step, "rows": rows, "seconds": seconds})
 
 
 def resume(folder, identity, nets, optimiser, scaler) -> tuple[int, list[dict], float]:
-    """(first step, history rows, seconds so far): those of the checkpoint, if it is one of this very run."""
-    path = folder / "checkpoint.pt"
-    if not path.is_file():
-        return 0, [], 0.0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["identity"] != identity:
+    """(first step, history rows, seconds so far): those of the checkpoint, if it is a whole one of this very run."""
+    state = tensor_files.read_state(folder / "checkpoint.pt")
+    if state is None or state.get("identity") != identity:
         return 0, [], 0.0
     nets.load_state_dict(state["nets"])
     optimiser.load_state_dict(state["optimiser"])

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from aa_utils import devices
-from aa_utils.classifiers import backbones
-from aa_utils.errors import InputError
+from aa_utils.classifiers import backbones, inference
+from aa_utils.data import tensor_files
+from aa_utils.errors import InputError, check_number
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
 from aa_utils.training import augment, batches, checkpoint, optimization
@@ -31,6 +32,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "inverse": lambda p: (1 + 10 * p) ** -0.75,  # Ganin et al. 2016, section 5.2.2: mu_p
 }
 AMP = ("off", "bf16", "fp16")
+DIVERGED = "a lower lr or clip=1 usually helps"
 ON_DEVICE = 0.25  # the largest share of free GPU memory for one stream's pixels: VisDA-17 has 23 GB of them; networks need room too
 LAYOUT = torch.channels_last  # what convolutions are fastest in, most of all in low precision, on CPUs and GPUs
 
@@ -59,10 +61,10 @@ class Recipe:
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.lr > 0:
-            raise InputError(f"lr is {self.lr}; it must be above 0")
+            check_number(name, getattr(self, name), at_least=1, whole=True)
+        check_number("lr", self.lr, above=0)
+        for name in ("backbone_lr", "weight_decay", "clip"):
+            check_number(name, getattr(self, name), at_least=0)
         if self.amp == "fp16" and not self.device.startswith("cuda"):
             raise InputError("amp=fp16 needs a CUDA device; on a CPU use off or bf16")
 
@@ -99,8 +101,9 @@ def fit(
     """Train `classifier` by `method` and write model.safetensors, config.json and history.csv to `folder`; returns it in eval mode.
 
     A folder that already holds the result of the same call is read, not trained again; a checkpoint of the same call is continued.
-    Errors: InputError if a loss is not finite (which step, which term).
+    Errors: InputError if a loss is not finite (which step, which term), and if the weights or predictions are not after the last step.
     """
+    check_number("seed", seed, whole=True)
     identity = checkpoint.identity_of(method, config, classifier, streams, recipe, seed)
     if checkpoint.finished(folder) == identity:
         return backbones.load(folder)[0].to(recipe.device)
@@ -108,6 +111,7 @@ def fit(
     result = nets["average"].module if "average" in nets else nets["classifier"]
     if hasattr(method, "result"):
         result = method.result(nets, config)
+    _check_finite(result, streams, recipe)
     checkpoint.write_history(folder, rows)
     about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
     backbones.save(result, folder, class_names, **about, seconds_train=round(seconds, 3), identity=identity)
@@ -208,8 +212,18 @@ def _means(pending: list[dict[str, Tensor]], done: int) -> dict[str, float]:
     if len(bad):
         row = int(bad[0, 0])
         terms = ", ".join(f"{name} {float(values[row, i]):g}" for i, name in enumerate(names))
-        raise InputError(f"the loss is not finite at step {done - len(pending) + row + 1}: {terms}; a lower lr or clip=1 usually helps")
+        raise InputError(f"the loss is not finite at step {done - len(pending) + row + 1}: {terms}; {DIVERGED}")
     return {name: float(value) for name, value in zip(names, values.mean(0), strict=True)}
+
+
+def _check_finite(classifier: backbones.Classifier, streams: list[Stream], recipe: Recipe) -> None:
+    """The last update is seen by no loss any more: are the weights finite, and the predictions for a few images of each stream?"""
+    what = f"after step {recipe.steps}, the last one,"
+    tensor_files.check_finite(classifier.state_dict(), f"{what} the weights", DIVERGED)
+    for stream in streams:
+        few = stream.pixels[:: max(1, len(stream.pixels) // 64)]
+        if not inference.finite(classifier, few, recipe.device):
+            raise InputError(f"{what} the predictions are not finite; {DIVERGED}")
 
 
 @contextmanager

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils import devices
-from aa_utils.errors import InputError
+from aa_utils.data import tensor_files
+from aa_utils.errors import InputError, check_number
 from aa_utils.files import atomic
 from aa_utils.generator_adaptation.generators.discriminator import GROUP, Discriminator
 from aa_utils.generator_adaptation.pretraining import camera_training
@@ -56,6 +57,12 @@ class Recipe:
             raise InputError(f"batch is {self.batch}; the discriminator compares images in groups of {GROUP}, so take a multiple of it")
         if self.steps < 1 or not self.lr > 0 or self.r1 < 0 or self.path < 0 or min(self.r1_every, self.path_every, self.every) < 1:
             raise InputError(f"steps, lr and the intervals must be positive, r1 and path not negative: {self}")
+        for name in ("lr", "half_life"):
+            check_number(name, getattr(self, name), above=0)
+        for name in ("horizon", "r1", "path", "rampup"):
+            check_number(name, getattr(self, name), at_least=0)
+        check_number("beta2", self.beta2, at_least=0, below=1)
+        check_number("mixing", self.mixing, at_least=0, at_most=1)
 
 
 def train(
@@ -90,8 +97,8 @@ def train(
     parts = {"generator": generator, "discriminator": discriminator, "average": average, "adam_g": adam_g, "adam_d": adam_d}
     start, rows, length = 0, [], torch.zeros((), device=device)
     settings = _settings(recipe, seed) | {"generator": str(generator.config)} | (asdict(views) if solid else {})
-    if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
+    state = tensor_files.read_state(state_file, device)
+    if state is not None:
         if state["settings"] != settings:
             raise InputError(f"'{state_file}' is of a training with other settings: {state['settings']}. Remove it, or take another folder")
         for key, part in parts.items():
@@ -149,9 +156,9 @@ def train(
             rows.append({"step": done, **means, "seconds_per_step": (time.perf_counter() - since) / (done - start)})
             sums = {}
             state = {key: part.state_dict() for key, part in parts.items()}
-            with atomic(state_file) as temporary:
-                torch.save(state | {"step": done, "rows": rows, "length": length, "settings": settings}, temporary)
+            tensor_files.write_state(state_file, state | {"step": done, "rows": rows, "length": length, "settings": settings})
             _write_history(folder / f"{name}.csv", rows)
+    tensor_files.check_finite(average.state_dict(), f"the weights of {name} after the last of its {recipe.steps} steps")
     return average.eval()
 
 

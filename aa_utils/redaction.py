@@ -1,0 +1,140 @@
+"""No secret in anything that is written or printed: one mask for notebooks, records, metrics, logs and messages.
+
+Three things are masked: values of environment variables that are named as secrets, in every spelling in which a file may hold them; tokens
+by the shapes that their issuers give them; credentials in URLs.
+"""
+
+import base64
+import html
+import json
+import os
+import re
+import sys
+import traceback
+import unicodedata
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+# Names of environment variables, and of parameters, that hold secrets.
+NAME = re.compile(
+    r"(api_?key|secret|pass(word|wd|phrase)|credential|(access|private)_?key|(^|_)(key|token|pass|pat|auth)$)",
+    re.IGNORECASE,
+)
+_START = r"(?<![A-Za-z0-9])"
+_SHAPES = (
+    r"sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{8,}",  # OpenAI, Anthropic, OpenRouter; with a digit, or it is a word such as sk-learning
+    r"sk-[A-Za-z0-9_-]{20,}",
+    r"[sr]k_(live|test)_\w{10,}",  # Stripe
+    r"(hf|npm|r8|gsk)_[A-Za-z0-9]{16,}",  # Hugging Face, npm, Replicate, Groq
+    r"(gh[pousr]|github_pat|dckr_pat)_\w{16,}",
+    r"(glpat|pypi|nvapi|xai|pplx)-[\w-]{16,}",
+    r"(AKIA|ASIA)[A-Z0-9]{12,}",  # AWS
+    r"AIza[\w-]{30,}",  # Google
+    r"xox[abeoprs]-[\w-]{10,}",  # Slack
+    r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*",  # JSON web tokens
+    r"(?:Bearer|Basic)\s+(?=[^\s\"']*\d)[A-Za-z0-9._~+/-]{16,}=*",
+)
+TOKEN = re.compile("|".join(f"{_START}{shape}" for shape in _SHAPES))
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+# user:password@ of any scheme; of the web also a token alone before the @.
+_USER = re.compile(r"(?<=://)[^\s/?#@\"'<>]*:[^\s/?#@\"'<>]*@|(?<=https://)[^\s/?#@\"'<>]+@|(?<=http://)[^\s/?#@\"'<>]+@")
+_BARE_USER = re.compile(r"[^\s:/@]+:[^\s/@]+@[\w.-]+(:\d+)?(/\S*)?")  # the same without a scheme
+_QUERY = re.compile(
+    r"([?&;#](?:[\w.-]*[_.-])?(?:api[_-]?key|apikey|key|[a-z]*token|pass|password|passwd|pwd|secret|credential|sig|signature|auth)=)"
+    r"[^&#\s\"'<>]+",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """`text` with every secret in it replaced by `***`."""
+    pattern = _of_environment(_secrets())
+    if pattern is not None:
+        text = pattern.sub(MASK, text)
+    text = _PRIVATE_KEY.sub(MASK, TOKEN.sub(MASK, text))
+    return _QUERY.sub(rf"\1{MASK}", _USER.sub(f"{MASK}@", text))
+
+
+def redact_all(value: object) -> object:
+    """`value`, as JSON has it, with every secret in its texts and keys replaced by `***`."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {redact_all(key): redact_all(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_all(item) for item in value]
+    return value
+
+
+def secret_in(text: str) -> str:
+    """What kind of secret `text` holds, as words for a message; "" for none. The secret itself is not in the answer."""
+    for name in sorted(os.environ):
+        if NAME.search(name) and _is_secret(os.environ[name]) and _of_environment((os.environ[name],)).search(text):
+            return f"the value of the environment variable {name}"
+    if TOKEN.search(text) or _PRIVATE_KEY.search(text):
+        return "what looks like a key"
+    if _USER.search(text) or _BARE_USER.fullmatch(text) or ("://" in text and _QUERY.search(text)):
+        return "credentials in a URL"
+    return ""
+
+
+def mask_tracebacks() -> None:
+    """From now on a traceback of this process is printed masked."""
+
+    def show(kind: type, error: BaseException, where: object) -> None:
+        sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))
+
+    sys.excepthook = show
+
+
+def _secrets() -> tuple[str, ...]:
+    return tuple(sorted({value for name, value in os.environ.items() if NAME.search(name) and _is_secret(value)}))
+
+
+def _is_secret(value: str) -> bool:
+    """False for what is too short to mean anything, and for words ("EMPTY", "not-needed"): masking those would spoil every text."""
+    value = value.strip()
+    words = re.fullmatch(r"([a-z]+|[A-Z][a-z]*|[A-Z]+)([-_. ]([a-z]+|[A-Z][a-z]*|[A-Z]+))*", value)
+    if words:
+        return len(value) >= 16
+    return len(value) >= 8 or (len(value) >= 6 and re.search(r"\d", value) is not None and re.search(r"\D", value) is not None)
+
+
+@lru_cache(maxsize=64)
+def _of_environment(secrets: tuple[str, ...]) -> re.Pattern | None:
+    """Any of the `secrets` as a file may spell it; longest first, so that no part of one stays."""
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    if not spellings:
+        return None
+    return re.compile("|".join(map(re.escape, sorted(spellings, key=lambda text: (-len(text), text)))))
+
+
+def _spellings(secret: str) -> set[str]:
+    """A secret as it is, stripped, line by line, in the normal forms of Unicode; each escaped once and twice, and in base 64."""
+    plain = {secret, secret.strip(), *(line.strip() for line in secret.splitlines() if len(line.strip()) >= 8)}
+    plain |= {unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC") for text in plain}
+    once = plain | {escaped for text in plain for escaped in _escaped(text)}
+    twice = once | {escaped for text in once for escaped in _escaped(text)}
+    encoded = {kind(text.encode(errors="surrogateescape")).decode().rstrip("=") for text in plain for kind in _BASE_64}
+    return {text for text in twice | encoded if text}
+
+
+_BASE_64 = (base64.b64encode, base64.urlsafe_b64encode)
+
+
+def _escaped(text: str) -> set[str]:
+    """By JSON, Python and HTML, and for a URL."""
+    data = text.encode(errors="surrogateescape")
+    return {
+        json.dumps(text)[1:-1],
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        repr(text)[1:-1],
+        ascii(text)[1:-1],
+        repr(data)[2:-1],
+        html.escape(text),
+        html.escape(text, quote=False),
+        quote(data),
+        quote(data, safe=""),
+        quote_plus(data),
+    }
