@@ -15,6 +15,7 @@ from pathlib import Path
 from aa_utils import text
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
+from aa_utils.runner.addresses import secret_in
 from aa_utils.runner.code_closure import cells as cells_of
 from aa_utils.runner.yaml_values import FLOAT, read_yaml
 
@@ -112,6 +113,10 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str) -
     for key, value in wanted.items():
         if SECRET_NAME.search(key) or any(SECRET_VALUE.search(text) for text in _texts(value)):
             raise InputError(f"'{key}' looks like a secret; secrets come from the environment (OPENAI_API_KEY), never from parameters")
+        if secret := next(filter(None, map(secret_in, _texts(value))), ""):
+            raise InputError(
+                f"'{key}' holds {secret}, which every file of the run would keep; secrets come from the environment (OPENAI_API_KEY)"
+            )
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(known)}"
