@@ -2,7 +2,7 @@
 
 For each variant two times for the same number of steps, in turns, the best of `--repeats` each (other work on the machine only adds):
   bare  the passes that no code can do without, again and again on one batch: the generator forward and backward (and the frozen one, where
-        a regulariser looks at it), the encoder forward and backward, the U-Net on all that it is asked, and the optimiser's step
+        a regulariser looks at it), the encoder forward and backward, the U-Net on all that it is asked, and the optimizer's step
   loop  the whole loop: drawing, gradients, clipping, history; loading, saving and sample grids left out
 Seconds are of the clock on the wall on a GPU, and of CPU time, all threads together, on a CPU: what else runs there does not count much.
 Without `--generator` it is an untrained one of pocket size. Writes performance/results/adapt_generator-[<generator>-]<hardware>.csv.
@@ -101,7 +101,7 @@ def bare_steps(net: Generator, objective: fusion.Fusion) -> Callable[[], None]:
     frozen = copy.deepcopy(net).requires_grad_(False)
     trained = copy.deepcopy(frozen)
     layers.freeze(trained, set(layers.named(trained, settings)))
-    optimiser = torch.optim.Adam([p for p in trained.parameters() if p.requires_grad], lr=0.0, fused=True)
+    optimizer = torch.optim.Adam([p for p in trained.parameters() if p.requires_grad], lr=0.0, fused=True)
     n = settings.batch_size
     z = torch.randn(n, net.z_dim, device=device)
     labels = drawing.labels(net, n, torch.Generator().manual_seed(0), device)
@@ -118,9 +118,9 @@ def bare_steps(net: Generator, objective: fusion.Fusion) -> Callable[[], None]:
                     known.latents(known.resized(drawing.render(frozen, w, "fixed", labels)))
             x = known.latents(known.resized(drawing.render(trained, w, "fixed", labels)))
             known.noise(latents.repeat(questions, 1, 1, 1), t, text, objective.empty, settings.guidance)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             x.backward(latents)
-            optimiser.step()
+            optimizer.step()
 
     return run
 

@@ -127,7 +127,7 @@ def literal(known, net, settings, seed, steps):
     trained.load_state_dict(net.state_dict())
     frozen.requires_grad_(False)
     layers.freeze(trained, set(layers.named(trained, settings)))
-    optimiser = torch.optim.Adam([p for p in trained.parameters() if p.requires_grad], lr=8e-4, betas=(0.0, 0.992))
+    optimizer = torch.optim.Adam([p for p in trained.parameters() if p.requires_grad], lr=8e-4, betas=(0.0, 0.992))
     text, empty = known.texts(["digit one"]), known.texts([""])
 
     def to_latent(image):
@@ -175,8 +175,8 @@ def literal(known, net, settings, seed, steps):
             (e_reg,) = torch.autograd.grad(loss, e)
             grad = settings.reconstruction * (1 - a) * (rescaled(e.detach()) - rescaled(e_reg))
         crt.backward(torch.nan_to_num(grad.clamp(-1, 1)), retain_graph=True)
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     return trained
 
 
@@ -195,7 +195,9 @@ def test_selected_layers_alone_train_and_their_share_is_watched(known, net, tmp_
     objective = asking(known, steps=1, select=1)
     found = adapt.adapt(net, objective, 0, tmp_path / "1", replace(WATCH, log_every=1))
     names, values = ((tmp_path / "1" / "history.csv").read_text().splitlines()[i].split(",") for i in (0, 1))
-    picked = [int(name.removeprefix("share_w")) for name, value in zip(names, values, strict=True) if "share_w" in name and value == "1"]
+    picked = [
+        int(name.removeprefix("selected_w")) for name, value in zip(names, values, strict=True) if "selected_w" in name and value == "1"
+    ]
     assert len(picked) == 1
     assert changed(net, found) <= set(layers.groups(net)[picked[0]])
     assert changed(net, found)

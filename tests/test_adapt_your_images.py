@@ -210,7 +210,7 @@ def planned(class_names=NAMES, seeds=(0, 1), image_size=32, model="models/pocket
         ({"intra_domain": {"steps": 0}}, "steps is 0"),
         ({"generator": {"model": "x"}}, "generator: 'model' does not belong here"),
         ({"generator": {"preset": "sd16"}}, "no preset 'sd16'"),
-        ({"inter_domain": {"method_config": {"wiat": 1}}}, "no method has an option 'wiat'"),
+        ({"inter_domain": {"method_config": {"wiat": 1}}}, "option 'wiat' is unknown; 'dann' has: "),
     ],
 )
 def test_a_wrong_setting_is_said_before_a_photo_is_read(options, message):

@@ -144,17 +144,17 @@ def log_softmax(z):
 
 def test_losses_by_hand():
     nets, batch = stage_2(tiny().eval())
-    nets["pairs"].found = {"share_paired": 0.25, "share_classes_paired": 0.5}
-    got = {k: float(v.detach()) for k, v in cdtrans.losses(nets, batch, 0.5, cdtrans.Config(distillation=2.0)).items()}
+    nets["pairs"].found = {"paired": 0.25, "classes_paired": 0.5}
+    got = cdtrans.losses(nets, batch, 0.5, cdtrans.Config(distillation=2.0))
     z_s, z_t, z_st = (nets["classifier"].head(f).tolist() for f in cdtrans.streams_of(nets["classifier"], batch["x_s"], batch["x_t"]))
     y = batch["y_s"].tolist()
-    assert got["classification"] == pytest.approx(-sum(log_softmax(z_s[i])[y[i]] for i in range(4)) / 4, rel=1e-5)
-    assert got["pseudo"] == pytest.approx(-sum(log_softmax(z_t[i])[y[i]] for i in range(4)) / 4, rel=1e-5)
+    assert float(got.losses["classification"].detach()) == pytest.approx(-sum(log_softmax(z_s[i])[y[i]] for i in range(4)) / 4, rel=1e-5)
+    assert float(got.losses["pseudo"].detach()) == pytest.approx(-sum(log_softmax(z_t[i])[y[i]] for i in range(4)) / 4, rel=1e-5)
     distillation = 0.0
     for fusion, target in zip(z_st, z_t, strict=True):
         distillation -= sum(math.exp(a) * b for a, b in zip(log_softmax(fusion), log_softmax(target), strict=True)) / 4
-    assert got["distillation"] == pytest.approx(2 * distillation, rel=1e-5)
-    assert (got["share_paired"], got["share_classes_paired"]) == (0.25, 0.5)
+    assert float(got.losses["distillation"].detach()) == pytest.approx(2 * distillation, rel=1e-5)
+    assert {name: float(value) for name, value in got.metrics.items()} == {"paired": 0.25, "classes_paired": 0.5}
 
 
 def test_stage_1_is_cross_entropy_with_label_smoothing():
@@ -164,16 +164,16 @@ def test_stage_1_is_cross_entropy_with_label_smoothing():
     expected = 0.0
     for z, y in zip(nets["classifier"](batch["x_s"]).tolist(), batch["y_s"].tolist(), strict=True):
         expected -= sum((0.7 * (k == y) + 0.1) * value for k, value in enumerate(log_softmax(z))) / 4
-    assert float(got["classification"].detach()) == pytest.approx(expected, rel=1e-5)
-    assert list(got) == ["classification", "pseudo", "distillation", "share_paired", "share_classes_paired"], "as in stage 2: one table"
-    assert not any(float(got[name]) for name in ("pseudo", "distillation", "share_paired", "share_classes_paired"))
+    assert float(got.losses["classification"].detach()) == pytest.approx(expected, rel=1e-5)
+    assert list(got.losses) == ["classification", "pseudo", "distillation"], "as in stage 2: one table"
+    assert not any(float(value) for value in (got.losses["pseudo"], got.losses["distillation"], *got.metrics.values()))
 
 
 def test_at_uniform_logits_each_term_is_ln_k():
     nets, batch = stage_2(tiny())
     nn.init.zeros_(nets["classifier"].head.weight), nn.init.zeros_(nets["classifier"].head.bias)
     got = cdtrans.losses(nets, batch, 0.5, cdtrans.Config())
-    assert [float(got[name].detach()) for name in ("classification", "pseudo", "distillation")] == pytest.approx([math.log(3)] * 3)
+    assert [float(got.losses[name].detach()) for name in ("classification", "pseudo", "distillation")] == pytest.approx([math.log(3)] * 3)
 
 
 def test_each_term_reaches_the_images_it_should():
@@ -181,7 +181,7 @@ def test_each_term_reaches_the_images_it_should():
         config = cdtrans.Config(**options)
         nets, batch = stage_2(tiny(), config)
         batch["x_s"].requires_grad_(), batch["x_t"].requires_grad_()
-        cdtrans.losses(nets, batch, 0.5, config)[term].backward()
+        cdtrans.losses(nets, batch, 0.5, config).losses[term].backward()
         return tuple(bool(batch[name].grad.abs().sum() > 0) for name in ("x_s", "x_t"))
 
     assert reached("classification") == (True, False)
@@ -196,8 +196,8 @@ def test_losses_are_finite_and_reach_every_weight(stage):
     if stage == 1:
         del batch["y_t"]
     terms = cdtrans.losses(nets, batch, 0.5, cdtrans.Config())
-    assert all(value.ndim == 0 and value.isfinite() for value in terms.values())
-    sum(value for term, value in terms.items() if not term.startswith("share_")).backward()
+    assert all(value.ndim == 0 and value.isfinite() for value in (*terms.losses.values(), *terms.metrics.values()))
+    sum(terms.losses.values()).backward()
     for name, weight in nets.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
@@ -206,7 +206,7 @@ def test_losses_are_finite_and_reach_every_weight(stage):
 def test_bfloat16_losses_are_finite():
     nets, batch = stage_2(tiny())
     with torch.autocast("cpu", torch.bfloat16):
-        assert all(value.isfinite() for value in cdtrans.losses(nets, batch, 0.5, cdtrans.Config()).values())
+        assert all(value.isfinite() for value in cdtrans.losses(nets, batch, 0.5, cdtrans.Config()).losses.values())
 
 
 # The labelling.
@@ -316,8 +316,8 @@ def test_batches_of_stage_2_hold_pairs_and_leave_the_network_as_it_was():
             i = next(i for i in range(12) if torch.equal(source.pixels[i] / 255, x_s))
             j = next(j for j in range(9) if torch.equal(target.pixels[j] / 255, x_t))
             assert (i, j) in pairs
-    assert nets["pairs"].found["share_paired"] == len({j for _, j in pairs}) / 9
-    assert nets["pairs"].found["share_classes_paired"] == len({i % 3 for i, _ in pairs}) / 3
+    assert nets["pairs"].found["paired"] == len({j for _, j in pairs}) / 9
+    assert nets["pairs"].found["classes_paired"] == len({i % 3 for i, _ in pairs}) / 3
 
 
 def test_pairs_are_made_of_evaluation_features():
@@ -367,7 +367,7 @@ def test_same_seed_same_bits_and_target_labels_are_never_read(tmp_path):
     history = [dict(zip(header, map(float, row), strict=True)) for row in rows]
     assert [row["step"] for row in history] == [2, 4, 6, 8]
     assert [row["pseudo"] > 0 for row in history] == [False, True, True, True]
-    assert [row["share_paired"] > 0 for row in history] == [False, True, True, True]
+    assert [row["metric_paired"] > 0 for row in history] == [False, True, True, True]
 
 
 def test_a_run_killed_between_two_pairings_continues_to_the_same_bits(tmp_path, monkeypatch):
@@ -393,4 +393,4 @@ def test_the_result_is_a_classifier_like_any_other(tmp_path):
 def test_it_says_where_it_comes_from():
     assert "L = " in cdtrans.__doc__
     assert "cdtrans" in registry.names(inter_domain)
-    assert registry.configure(inter_domain, "cdtrans", {"hidden": 8, "warm": 0.5}) == cdtrans.Config(warm=0.5)
+    assert registry.configure(inter_domain, "cdtrans", {"warm": 0.5}) == cdtrans.Config(warm=0.5)

@@ -16,6 +16,7 @@ from aa_utils.generator_adaptation.pretraining import gan_training, pocket_gan
 from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
 from aa_utils.paths import ROOT
 from aa_utils.pocket import reader
+from aa_utils.training import optimization
 
 
 def networks(label_dim=2, seed=0):
@@ -115,16 +116,17 @@ def test_the_discriminator_compares_images_of_one_class():
 
 
 def test_averaged_weights_have_the_half_life_asked_for():
-    average, net = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    net = nn.Linear(1, 1, bias=False)
+    average = optimization.moving_average(net)
     with torch.no_grad():
-        average.weight.fill_(0.0)
+        average.module.weight.fill_(0.0)
         net.weight.fill_(1.0)
     recipe = Recipe(1, batch=8, half_life=80.0)
     for k in range(10):  # 80 images, long after the ramp
-        gan_training._average(average, net, recipe, 10_000 + 8 * k)
-    assert average.weight.item() == pytest.approx(0.5)
-    gan_training._average(average, net, recipe, 8)  # at the start hardly anything is kept
-    assert average.weight.item() > 0.99
+        optimization.update_average(average, net, gan_training.decay(10_000 + 8 * k, recipe))
+    assert average.module.weight.item() == pytest.approx(0.5)
+    optimization.update_average(average, net, gan_training.decay(8, recipe))  # at the start hardly anything is kept
+    assert average.module.weight.item() > 0.99
 
 
 def test_adam_of_lazy_regularisation():

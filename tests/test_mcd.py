@@ -87,7 +87,8 @@ def test_steps_by_hand(joint, balance):
         reaches = torch.autograd.grad(loss, features, retain_graph=True, allow_unused=True)
         seen.append((float(loss.detach()), names(nets, weights), any(gradient is not None for gradient in reaches)))
 
-    terms = {name: value.detach() for name, value in mcd.step(nets, batch, 0.5, config, update).items()}
+    losses, metrics = mcd.step(nets, batch, 0.5, config, update)
+    losses = {name: value.detach() for name, value in losses.items()}
     net, second = nets["classifier"], nets["second_head"]
     parts = net.features(torch.cat([batch["x_s"], batch["x_t"]])).split(4) if joint else [net.features(batch[x]) for x in ("x_s", "x_t")]
     (s_1, s_2), (t_1, t_2) = [(net.head(f), second(f)) for f in parts]
@@ -103,24 +104,24 @@ def test_steps_by_hand(joint, balance):
     )
     assert [weights for _, weights, _ in seen] == [every, heads, every - heads, every - heads]
     assert [reaches for _, _, reaches in seen] == [True, False, True, True]
-    assert float(terms["classification"]) == pytest.approx(supervised, rel=1e-4)
-    assert float(terms["discrepancy_heads"]) == float(terms["discrepancy"]) == pytest.approx(0.3 * d, rel=1e-4)
-    assert ("balance" in terms) == (balance > 0)
-    assert float(terms["share_agree"]) == sum(a.argmax() == b.argmax() for a, b in zip(t_1, t_2, strict=True)) / 4
+    assert float(losses["classification"]) == pytest.approx(supervised, rel=1e-4)
+    assert float(losses["discrepancy_heads"]) == float(losses["discrepancy"]) == pytest.approx(0.3 * d, rel=1e-4)
+    assert ("balance" in losses) == (balance > 0)
+    assert float(metrics["agreement"]) == sum(a.argmax() == b.argmax() for a, b in zip(t_1, t_2, strict=True)) / 4
 
 
 def test_heads_move_apart_in_b_and_features_bring_them_together_in_c():
     nets, batch, config = make(num_k=3, weight=1.0)
-    optimiser, scaler = torch.optim.SGD(nets.parameters(), lr=0.1, weight_decay=0.1), torch.amp.GradScaler("cpu", enabled=False)
+    optimizer, scaler = torch.optim.SGD(nets.parameters(), lr=0.1, weight_decay=0.1), torch.amp.GradScaler("cpu", enabled=False)
     losses, moved = [], []
 
     def update(*parts):
         before = {name: weight.detach().clone() for name, weight in nets.named_parameters()}
-        optimization.update(parts, optimiser, scaler, 0.0)
+        optimization.update(parts, optimizer, scaler, 0.0)
         losses.append(float(parts[0][0].detach()))
         moved.append({name for name, weight in nets.named_parameters() if not torch.equal(weight, before[name])})
 
-    terms = mcd.step(nets, batch, 0.5, config, update)
+    terms = mcd.step(nets, batch, 0.5, config, update).losses
     # The features' discrepancy gradient is taken anew at each repetition, from where the last one left them.
     assert losses[2] > losses[3] > losses[4] == pytest.approx(float(terms["discrepancy"].detach()))
     assert losses[2] > float(terms["discrepancy_heads"].detach()), "B has moved the heads apart"

@@ -1,7 +1,11 @@
 """Contracts that every method keeps, found by looking into the folders; and one formula test for each loss."""
 
+import importlib
 import math
+import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +21,7 @@ from aa_utils.errors import InputError
 from aa_utils.inter_domain import dann, source_only
 from aa_utils.intra_domain import fixmatch
 from aa_utils.intra_domain.split import missing, split
-from aa_utils.training import loop, registry
+from aa_utils.training import registry
 
 STAGES = [(inter_domain, name) for name in registry.names(inter_domain)] + [(intra_domain, name) for name in registry.names(intra_domain)]
 
@@ -68,7 +72,7 @@ def tiny_batch(module, stage):
     classifier = backbones.build(num_classes=3, **architecture(module.__name__)).train()
     config = module.Config()
     if stage is inter_domain:
-        names = {"x_s": 6} | dict.fromkeys(getattr(module, "target_views", {"x_t": ""}), 6)
+        names = {"x_s": 6} | dict.fromkeys(module.target_views or {"x_t": ""}, 6)
     else:
         streams = module.streams(picture_set(6), picture_set(9, labels=False), config, 3)
         names = {view: stream.size for stream in streams for view in stream.views}
@@ -90,9 +94,10 @@ def test_losses_are_finite_and_reach_every_weight(stage_and_name):
             gradients = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
             reached.update({w: gradient for w, gradient in zip(weights, gradients, strict=True) if gradient is not None})
 
-    step = getattr(module, "step", loop.single_step(module))
-    terms = step(nets, batch, 0.5, config, update)
-    assert all(value.ndim == 0 and value.isfinite() for value in terms.values())
+    losses, metrics = module.step(nets, batch, 0.5, config, update)
+    assert losses
+    assert all(value.ndim == 0 and value.isfinite() for value in (*losses.values(), *metrics.values()))
+    assert not any(value.requires_grad for value in metrics.values()), "a metric is watched; it trains nothing"
     for label, weight in nets.named_parameters():
         assert weight in reached, label
         assert reached[weight].isfinite().all(), label
@@ -117,16 +122,77 @@ def test_method_says_where_it_comes_from(stage_and_name):
 def test_unknown_methods_and_options_are_refused():
     with pytest.raises(InputError, match=r"no inter-domain method 'dan'; there are: .*dann, "):
         registry.load(inter_domain, "dan")
-    with pytest.raises(InputError, match="no method has an option 'lambda'; 'dann' has: weight"):
+    with pytest.raises(InputError, match="option 'lambda' is unknown; 'dann' has: weight"):
         registry.configure(inter_domain, "dann", {"lambda": 1})
     with pytest.raises(InputError, match="takes a value such as 1024"):
         registry.configure(inter_domain, "dann", {"hidden": "wide"})
     assert "split" not in registry.names(intra_domain)
 
 
-def test_options_of_other_methods_are_left_aside():
-    assert registry.configure(inter_domain, "source_only", {"lambda_max": 0.5}) == source_only.Config()
-    assert registry.configure(inter_domain, "dann", {"lambda_max": 0.5, "label_smoothing": 0.1}) == dann.Config(lambda_max=0.5)
+def options_of_others():
+    """(stage, method, an option of another method of its stage that this one lacks, its default)."""
+    for stage in (inter_domain, intra_domain):
+        configs = {name: registry.load(stage, name).Config() for name in registry.names(stage)}
+        for name, own in configs.items():
+            strange = {key: value for other in configs.values() for key, value in vars(other).items() if key not in vars(own)}
+            yield from ((stage, name, key, value) for key, value in strange.items())
+
+
+@pytest.mark.parametrize(("stage", "name", "option", "default"), options_of_others())
+def test_options_of_other_methods_are_refused(stage, name, option, default):
+    with pytest.raises(InputError, match=rf"option '{option}' is one of [a-z_, ]+, not of '{name}'; '{name}' has: "):
+        registry.configure(stage, name, {option: default})
+
+
+@pytest.fixture
+def made_method(request):
+    """made_method(source): the name of a method with that source in `inter_domain/`, gone after the test."""
+    name = f"made_{os.getpid()}"
+    path = Path(inter_domain.__file__).parent / f"{name}.py"
+
+    def remove():
+        path.unlink(missing_ok=True)
+        sys.modules.pop(f"aa_utils.inter_domain.{name}", None)
+
+    request.addfinalizer(remove)
+
+    def make(source: str) -> str:
+        path.write_text("from dataclasses import dataclass\nfrom aa_utils.training.method import Terms\n" + source, encoding="utf-8")
+        importlib.invalidate_caches()
+        return name
+
+    return make
+
+
+CONFIG = "@dataclass(frozen=True)\nclass Config:\n    weight: float = 1.0\n"
+LOSSES = "def losses(nets, batch, progress, config):\n    z = nets['classifier'](batch['x_s'])\n"
+
+
+@pytest.mark.parametrize("name", ["share_of_it", "metric_of_it"])
+def test_what_a_file_calls_a_loss_trains_whatever_its_name(made_method, tmp_path, name):
+    terms = f"    return Terms({{'{name}': config.weight * z.square().mean()}}, {{'mean': z.detach().mean()}})\n"
+    method = made_method(CONFIG + LOSSES + terms)
+    assert method in registry.names(inter_domain)
+
+    def head(weight):
+        recipe, target = replace(RECIPE, steps=3, weight_decay=0.0), picture_set(7, labels=False, seed=1)
+        options, folder = {"weight": weight}, tmp_path / str(weight)
+        return inter_domain.adapt(picture_set(10), target, method, options, ARCHITECTURE, recipe, 0, folder).head.weight
+
+    assert not torch.equal(head(1.0), head(0.0))
+    assert (tmp_path / "1.0/history.csv").read_text().splitlines()[0] == f"step,lr,{name},metric_mean,images_per_second"
+
+
+@pytest.mark.parametrize("name", ["step", "lr", "images_per_second", "metric_mean"])
+def test_a_loss_with_the_name_of_another_column_is_refused(made_method, tmp_path, name):
+    method = made_method(CONFIG + LOSSES + f"    return Terms({{'{name}': z.square().mean()}}, {{'mean': z.detach().mean()}})\n")
+    with pytest.raises(InputError, match=f"a loss is called '{name}'"):
+        inter_domain.adapt(picture_set(10), picture_set(7, labels=False), method, {}, ARCHITECTURE, RECIPE, 0, tmp_path)
+
+
+def test_own_options_are_taken():
+    assert registry.configure(inter_domain, "dann", {"lambda_max": 0.5}) == dann.Config(lambda_max=0.5)
+    assert registry.configure(inter_domain, "source_only", {}) == source_only.Config()
 
 
 def linear_classifier(weight):
@@ -153,7 +219,7 @@ def test_source_only_is_cross_entropy():
     net, x, y = linear_classifier(torch.randn(3, 2)), torch.randn(4, 3, 1, 1), [0, 2, 1, 1]
     expected = -sum(log_softmax(net(x)[i].tolist())[y[i]] for i in range(4)) / 4
     got = source_only.losses({"classifier": net}, {"x_s": x, "y_s": torch.tensor(y)}, 0.0, source_only.Config())
-    assert value(got["classification"]) == pytest.approx(expected, rel=1e-5)
+    assert value(got.losses["classification"]) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -165,10 +231,10 @@ def test_dann_loss_by_hand(together):
     got = dann.losses({"classifier": net, "discriminator": d}, batch, 0.5, dann.Config(weight=2.0, together=together))
     p_s, p_t = (torch.sigmoid(d(net.features(x)))[:, 0].tolist() for x in (x_s, x_t))
     domain = -sum(math.log(p) for p in p_s) / 4 / 2 - sum(math.log(1 - p) for p in p_t) / 4 / 2
-    assert value(got["domain"]) == pytest.approx(2 * domain, rel=1e-5)
+    assert value(got.losses["domain"]) == pytest.approx(2 * domain, rel=1e-5)
     expected = -sum(log_softmax(net(x_s)[i].tolist())[y[i]] for i in range(4)) / 4
-    assert value(got["classification"]) == pytest.approx(expected, rel=1e-5)
-    assert value(got["share_domain_right"]) == pytest.approx((sum(p > 0.5 for p in p_s) + sum(p <= 0.5 for p in p_t)) / 8)
+    assert value(got.losses["classification"]) == pytest.approx(expected, rel=1e-5)
+    assert value(got.metrics["domain_accuracy"]) == pytest.approx((sum(p > 0.5 for p in p_s) + sum(p <= 0.5 for p in p_t)) / 8)
 
 
 def test_dann_normalises_the_domains_together_or_each_by_its_own_statistics():
@@ -179,7 +245,7 @@ def test_dann_normalises_the_domains_together_or_each_by_its_own_statistics():
     net.features = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3))
     batch = {"x_s": x, "x_t": x + 9, "y_s": torch.zeros(8).long()}
     nets = {"classifier": net, "discriminator": lambda f: 5 * f[:, :1]}
-    right = {t: value(dann.losses(nets, batch, 0.0, dann.Config(together=t))["share_domain_right"]) for t in (True, False)}
+    right = {t: value(dann.losses(nets, batch, 0.0, dann.Config(together=t)).metrics["domain_accuracy"]) for t in (True, False)}
     assert right == {True: 0.0, False: 0.5}, "the target lies above the source, which the discriminator takes for the source"
 
 
@@ -188,7 +254,7 @@ def test_dann_at_chance_is_ln_2():
     nn.init.zeros_(d.weight), nn.init.zeros_(d.bias)
     x = torch.randn(4, 3, 1, 1)
     got = dann.losses({"classifier": net, "discriminator": d}, {"x_s": x, "x_t": x, "y_s": torch.zeros(4).long()}, 0.5, dann.Config())
-    assert value(got["domain"]) == pytest.approx(math.log(2))
+    assert value(got.losses["domain"]) == pytest.approx(math.log(2))
 
 
 @pytest.mark.parametrize(("p", "expected"), [(0, 0), (0.1, 0.46212), (0.5, 0.98661), (1, 0.99991)])
@@ -220,7 +286,7 @@ def test_dann_domain_gradient_vanishes_at_the_start():
     torch.manual_seed(0)
     net, d = linear_classifier(torch.randn(3, 2)), nn.Linear(2, 1)
     batch = {"x_s": torch.randn(4, 3, 1, 1), "x_t": torch.randn(4, 3, 1, 1), "y_s": torch.zeros(4).long()}
-    dann.losses({"classifier": net, "discriminator": d}, batch, 0.0, dann.Config())["domain"].backward()
+    dann.losses({"classifier": net, "discriminator": d}, batch, 0.0, dann.Config()).losses["domain"].backward()
     assert float(net.scale.grad.abs()) == 0
     assert float(d.weight.grad.abs().sum()) > 0
 
@@ -232,7 +298,7 @@ def test_fixmatch_loss_by_hand():
     config = fixmatch.Config(mu=3, threshold=0.8, weight=0.5)
     batch = {"x_l": x_l, "y_l": torch.tensor(y), "x_u_weak": x_weak, "x_u_strong": x_strong}
     got = fixmatch.losses({"classifier": net}, batch, 0.0, config)
-    assert value(got["labelled"]) == pytest.approx(-sum(log_softmax(net(x_l)[i].tolist())[y[i]] for i in range(2)) / 2, rel=1e-5)
+    assert value(got.losses["labelled"]) == pytest.approx(-sum(log_softmax(net(x_l)[i].tolist())[y[i]] for i in range(2)) / 2, rel=1e-5)
     total, over = 0.0, 0
     for weak, strong in zip(net(x_weak).tolist(), net(x_strong).tolist(), strict=True):
         q = [math.exp(v) for v in log_softmax(weak)]
@@ -240,8 +306,8 @@ def test_fixmatch_loss_by_hand():
             over += 1
             total -= log_softmax(strong)[q.index(max(q))]
     assert 0 < over < 6, "the test must have images on both sides of the threshold"
-    assert value(got["unlabelled"]) == pytest.approx(0.5 * total / 6, rel=1e-5), "divided by all mu*B images"
-    assert value(got["share_confident"]) == pytest.approx(over / 6)
+    assert value(got.losses["unlabelled"]) == pytest.approx(0.5 * total / 6, rel=1e-5), "divided by all mu*B images"
+    assert value(got.metrics["confident"]) == pytest.approx(over / 6)
 
 
 def test_fixmatch_threshold_is_inclusive_and_pseudo_labels_have_no_gradient():
@@ -252,8 +318,8 @@ def test_fixmatch_threshold_is_inclusive_and_pseudo_labels_have_no_gradient():
     x = torch.zeros(1, 3, 1, 1)
     batch = {"x_l": x, "y_l": torch.tensor([0]), "x_u_weak": x, "x_u_strong": x}
     got = fixmatch.losses({"classifier": lambda _: outputs}, batch, 0.0, SimpleNamespace(threshold=threshold, weight=1.0))
-    assert value(got["unlabelled"]) == pytest.approx(math.log(2))
-    got["unlabelled"].backward()
+    assert value(got.losses["unlabelled"]) == pytest.approx(math.log(2))
+    got.losses["unlabelled"].backward()
     assert z_weak.grad is None or not z_weak.grad.any()
     assert torch.allclose(z_strong.grad, torch.tensor([[-0.5, 0.5]]))
 

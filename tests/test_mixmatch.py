@@ -59,15 +59,15 @@ def test_losses_by_hand():
             unlabelled += sum((label[k] - math.exp(log_p[k])) ** 2 for k in range(3)) / (6 * 3)
     torch.manual_seed(4)
     got = mixmatch.losses({"classifier": net}, batch, 0.1, config)
-    assert value(got["labelled"]) == pytest.approx(labelled, rel=1e-5)
-    assert value(got["unlabelled"]) == pytest.approx(0.1 / 0.4 * 7 * unlabelled, rel=1e-4)
-    assert value(got["share_guess"]) == pytest.approx(sum(max(q) for q in guesses) / 3, rel=1e-5)
+    assert value(got.losses["labelled"]) == pytest.approx(labelled, rel=1e-5)
+    assert value(got.losses["unlabelled"]) == pytest.approx(0.1 / 0.4 * 7 * unlabelled, rel=1e-4)
+    assert value(got.metrics["guess_confidence"]) == pytest.approx(sum(max(q) for q in guesses) / 3, rel=1e-5)
 
 
 def test_values_at_uniform_logits():
     net = linear_classifier(torch.zeros(3, 2))
     got = mixmatch.losses({"classifier": net}, batch_of(), 1.0, mixmatch.Config())
-    assert value(got["labelled"]) == pytest.approx(math.log(3)), "cross-entropy of a uniform prediction, whatever the mixed label"
+    assert value(got.losses["labelled"]) == pytest.approx(math.log(3)), "cross-entropy of a uniform prediction, whatever the mixed label"
     batch = batch_of()
     assert torch.allclose(mixmatch.guess(net, [batch["x_u_0"], batch["x_u_1"]], 0.5), torch.tensor(1 / 3)), "sharpened, and uniform still"
     # A sure guess against a uniform prediction: (K - 1) / K^2 in the mean over K classes, not (K - 1) / K.
@@ -82,7 +82,7 @@ def test_the_weight_rises_over_the_first_share_of_training(p, ramp, expected):
 
     def unlabelled(progress, share):
         torch.manual_seed(1)
-        return value(mixmatch.losses({"classifier": net}, batch_of(), progress, mixmatch.Config(ramp=share))["unlabelled"])
+        return value(mixmatch.losses({"classifier": net}, batch_of(), progress, mixmatch.Config(ramp=share)).losses["unlabelled"])
 
     assert unlabelled(p, ramp) == pytest.approx(expected * unlabelled(1.0, 0.0), rel=1e-6)
 
@@ -163,7 +163,7 @@ def test_guesses_have_no_gradient():
     q = mixmatch.guess(net, [batch["x_u_0"], batch["x_u_1"]], 0.5)
     assert not q.requires_grad
     torch.manual_seed(2)
-    mixmatch.losses({"classifier": net}, batch, 1.0, mixmatch.Config())["unlabelled"].backward()
+    mixmatch.losses({"classifier": net}, batch, 1.0, mixmatch.Config()).losses["unlabelled"].backward()
     # The same with guesses that are plain numbers.
     weight = net.head.weight.grad.clone()
     net.zero_grad()
@@ -177,7 +177,7 @@ def test_guesses_have_no_gradient():
 @pytest.mark.parametrize("term", ["labelled", "unlabelled"])
 def test_both_terms_reach_backbone_and_head(term):
     net = network()
-    mixmatch.losses({"classifier": net}, batch_of(side=32), 1.0, mixmatch.Config())[term].backward()
+    mixmatch.losses({"classifier": net}, batch_of(side=32), 1.0, mixmatch.Config()).losses[term].backward()
     assert all(weight.grad is not None for weight in net.parameters())
     assert float(net.head.weight.grad.abs().sum()) > 0
     assert any(float(weight.grad.abs().sum()) > 0 for weight in net.backbone.parameters())

@@ -116,10 +116,11 @@ def test_each_loss_moves_its_own_weights_only(config):
 
 def test_history_names_every_term():
     nets, batch = make()
-    both = {"classification", "domain", "category_confusion", "domain_confusion", "share_domain_right"}
-    assert set(symnets.step(nets, batch, 0.5, V1, lambda *parts: None)) == both | {"entropy"}
-    assert set(symnets.step(nets, batch, 0.5, V2, lambda *parts: None)) == both
-    start = {name: float(value.detach()) for name, value in symnets.step(nets, batch, 0.0, V1, lambda *parts: None).items()}
+    both = {"classification", "domain", "category_confusion", "domain_confusion"}
+    for config, losses in ((V1, both | {"entropy"}), (V2, both)):
+        terms = symnets.step(nets, batch, 0.5, config, lambda *parts: None)
+        assert (set(terms.losses), set(terms.metrics)) == (losses, {"domain_accuracy"})
+    start = {name: float(value.detach()) for name, value in symnets.step(nets, batch, 0.0, V1, lambda *parts: None).losses.items()}
     assert start["domain_confusion"] == start["entropy"] == 0 < start["category_confusion"]
 
 
@@ -128,8 +129,8 @@ def test_source_head_is_the_first_half():
     with torch.no_grad():
         nets["source_head"].bias += 50
     terms = symnets.step(nets, batch, 0.5, V1, lambda *parts: None)
-    assert float(terms["domain"].detach()) == pytest.approx(50, abs=3), "0 for the source, 50 for a target taken for the source"
-    assert float(terms["share_domain_right"]) == 0.5
+    assert float(terms.losses["domain"].detach()) == pytest.approx(50, abs=3), "0 for the source, 50 for a target taken for the source"
+    assert float(terms.metrics["domain_accuracy"]) == 0.5
 
 
 def test_domains_go_through_the_network_one_after_the_other():

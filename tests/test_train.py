@@ -49,7 +49,7 @@ def test_schedules(name, expected):
 def test_groups_leave_norms_and_biases_undecayed():
     nets = nn.ModuleDict({"classifier": backbones.build(num_classes=3, bottleneck=4, **ARCHITECTURE), "discriminator": nn.Linear(4, 1)})
     recipe = replace(RECIPE, backbone_lr=0.1)
-    groups = optimization.optimiser(nets, recipe, {"discriminator": 20.0}).param_groups
+    groups = optimization.optimizer(nets, recipe, {"discriminator": 20.0}).param_groups
     by_weight = {id(weight): group for group in groups for weight in group["params"]}
     assert len(by_weight) == len(list(nets.parameters()))
     for name, weight in nets.named_parameters():
@@ -59,15 +59,28 @@ def test_groups_leave_norms_and_biases_undecayed():
         assert group["factor"] == expected, name
 
 
+def test_weight_decay_leaves_a_vits_class_token_and_positions_alone_as_timm_does():
+    net = backbones.build("pocket_vit", num_classes=3, bottleneck=4)
+    nets = nn.ModuleDict({"classifier": net, "other": nn.Linear(4, 2)})
+    exempt = optimization.undecayed(nets)
+    tokens = {"classifier.backbone.cls_token", "classifier.backbone.pos_embed"}
+    assert tokens <= exempt
+    assert {name for name, weight in nets.named_parameters() if weight.ndim > 1} & exempt == tokens
+    assert {name for name, weight in nets.named_parameters() if weight.ndim <= 1} <= exempt
+    for group in optimization.optimizer(nets, RECIPE, {}).param_groups:
+        names = {name for name, weight in nets.named_parameters() if any(weight is mine for mine in group["params"])}
+        assert (group["weight_decay"] == 0) == (names <= exempt), names
+
+
 def test_average_follows_weights_and_copies_statistics():
     net = nn.BatchNorm1d(2)
-    average = optimization.Average(net)
+    average = optimization.moving_average(net)
     nn.init.constant_(net.weight, 3.0)
     net.running_mean.fill_(5.0)
-    average.update(net, 0.999, step=0)
+    optimization.update_average(average, net, optimization.warm_up(0.999, step=0))
     assert average.module.weight.tolist() == pytest.approx([0.1 * 1 + 0.9 * 3] * 2)  # d = 1/10 at the first step
     assert average.module.running_mean.tolist() == [5, 5]
-    average.update(net, 0.5, step=10**6)
+    optimization.update_average(average, net, optimization.warm_up(0.5, step=10**6))
     assert average.module.weight.tolist() == pytest.approx([0.5 * 2.8 + 0.5 * 3] * 2)
 
 

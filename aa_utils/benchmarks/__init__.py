@@ -13,13 +13,11 @@ import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 
 from torch import Tensor
 
-from aa_utils import files
+from aa_utils import files, plugins
 from aa_utils.data import decode
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
@@ -53,20 +51,18 @@ class Target:
 
 def names() -> list[str]:
     """The benchmarks at hand, sorted."""
-    return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+    return plugins.names("benchmarks")
 
 
 def load(name: str, size: int = 32) -> Target:
     """The target domain `name` with images of `size` x `size` pixels. Errors: InputError for an unknown benchmark or domain."""
     module, _, domain = name.partition(":")
-    if module not in names():
-        raise InputError(f"no benchmark '{module}'; there are: {', '.join(names())}")
-    return import_module(f"{__name__}.{module}").load(domain, size)
+    return plugins.load("benchmarks", module).load(domain, size)
 
 
 def domains(name: str) -> list[str]:
     """The domains of the photo benchmark `name`, without looking at any file; none for other benchmarks, whose names say them."""
-    photos = getattr(import_module(f"{__name__}.{name}"), "PHOTOS", None)
+    photos = getattr(plugins.load("benchmarks", name), "PHOTOS", None)
     return [domain.name for domain in photos.domains] if photos else []
 
 

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from aa_utils import plugins
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
 from aa_utils.runner import parameters
@@ -19,8 +20,6 @@ NOTEBOOKS = {
     "inter_domain": ("30_inter_domain",),
     "intra_domain": ("40_intra_domain",),
 }
-# A module of these folders is a method (a benchmark, a writer) if it has this function.
-ENTRY = {"benchmarks": "load", "prompts": "write", "inter_domain": "losses|step", "intra_domain": "losses|step"}
 
 
 def of_notebook(notebook: str) -> list[parameters.Parameter]:
@@ -50,9 +49,8 @@ def check_parameters(where: str, options: dict, notebooks: tuple[str, ...], sour
 
 
 def check_module(key: str, value: object, folder: str, source: str) -> None:
-    """`value` is a module of `aa_utils/<folder>` that has the function ENTRY asks for. Errors: InputError with the nearest name."""
-    files = [file for file in sorted((ROOT / "aa_utils" / folder).glob("*.py")) if not file.name.startswith("_")]
-    there = [file.stem for file in files if re.search(rf"^def ({ENTRY[folder]})\(", file.read_text(encoding="utf-8"), re.MULTILINE)]
+    """`value` is a method, benchmark or writer of `aa_utils/<folder>` (`plugins.KINDS`). Errors: InputError with the nearest name."""
+    there = plugins.names(folder)
     if value not in there:
         close = difflib.get_close_matches(str(value), there, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(there)}"

@@ -5,6 +5,8 @@ A generator has `z_dim`, `classes`, `mapping(z, labels=None, psi=1.0)` -> w (n, 
 (n, 3, S, S), about in [-1, 1] (`stylegan2.Generator`). A 3-D one also has `sample_cameras(n, rng, orbit)` -> (n, 25) and
 `labels(cameras, classes=None)`, and its synthesis takes those labels, `synthesis(w, labels, noise="fixed")`.
 
+A loop of its own: gradients are those of images, not of losses, and each step chooses the layers that train. What it shares with
+`training.loop` it takes from there: checkpoints, history, schedules, averages.
 All randomness of step k is seeded by (seed, k) and drawn on the CPU: a run that was killed goes on to the same weights bit for bit.
 """
 
@@ -25,7 +27,9 @@ from aa_utils.generator_adaptation.generators.latents import render
 from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash, torch_generator
-from aa_utils.training import checkpoint, loop, optimization
+from aa_utils.training import checkpoint, history, loop, optimization
+
+BAD_GRADIENT = "; use dtype=bfloat16 or float32 for the guide, or a lower lr"
 
 
 class Objective(Protocol):
@@ -88,17 +92,17 @@ def _adapt(generator, objective, seed, folder, watch, identity, device):
     weights = dict(net.named_parameters())
     groups = layers.groups(net, recipe.select_offset) if recipe.select else []
     if recipe.average:
-        nets["average"] = optimization.Average(net)
-    optimiser = torch.optim.Adam([weights[n] for n in names], lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
+        nets["average"] = optimization.moving_average(net)
+    optimizer = torch.optim.Adam([weights[n] for n in names], lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=False)
-    first, rows, seconds = checkpoint.resume(folder, identity, nets, optimiser, scaler)
+    first, rows, seconds = checkpoint.resume(folder, identity, nets, optimizer, scaler)
     sheet = samples.Sheet(frozen, watch.samples, watch.psi, folder / "samples")
     saved, pending, started = first, [], time.perf_counter()
     steps = progress(range(first, recipe.steps), what=f"{recipe.objective} seed {seed}", unit="step")
     for step in steps:
         if step == 0:
             sheet.write(frozen, 0)
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = recipe.lr * loop.SCHEDULES[recipe.schedule](step / recipe.steps)
         torch.manual_seed(stable_hash("adapt", seed, step))  # for random noise maps
         rng = torch_generator("adapt", seed, step)
@@ -106,23 +110,23 @@ def _adapt(generator, objective, seed, folder, watch, identity, device):
         drawn, watched = objective.draw(recipe.batch_size, rng, latents.classes(net, labels)), {}
         if recipe.select:
             picked = _select(frozen, net, objective, drawn, rng, device)
-            watched = {f"share_w{i}": torch.tensor(float(i in picked)) for i in range(len(groups))}
+            watched = {f"selected_w{i}": torch.tensor(float(i in picked), device=device) for i in range(len(groups))}
             layers.freeze(net, {name for i in picked for name in groups[i]} & set(names))
         watched |= _step(frozen, net, objective, labels, drawn, rng, device)
         if recipe.select and recipe.decay_unselected:
             _zero_where_none(weights[n] for n in names)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if recipe.average:
-            nets["average"].update(net, recipe.average, step)
+            optimization.update_average(nets["average"], net, optimization.warm_up(recipe.average, step))
         pending.append(watched)
         done = step + 1
         ends = done == recipe.steps
         if done % watch.log_every == 0 or ends:
-            rows.append({"step": done, "lr": optimiser.param_groups[0]["lr"], **_means(pending, done)})
+            rows.append({"step": done, "lr": optimizer.param_groups[0]["lr"], **history.means(pending, done, "gradient", BAD_GRADIENT)})
             pending = []
             if done - saved >= watch.checkpoint_every and not ends:
-                checkpoint.save(folder, identity, nets, optimiser, scaler, done, rows, seconds + time.perf_counter() - started)
+                checkpoint.save(folder, identity, nets, optimizer, scaler, done, rows, seconds + time.perf_counter() - started)
                 saved = done
         if done % watch.samples_every == 0 or ends:
             sheet.write(nets["average"].module if recipe.average else net, done)
@@ -174,14 +178,3 @@ def _zero_where_none(weights: Iterable[nn.Parameter]) -> None:
     for weight in weights:
         if weight.grad is None:
             weight.grad = torch.zeros_like(weight)
-
-
-def _means(pending: list[dict[str, Tensor]], done: int) -> dict[str, float]:
-    """The mean of each watched quantity over the last steps, with one look at the device. Errors: InputError for one that is not finite."""
-    names = list(pending[0])
-    values = torch.stack([torch.stack([row[name].float().cpu() for name in names]) for row in pending])
-    bad = (~values.isfinite()).nonzero()
-    if len(bad):
-        step, name = done - len(pending) + int(bad[0, 0]) + 1, names[int(bad[0, 1])]
-        raise InputError(f"the {name} gradient is not finite at step {step}; use dtype=bfloat16 or float32 for the guide, or a lower lr")
-    return {name: float(value) for name, value in zip(names, values.mean(0), strict=True)}

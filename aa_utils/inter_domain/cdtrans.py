@@ -15,8 +15,8 @@ anew `refreshes` times (`pseudo_labels`). Inference is the target stream alone, 
 
 Differences to the reference: its head is a BatchNorm neck and a linear layer without bias, ours is the classifier's own (no neck, or
 Linear-BatchNorm-ReLU where `bottleneck` is set), so that what is saved is a classifier like any other; its two stages each have a schedule,
-ours share the recipe's; a distilled DeiT's feature is the mean of class and distillation token, as timm has it. Watch `share_paired` (of
-target images in a pair) and `share_classes_paired`: a class without pairs is no longer taught.
+ours share the recipe's; a distilled DeiT's feature is the mean of class and distillation token, as timm has it. Watch `paired` (share of
+the target images in a pair) and `classes_paired`: a class without pairs is no longer taught.
 """
 
 import math
@@ -32,6 +32,7 @@ from aa_utils.classifiers import inference
 from aa_utils.errors import InputError, check_number
 from aa_utils.inter_domain import pseudo_labels
 from aa_utils.training.loop import Stream
+from aa_utils.training.method import Terms
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
     return {"pairs": Pairs()}
 
 
-def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
+def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> Terms:
     """{"classification", "pseudo", "distillation"} and the shares to watch. A batch without pseudo-labels `y_t` is one of stage 1."""
     classifier, found = nets["classifier"], nets["pairs"].found
     if "y_t" in batch:
@@ -85,8 +86,8 @@ def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, confi
         z_s = classifier(batch["x_s"])
         classification = F.cross_entropy(z_s, batch["y_s"], label_smoothing=config.label_smoothing)
         pseudo = distillation = z_s.new_zeros(())
-    shares = {name: z_s.new_tensor(found.get(name, 0.0)) for name in ("share_paired", "share_classes_paired")}
-    return {"classification": classification, "pseudo": pseudo, "distillation": config.distillation * distillation, **shares}
+    terms = {"classification": classification, "pseudo": pseudo, "distillation": config.distillation * distillation}
+    return Terms(terms, {name: z_s.new_tensor(found.get(name, 0.0)) for name in ("paired", "classes_paired")})
 
 
 def refresh(nets: nn.ModuleDict, streams: list[Stream], step: int, steps: int, config: Config) -> list[Stream]:
@@ -154,7 +155,7 @@ def _pair(classifier: nn.Module, source: Stream, target: Stream, when: str) -> d
             f"cdtrans found no pair ({when}): the pseudo-label of no target image agrees with its nearest source image; "
             "the features are no good yet: more steps, a larger warm, or another lr"
         )
-    shares = {"share_paired": len(rows_t.unique()) / len(f_t), "share_classes_paired": len(y_s[rows_s].unique()) / p_t.shape[1]}
+    shares = {"paired": len(rows_t.unique()) / len(f_t), "classes_paired": len(y_s[rows_s].unique()) / p_t.shape[1]}
     return {"rows_s": rows_s.cpu(), "rows_t": rows_t.cpu(), "pseudo": pseudo.cpu(), **shares}
 
 

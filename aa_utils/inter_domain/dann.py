@@ -9,10 +9,11 @@ The mean of the two domain losses (chance level ln 2) is the convention of TLlib
 reaches G only: D learns at full strength from the first step. Both batches go through the network together (`together`), so BatchNorm sees
 one mixture of the domains, or one after the other, each with its own statistics.
 
-Watch `domain` in the history: above ln 2 = 0.693, or with `share_domain_right` below 1/2, G has outrun D and the reversed
+Watch `domain` in the history: above ln 2 = 0.693, or with `domain_accuracy` below 1/2, G has outrun D and the reversed
 gradient only spoils the features. That happened when D learned no faster than a backbone trained from scratch, and when it began before the
-backbone had features worth aligning: hence `discriminator_lr` and `wait`. With `domain` next to 0 from the first steps on and a share of 1,
-D has outrun G, and nothing is left to reverse: so it was with a small network whose BatchNorm saw USPS and MNIST in one mixture.
+backbone had features worth aligning: hence `discriminator_lr` and `wait`. With `domain` next to 0 from the first steps on and an
+accuracy of 1, D has outrun G, and nothing is left to reverse: so it was with a small network whose BatchNorm saw USPS and MNIST in one
+mixture.
 """
 
 import math
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.errors import check_number
+from aa_utils.training.method import Terms
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
     return {"discriminator": nn.Sequential(*layers)}
 
 
-def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
-    """{"classification", "domain"} and, to watch, the share of domains that the discriminator gets right."""
+def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> Terms:
+    """{"classification", "domain"} and, to watch, the share of images whose domain the discriminator gets right."""
     n = len(batch["x_s"])
     features = nets["classifier"].features
     if config.together:
@@ -93,4 +95,4 @@ def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, confi
         + F.binary_cross_entropy_with_logits(z_d[n:], torch.zeros_like(z_d[n:]))
     ) / 2
     right = ((z_d[:n] > 0).float().mean() + (z_d[n:] <= 0).float().mean()) / 2
-    return {"classification": F.cross_entropy(z_s, batch["y_s"]), "domain": config.weight * domain, "share_domain_right": right}
+    return Terms({"classification": F.cross_entropy(z_s, batch["y_s"]), "domain": config.weight * domain}, {"domain_accuracy": right})

@@ -9,8 +9,8 @@ The second term is that of intra_domain/fixmatch.py, from the same function. TLl
 normalised by its own BatchNorm statistics in training and by their mixture in evaluation; here, as in FixMatch's own code, the three parts
 go through the network together, and both are the same mixture. TLlib asks for q > tau, the paper for q >= tau; no float tells them apart.
 
-Watch `share_classes`: a target class that no confident image names teaches nothing and is soon unlearned (TLlib's README: VisDA-17 at 79.5
-per cent in the mean, its class truck at 8.6). `share_confident` near 1 within few steps means that tau filters nothing.
+Watch `classes_named`: a target class that no confident image names teaches nothing and is soon unlearned (TLlib's README: VisDA-17 at 79.5
+per cent in the mean, its class truck at 8.6). `confident` near 1 within few steps means that tau filters nothing.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from aa_utils.errors import InputError, check_number
 from aa_utils.training import consistency
+from aa_utils.training.method import Terms
 
 target_views = {"x_t_weak": "weak", "x_t_strong": "strong"}
 
@@ -40,16 +41,11 @@ class Config:
         check_number("weight", self.weight, at_least=0)
 
 
-def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
-    """No networks besides the classifier."""
-    return {}
-
-
-def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
+def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> Terms:
     """{"classification", "consistency"} and, to watch, the share of target images over the threshold and of classes that these name."""
     parts = [batch["x_s"], batch["x_t_weak"], batch["x_t_strong"]]
     z_s, z_weak, z_strong = nets["classifier"](torch.cat(parts)).split([len(part) for part in parts])
     loss, mask, pseudo = consistency.masked(z_weak, z_strong, config.threshold)
     named = (F.one_hot(pseudo, z_weak.shape[1]) * mask[:, None]).amax(0)
     terms = {"classification": F.cross_entropy(z_s, batch["y_s"]), "consistency": config.weight * loss}
-    return terms | {"share_confident": mask.mean(), "share_classes": named.mean()}
+    return Terms(terms, {"confident": mask.mean(), "classes_named": named.mean()})

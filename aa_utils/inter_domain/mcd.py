@@ -1,7 +1,7 @@
 """MCD: two heads that disagree on the target point at the features that the source does not support; the features move until they agree.
 
 Saito et al., "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation", CVPR 2018, arXiv 1712.02560, section 3.3. With features
-G, heads F1 and F2 that start from different weights, p_i = softmax(F_i(G(x_t))), each batch takes 2 + num_k optimiser steps:
+G, heads F1 and F2 that start from different weights, p_i = softmax(F_i(G(x_t))), each batch takes 2 + num_k optimizer steps:
 
 A  all weights:   L = CE(F1(G(x_s)), y_s) + CE(F2(G(x_s)), y_s) + b (H_1 + H_2)
 B  F1 and F2:     L = CE(F1(G(x_s)), y_s) + CE(F2(G(x_s)), y_s) + b (H_1 + H_2) - w d
@@ -19,7 +19,7 @@ BatchNorm: in the authors' digits code (classification/solver.py) source and tar
 last and alone num_k times in C, so running statistics lean to the target. In their VisDA code and in TLlib both go through together in
 all three steps (`joint`). Statistics also move in steps that leave the weights alone, there as here.
 
-One optimiser serves all steps, so G's moments mix A's gradients with C's, as the authors' do. Adam hardly sees w in C, where it only
+One optimizer serves all steps, so G's moments mix A's gradients with C's, as the authors' do. Adam hardly sees w in C, where it only
 scales the gradient. With SGD the authors (VisDA) and TLlib give momentum to the heads alone; here G has it too, and goes about ten times
 as far at the same lr: `backbone_lr` 0.1 makes up for that. The learning rate is constant in both codes.
 """
@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from aa_utils.classifiers import backbones
 from aa_utils.errors import check_number
+from aa_utils.training.method import Terms
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def imbalance(z: Tensor) -> Tensor:
     return -(z.softmax(1).mean(0) + 1e-6).log().mean()
 
 
-def step(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config, update: Callable) -> dict[str, Tensor]:
+def step(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config, update: Callable) -> Terms:
     """Steps A, B and C on one batch; returns the terms as weighted in them.
 
     {"classification", "balance" (if b > 0)} of A, "discrepancy_heads": w d that B starts from, "discrepancy": w d of the last C, and to
@@ -100,7 +101,7 @@ def step(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config:
         left = config.weight * discrepancy(*z_t)
         update((left, features))
     agree = (z_t[0].argmax(1) == z_t[1].argmax(1)).float().mean()
-    return terms | {"discrepancy_heads": apart, "discrepancy": left, "share_agree": agree}
+    return Terms(terms | {"discrepancy_heads": apart, "discrepancy": left}, {"agreement": agree})
 
 
 def _logits(nets: nn.ModuleDict, batches: list[Tensor], joint: bool, frozen: bool = False) -> list[tuple[Tensor, Tensor]]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aa_utils.errors import check_number
+from aa_utils.training.method import Terms
 
 uses_target = False
 
@@ -23,12 +24,7 @@ class Config:
         check_number("label_smoothing", self.label_smoothing, at_least=0, below=1)
 
 
-def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
-    """No networks besides the classifier."""
-    return {}
-
-
-def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
+def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> Terms:
     """{"classification"}: cross-entropy on the source batch."""
     z_s = nets["classifier"](batch["x_s"])
-    return {"classification": F.cross_entropy(z_s, batch["y_s"], label_smoothing=config.label_smoothing)}
+    return Terms({"classification": F.cross_entropy(z_s, batch["y_s"], label_smoothing=config.label_smoothing)})

@@ -14,7 +14,7 @@ G,     L = - E_s (ln p_y + ln p_{y+K}) / 2                         category conf
            + lambda_p [ - E_t sum_k (p^t_k ln p^s_k + p^s_k ln p^t_k) / 2 ]    version 2: both confusions in one
 
 lambda_p = 2 / (1 + exp(-10 p)) - 1, here by step; the authors' code of version 1 changes it once an epoch, that of version 2 by iteration
-if told to. Both gradients are taken before anything moves, then one optimiser step: G learns nothing from the heads' loss, the heads
+if told to. Both gradients are taken before anything moves, then one optimizer step: G learns nothing from the heads' loss, the heads
 nothing from G's. Logarithms of sums are log-sum-exps, so no probability of 0 needs a guard.
 
 Source and target go through the network one after the other, as in both codes: BatchNorm normalises each by its own statistics, and the
@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError, check_number
+from aa_utils.training.method import Terms
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def log_halves(z: Tensor) -> tuple[Tensor, Tensor]:
     return log_s.logsumexp(1), log_t.logsumexp(1)
 
 
-def step(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config, update: Callable) -> dict[str, Tensor]:
+def step(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config, update: Callable) -> Terms:
     """One update: heads by `head_terms`, features by `feature_terms`. Returns all terms and, to watch, the share of images that the
     heads put into the right domain (1/2: the features are aligned, or the heads learn nothing)."""
     classifier = nets["classifier"]
@@ -104,4 +105,4 @@ def step(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config:
     for_features = feature_terms(z_s, z_t, batch["y_s"], coefficient(progress, config), config)
     update((sum(for_features.values()), features), (sum(for_heads.values()), heads))
     right = [(own > other).float().mean() for own, other in (log_halves(z_s), log_halves(z_t)[::-1])]
-    return for_heads | for_features | {"share_domain_right": sum(right) / 2}
+    return Terms(for_heads | for_features, {"domain_accuracy": sum(right) / 2})

@@ -1,13 +1,5 @@
-"""Stage 4: the synthetic images are discarded; the target alone teaches, its confident part with pseudo-labels. One method is one module.
-
-A method module has
-- `Config`: a frozen dataclass of its options, each default with where it comes from (`ema`, the decay of averaged weights, is read by the
-  training loop);
-- `streams(labelled, unlabelled, config, batch_size) -> list[loop.Stream]`: what a batch draws, and its views;
-- `networks(classifier, config) -> dict[str, nn.Module]`: the networks it trains besides the classifier;
-- `losses(nets, batch, progress, config) -> dict[str, Tensor]`: weighted loss terms, which the loop adds up; a name that starts with
-  `share_` is only recorded;
-- `step` and `refresh`, as in stage 3, where it needs them.
+"""Stage 4: the synthetic images are discarded; the target alone teaches, its confident part with pseudo-labels. One method
+is one module of this folder, found by its name; `aa_utils.training.method` says what it defines.
 """
 
 import sys
@@ -23,7 +15,6 @@ from aa_utils.intra_domain.split import Split
 from aa_utils.seeds import stable_hash
 from aa_utils.training import loop, registry
 
-NOT_METHODS = ("split",)  # the module of this folder that methods build on
 STAGE = sys.modules[__name__]
 STARTS = ("head", "adapted", "scratch")
 

@@ -20,6 +20,7 @@ from aa_utils.data.images import ImageSet
 from aa_utils.errors import check_number
 from aa_utils.training import consistency
 from aa_utils.training.loop import Stream
+from aa_utils.training.method import Terms
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,9 @@ def streams(labelled: ImageSet, unlabelled: ImageSet, config: Config, batch_size
     ]
 
 
-def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
-    """No networks besides the classifier."""
-    return {}
-
-
-def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
+def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> Terms:
     """{"labelled", "unlabelled"} and, to watch, the share of unlabelled images over the threshold."""
     parts = [batch["x_l"], batch["x_u_weak"], batch["x_u_strong"]]
     z_l, z_weak, z_strong = nets["classifier"](torch.cat(parts)).split([len(part) for part in parts])
     unlabelled, mask, _ = consistency.masked(z_weak, z_strong, config.threshold)
-    return {"labelled": F.cross_entropy(z_l, batch["y_l"]), "unlabelled": config.weight * unlabelled, "share_confident": mask.mean()}
+    return Terms({"labelled": F.cross_entropy(z_l, batch["y_l"]), "unlabelled": config.weight * unlabelled}, {"confident": mask.mean()})

@@ -31,6 +31,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError, check_number
 from aa_utils.training.loop import Stream
+from aa_utils.training.method import Terms
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,6 @@ def streams(labelled: ImageSet, unlabelled: ImageSet, config: Config, batch_size
         Stream("l", labelled.pixels, labelled.labels, batch_size, {"x_l": "weak"}, balanced=True),
         Stream("u", unlabelled.pixels, None, batch_size, {f"x_u_{v}": "weak" for v in range(config.views)}),
     ]
-
-
-def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
-    """No networks besides the classifier."""
-    return {}
 
 
 @contextmanager
@@ -105,7 +101,7 @@ def mix(x: Tensor, t: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     return of_x * x + (1 - of_x) * x[other], of_t * t + (1 - of_t) * t[other]
 
 
-def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> dict[str, Tensor]:
+def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> Terms:
     """{"labelled", "unlabelled"} and, to watch, how sure the guesses are: the mean of their largest probability."""
     views = [batch[f"x_u_{v}"] for v in range(config.views)]
     q = guess(nets["classifier"], views, config.temperature)
@@ -115,4 +111,4 @@ def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, confi
     unlabelled = (z[n:].softmax(1) - t[n:]).square().mean()
     rise = min(1.0, progress / config.ramp) if config.ramp else 1.0
     terms = {"labelled": F.cross_entropy(z[:n], t[:n]), "unlabelled": rise * config.weight * unlabelled}
-    return terms | {"share_guess": q.amax(1).mean()}
+    return Terms(terms, {"guess_confidence": q.amax(1).mean()})

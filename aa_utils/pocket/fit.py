@@ -1,14 +1,15 @@
 """The loop that trains a pocket model: AdamW, warm-up and cosine, an average of the weights, checkpoints, exact resume.
 
-The adaptation methods have a loop of their own (`aa_utils.training.loop`), with two domains and named losses; here one network learns from
-one pool of pictures. Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
+Not `aa_utils.training.loop`, which feeds classifiers from streams of labelled images: here a loss draws its own batch, of whatever kind
+(captions, latents, noise levels), the schedule has a warm-up, and weights of given steps are kept. Averages and history are the same code.
+Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
 """
 
 import csv
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, isfinite, pi
+from math import cos, pi
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from aa_utils.errors import check_number
 from aa_utils.files import atomic
 from aa_utils.progress import progress
 from aa_utils.seeds import torch_generator
+from aa_utils.training import history, optimization
 
 Loss = Callable[[torch.Generator], dict[str, Tensor]]
 
@@ -64,56 +66,43 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
     state_file, history_file = folder / f"{name}.pt", folder / f"{name}.csv"
     net.to(device).train()
     parameters = [p for p in net.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=fit.lr, weight_decay=fit.weight_decay, betas=(0.9, 0.99), fused=True)
-    average = {key: value.detach().clone() for key, value in net.state_dict().items()}
+    optimizer = torch.optim.AdamW(parameters, lr=fit.lr, weight_decay=fit.weight_decay, betas=(0.9, 0.99), fused=True)
+    average = optimization.moving_average(net, buffers=True)
     start, rows = 0, []
     state = tensor_files.read_state(state_file, device)
     if state is not None:
         net.load_state_dict(state["net"])
-        optimiser.load_state_dict(state["optimiser"])
-        average, start, rows = state["average"], state["step"], state["rows"]
-    since, sums = time.perf_counter(), {}
+        optimizer.load_state_dict(state["optimizer"])
+        average.module.load_state_dict(state["average"])
+        start, rows = state["step"], state["rows"]
+    since, pending = time.perf_counter(), []
     for step in progress(range(start, fit.steps), what=f"train {name}", total=fit.steps - start):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, fit)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=fit.bf16):
             terms = loss(torch_generator(name, seed, step))
         total = sum(terms.values())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(parameters, fit.clip_norm)
-        optimiser.step()
-        decay = min(fit.average, (1 + step) / (10 + step))
-        for key, value in net.state_dict().items():
-            if value.is_floating_point():
-                average[key].lerp_(value, 1 - decay)
-            else:
-                average[key].copy_(value)
-        for key, value in terms.items():
-            sums[key] = sums.get(key, 0.0) + value.item()
+        optimizer.step()
+        optimization.update_average(average, net, optimization.warm_up(fit.average, step))
+        pending.append({key: value.detach() for key, value in terms.items()})
         done = step + 1
         if done % fit.every == 0 or done == fit.steps or done in fit.keep_at:
-            if not all(map(isfinite, sums.values())):
-                raise FloatingPointError(f"{name}: a loss term is not finite near step {done}: {sums}")
-            count = done - (rows[-1]["step"] if rows else 0)
-            rows.append(
-                {
-                    "step": done,
-                    **{k: v / count for k, v in sums.items()},
-                    "seconds_per_step": (time.perf_counter() - since) / max(1, done - start),
-                }
-            )
-            sums = {}
-            state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "average": average, "step": done, "rows": rows}
-            tensor_files.write_state(state_file, state)
+            seconds = (time.perf_counter() - since) / max(1, done - start)
+            rows.append({"step": done, **history.means(pending, done, f"loss of {name}"), "seconds_per_step": seconds})
+            pending = []
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "average": average.module.state_dict()}
+            tensor_files.write_state(state_file, state | {"step": done, "rows": rows})
             with atomic(history_file) as temporary, temporary.open("w", newline="") as stream:
                 writer = csv.DictWriter(stream, rows[0])
                 writer.writeheader()
                 writer.writerows(rows)
             if done in fit.keep_at:
-                tensor_files.write_state(folder / f"{name}-{done}.pt", average)
-    tensor_files.check_finite(average, f"the weights of {name} after the last of its {fit.steps} steps")
-    net.load_state_dict(average)
+                tensor_files.write_state(folder / f"{name}-{done}.pt", average.module.state_dict())
+    tensor_files.check_finite(average.module.state_dict(), f"the weights of {name} after the last of its {fit.steps} steps")
+    net.load_state_dict(average.module.state_dict())
     return net.eval()
 
 

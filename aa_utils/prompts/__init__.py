@@ -8,19 +8,14 @@ arguments, too: it returns the pairs and rows of counts.
 
 from collections import Counter
 from dataclasses import fields
-from importlib import import_module
-from pkgutil import iter_modules
-from types import ModuleType
 
+from aa_utils import plugins
 from aa_utils.errors import InputError
-
-_NOT_WRITERS = {"diversity"}
 
 
 def writers() -> list[str]:
     """The names of the writers at hand, sorted."""
-    found = (module.name for module in iter_modules(__path__))
-    return sorted(name for name in found if name not in _NOT_WRITERS and not name.startswith("_"))
+    return plugins.names("prompts")
 
 
 def write(class_names: list[str], writer: str, per_class: int, seed: int, **options) -> list[dict]:
@@ -38,7 +33,7 @@ def write_and_count(class_names: list[str], writer: str, per_class: int, seed: i
     names = _checked_names(class_names)
     if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1:
         raise InputError(f"per_class is {per_class!r}; every class needs at least 1 prompt")
-    module = _writer(writer)
+    module = plugins.load("prompts", writer)
     arguments = names, per_class, seed, module.Config(**_own_options(writer, options))
     written, counts = module.write_and_count(*arguments) if hasattr(module, "write_and_count") else (module.write(*arguments), [])
     rows: list[dict] = []
@@ -51,14 +46,8 @@ def write_and_count(class_names: list[str], writer: str, per_class: int, seed: i
     return sorted(rows, key=lambda row: row["label"]), counts
 
 
-def _writer(name: str) -> ModuleType:
-    if name not in writers():
-        raise InputError(f"no prompt writer '{name}'; there are: {', '.join(writers())}")
-    return import_module(f"{__name__}.{name}")
-
-
 def _own_options(writer: str, options: dict) -> dict:
-    known = {name: {field.name for field in fields(_writer(name).Config)} for name in writers()}
+    known = {name: {field.name for field in fields(plugins.load("prompts", name).Config)} for name in writers()}
     unknown = sorted(set(options) - set().union(*known.values()))
     if unknown:
         raise InputError(f"no prompt writer has an option '{unknown[0]}'; '{writer}' has: {', '.join(sorted(known[writer])) or 'none'}")

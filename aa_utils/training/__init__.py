@@ -1,1 +1,1 @@
-"""Training a classifier: one loop for every method, with augmentation, batches, optimisation and checkpoints; methods found by name."""
+"""Training a classifier: one loop for every method, with augmentation, batches, optimization and checkpoints; methods found by name."""

@@ -19,6 +19,7 @@ CODE = (
     "training/augment",
     "training/batches",
     "training/consistency",
+    "training/method",
     "classifiers/backbones",
     "classifiers/lenet",
     "classifiers/inference",
@@ -58,19 +59,19 @@ def finished(folder: Path) -> str | None:
     return tensor_files.read_config(folder, "").get("identity")
 
 
-def save(folder, identity, nets, optimiser, scaler, step, rows, seconds) -> None:
+def save(folder, identity, nets, optimizer, scaler, step, rows, seconds) -> None:
     """Write all that the run needs to go on after `step` steps, atomically."""
-    state = {"identity": identity, "nets": nets.state_dict(), "optimiser": optimiser.state_dict(), "scaler": scaler.state_dict()}
+    state = {"identity": identity, "nets": nets.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
     tensor_files.write_state(folder / "checkpoint.pt", state | {"step": step, "rows": rows, "seconds": seconds})
 
 
-def resume(folder, identity, nets, optimiser, scaler) -> tuple[int, list[dict], float]:
+def resume(folder, identity, nets, optimizer, scaler) -> tuple[int, list[dict], float]:
     """(first step, history rows, seconds so far): those of the checkpoint, if it is a whole one of this very run."""
     state = tensor_files.read_state(folder / "checkpoint.pt")
     if state is None or state.get("identity") != identity:
         return 0, [], 0.0
     nets.load_state_dict(state["nets"])
-    optimiser.load_state_dict(state["optimiser"])
+    optimizer.load_state_dict(state["optimizer"])
     scaler.load_state_dict(state["scaler"])
     return state["step"], state["rows"], state["seconds"]
 

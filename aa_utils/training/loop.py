@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,8 @@ from aa_utils.data import tensor_files
 from aa_utils.errors import InputError, check_number
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
-from aa_utils.training import augment, batches, checkpoint, optimization
+from aa_utils.training import augment, batches, checkpoint, history, optimization
+from aa_utils.training.method import Method
 
 # Learning-rate factor by progress p in [0, 1].
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -32,7 +32,6 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "inverse": lambda p: (1 + 10 * p) ** -0.75,  # Ganin et al. 2016, section 5.2.2: mu_p
 }
 AMP = ("off", "bf16", "fp16")
-DIVERGED = "a lower lr or clip=1 usually helps"
 ON_DEVICE = 0.25  # the largest share of free GPU memory for one stream's pixels: VisDA-17 has 23 GB of them; networks need room too
 LAYOUT = torch.channels_last  # what convolutions are fastest in, most of all in low precision, on CPUs and GPUs
 
@@ -89,7 +88,7 @@ class Stream:
 
 
 def fit(
-    method: ModuleType,
+    method: Method,
     config,
     classifier: backbones.Classifier,
     streams: list[Stream],
@@ -108,9 +107,7 @@ def fit(
     if checkpoint.finished(folder) == identity:
         return backbones.load(folder)[0].to(recipe.device)
     nets, rows, seconds = _train(method, config, classifier, streams, recipe, seed, folder, identity)
-    result = nets["average"].module if "average" in nets else nets["classifier"]
-    if hasattr(method, "result"):
-        result = method.result(nets, config)
+    result = method.result(nets, config)
     _check_finite(result, streams, recipe)
     checkpoint.write_history(folder, rows)
     about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
@@ -126,53 +123,39 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
         nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device, memory_format=LAYOUT).train()
         decay = getattr(config, "ema", 0.0)
         if decay:
-            nets["average"] = optimization.Average(classifier)
-        optimiser = optimization.optimiser(nets, recipe, getattr(config, "lr_factors", {}))
+            nets["average"] = optimization.moving_average(classifier)
+        optimizer = optimization.optimizer(nets, recipe, getattr(config, "lr_factors", {}))
         scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
-        first, rows, seconds = checkpoint.resume(folder, identity, nets, optimiser, scaler)
+        first, rows, seconds = checkpoint.resume(folder, identity, nets, optimizer, scaler)
         streams = [_placed(stream, device) for stream in streams]
-        step_of, refresh = getattr(method, "step", single_step(method)), getattr(method, "refresh", None)
         kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
 
         def update(*parts: optimization.Part) -> None:
-            optimization.update(parts, optimiser, scaler, recipe.clip)
+            optimization.update(parts, optimizer, scaler, recipe.clip)
 
         saved, pending, started, since = first, [], time.perf_counter(), time.perf_counter()
         for step in progress(range(first, recipe.steps), what=f"{method.__name__.rpartition('.')[2]} seed {seed}", unit="step"):
             p = step / recipe.steps
             lr = recipe.lr * SCHEDULES[recipe.schedule](p)
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = lr * group["factor"]
             devices.seed(stable_hash("step", seed, step), recipe.device)
-            if refresh:
-                streams = refresh(nets, streams, step, recipe.steps, config)
+            streams = method.refresh(nets, streams, step, recipe.steps, config)
             batch = _batch(streams, seed, step, recipe.flip, device)
             with torch.autocast(device.type, kind, enabled=kind is not None):
-                terms = step_of(nets, batch, p, config, update)
-            pending.append({name: value.detach() for name, value in terms.items()})
+                terms = method.step(nets, batch, p, config, update)
+            pending.append(history.columns(terms))
             if decay:
-                nets["average"].update(classifier, decay, step)
+                optimization.update_average(nets["average"], classifier, optimization.warm_up(decay, step))
             done = step + 1
             if done % recipe.log_every == 0 or done == recipe.steps:
                 rate = len(pending) * sum(stream.size for stream in streams) / (time.perf_counter() - since)
-                rows.append({"step": done, "lr": lr, **_means(pending, done), "images_per_second": round(rate, 1)})
+                rows.append({"step": done, "lr": lr, **history.means(pending, done), "images_per_second": round(rate, 1)})
                 pending, since = [], time.perf_counter()
                 if done - saved >= recipe.checkpoint_every and done < recipe.steps:
-                    checkpoint.save(folder, identity, nets, optimiser, scaler, done, rows, seconds + time.perf_counter() - started)
+                    checkpoint.save(folder, identity, nets, optimizer, scaler, done, rows, seconds + time.perf_counter() - started)
                     saved = done
     return nets, rows, seconds + time.perf_counter() - started
-
-
-def single_step(method: ModuleType):
-    """The step of a method that brings none: the sum of its loss terms, one backward, one update of all weights."""
-
-    def step(nets, batch, p, config, update):
-        terms = method.losses(nets, batch, p, config)
-        # A name that starts with `share_` is a quantity to watch, not a loss.
-        update((sum(value for name, value in terms.items() if not name.startswith("share_")), nets.parameters()))
-        return terms
-
-    return step
 
 
 def _batch(streams: list[Stream], seed: int, step: int, flip: bool, device: str | torch.device = "cpu") -> dict[str, Tensor]:
@@ -204,26 +187,14 @@ def _placed(stream: Stream, device: torch.device) -> Stream:
     return replace(stream, pixels=stream.pixels.to(device))
 
 
-def _means(pending: list[dict[str, Tensor]], done: int) -> dict[str, float]:
-    """The mean of each term over the last steps. One look at the device for all of them. Errors: InputError for one that is not finite."""
-    names = list(pending[0])
-    values = torch.stack([torch.stack([row[name].float() for name in names]) for row in pending]).cpu()
-    bad = (~values.isfinite()).nonzero()
-    if len(bad):
-        row = int(bad[0, 0])
-        terms = ", ".join(f"{name} {float(values[row, i]):g}" for i, name in enumerate(names))
-        raise InputError(f"the loss is not finite at step {done - len(pending) + row + 1}: {terms}; {DIVERGED}")
-    return {name: float(value) for name, value in zip(names, values.mean(0), strict=True)}
-
-
 def _check_finite(classifier: backbones.Classifier, streams: list[Stream], recipe: Recipe) -> None:
     """The last update is seen by no loss any more: are the weights finite, and the predictions for a few images of each stream?"""
     what = f"after step {recipe.steps}, the last one,"
-    tensor_files.check_finite(classifier.state_dict(), f"{what} the weights", DIVERGED)
+    tensor_files.check_finite(classifier.state_dict(), f"{what} the weights", history.ADVICE)
     for stream in streams:
         few = stream.pixels[:: max(1, len(stream.pixels) // 64)]
         if not inference.finite(classifier, few, recipe.device):
-            raise InputError(f"{what} the predictions are not finite; {DIVERGED}")
+            raise InputError(f"{what} the predictions are not finite; {history.ADVICE}")
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""How weights change: the optimiser and its groups, one update from several losses, averaged weights."""
+"""How weights change: the optimizer and its groups, one update from several losses, averaged weights."""
 
-import copy
 from collections.abc import Iterable
 from functools import partial
 
 import torch
+from timm.optim import param_groups_weight_decay
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 # Fused: all weights in one call, on CPU and GPU (DANN's pocket networks: 0.4 ms instead of 5).
@@ -15,8 +16,9 @@ OPTIMIZERS = {
 }
 
 
-def optimiser(nets: nn.ModuleDict, recipe, factors: dict[str, float]) -> torch.optim.Optimizer:
+def optimizer(nets: nn.ModuleDict, recipe, factors: dict[str, float]) -> torch.optim.Optimizer:
     """Groups by (lr factor, decay or none): backbone at `backbone_lr`, networks in `factors` at that many times it, the rest at 1."""
+    exempt = undecayed(nets)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, weight in nets.named_parameters():
         if weight.requires_grad:
@@ -24,7 +26,7 @@ def optimiser(nets: nn.ModuleDict, recipe, factors: dict[str, float]) -> torch.o
             factor = recipe.backbone_lr if name.startswith("classifier.backbone.") else 1.0
             if network in factors:
                 factor = recipe.backbone_lr * factors[network]
-            groups.setdefault((factor, weight.ndim > 1), []).append(weight)
+            groups.setdefault((factor, name not in exempt), []).append(weight)
     listed = [
         {"params": weights, "factor": factor, "weight_decay": recipe.weight_decay if decays else 0.0}
         for (factor, decays), weights in groups.items()
@@ -32,15 +34,29 @@ def optimiser(nets: nn.ModuleDict, recipe, factors: dict[str, float]) -> torch.o
     return OPTIMIZERS[recipe.optimizer](listed, lr=recipe.lr)
 
 
+def undecayed(nets: nn.Module) -> set[str]:
+    """The names of the weights that weight decay leaves alone, by timm's rule: biases, normalisation, and what a network of timm exempts
+    by name (the class token and the position embedding of a ViT)."""
+    listed = [
+        f"{prefix}.{name}" if prefix else name
+        for prefix, net in nets.named_modules()
+        if hasattr(net, "no_weight_decay")
+        for name in net.no_weight_decay()
+    ]
+    groups = param_groups_weight_decay(nets, weight_decay=1.0, no_weight_decay_list=listed)
+    exempt = {id(weight) for group in groups if not group["weight_decay"] for weight in group["params"]}
+    return {name for name, weight in nets.named_parameters() if id(weight) in exempt}
+
+
 Part = tuple[Tensor, Iterable[nn.Parameter]]  # a loss, and the weights that it trains
 
 
-def update(parts: tuple[Part, ...], optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip: float) -> None:
-    """One optimiser step: each (loss, weights) gives these weights, and no others, their gradient. Weights not named stay as they are.
+def update(parts: tuple[Part, ...], optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip: float) -> None:
+    """One optimizer step: each (loss, weights) gives these weights, and no others, their gradient. Weights not named stay as they are.
 
     All gradients are taken before the step, so losses of one forward pass may train different weights.
     """
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     for k, (loss, weights) in enumerate(parts):
         weights = [q for q in weights if q.requires_grad]
         with torch.autocast(loss.device.type, enabled=False):
@@ -49,24 +65,27 @@ def update(parts: tuple[Part, ...], optimiser: torch.optim.Optimizer, scaler: to
             if gradient is not None:
                 q.grad = gradient if q.grad is None else q.grad + gradient
     if clip:
-        scaler.unscale_(optimiser)
-        torch.nn.utils.clip_grad_norm_([q for group in optimiser.param_groups for q in group["params"]], clip)
-    scaler.step(optimiser)
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_([q for group in optimizer.param_groups for q in group["params"]], clip)
+    scaler.step(optimizer)
     scaler.update()
     torch.clear_autocast_cache()  # or the next forward pass of this batch would use the weights' low-precision copies from before
 
 
-class Average(nn.Module):
-    """Exponential moving average of a network's weights; buffers (BatchNorm statistics) are copied."""
+def moving_average(net: nn.Module, buffers: bool = False) -> ModelEmaV3:
+    """A copy of `net` for `update_average`: `.module`, in eval mode. Buffers (BatchNorm statistics) are copied, or averaged too."""
+    # Stochastic rounding of bfloat16 weights draws from a state that no checkpoint holds.
+    average = ModelEmaV3(net, exclude_buffers=not buffers, stochastic_rounding=False)
+    average.module.requires_grad_(False)
+    return average
 
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self.module = copy.deepcopy(net).requires_grad_(False).eval()
 
-    @torch.no_grad()
-    def update(self, net: nn.Module, decay: float, step: int) -> None:
-        """average <- d average + (1 - d) net, d = min(decay, (1 + step) / (10 + step)): the start-up rule of TensorFlow's averages."""
-        d = min(decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.module.parameters()), [q.detach() for q in net.parameters()], 1 - d)
-        for mine, its in zip(self.module.buffers(), net.buffers(), strict=True):
-            mine.copy_(its)
+def update_average(average: ModelEmaV3, net: nn.Module, decay: float) -> None:
+    """average <- d average + (1 - d) net, for a decay d."""
+    average.decay = decay
+    average.update(net)
+
+
+def warm_up(decay: float, step: int) -> float:
+    """min(decay, (1 + step) / (10 + step)): TensorFlow's rule for the first steps. timm's is another, a power of the step."""
+    return min(decay, (1 + step) / (10 + step))

@@ -1,43 +1,41 @@
-"""Methods by name: every module of a stage's folder is one, unless the stage says otherwise. There is no list to register in."""
+"""The methods of both stages, by name, and their options."""
 
 from dataclasses import fields
-from importlib import import_module
-from pkgutil import iter_modules
 from types import ModuleType
+from typing import Any
 
+from aa_utils import plugins
 from aa_utils.errors import InputError
+from aa_utils.training.method import FromModule, Method
 
 
 def names(stage: ModuleType) -> list[str]:
     """The names of the methods of a stage (the package `aa_utils.inter_domain`, say), sorted."""
-    return sorted(found.name for found in iter_modules(stage.__path__) if found.name not in getattr(stage, "NOT_METHODS", ()))
+    return plugins.names(_kind(stage))
 
 
-def load(stage: ModuleType, name: str) -> ModuleType:
-    """The module of the method `name`. Errors: InputError for an unknown one."""
-    if name not in names(stage):
-        kind = stage.__name__.rpartition(".")[2].replace("_", "-")
-        raise InputError(f"no {kind} method '{name}'; there are: {', '.join(names(stage))}")
-    return import_module(f"{stage.__name__}.{name}")
+def load(stage: ModuleType, name: str) -> Method:
+    """The method `name`, complete. Errors: InputError for an unknown one."""
+    return FromModule(plugins.load(_kind(stage), name))
 
 
-def configure(stage: ModuleType, name: str, options: dict) -> object:
-    """The `Config` of the method `name` with `options` put in; options of other methods of the stage are left aside.
+def configure(stage: ModuleType, name: str, options: dict) -> Any:
+    """The `Config` of the method `name` with `options` put in.
 
-    Errors: InputError for an option that no method has, or a value of another type.
+    Errors: InputError for an option that this method does not have, or a value of another type.
     """
-    module = load(stage, name)
-    others = {field.name for other in names(stage) for field in fields(load(stage, other).Config)}
-    defaults = module.Config()
-    known = {field.name: getattr(defaults, field.name) for field in fields(module.Config)}
-    chosen = {}
+    defaults = load(stage, name).Config()
+    values = {field.name: getattr(defaults, field.name) for field in fields(defaults)}
     for option, value in options.items():
-        if option not in known:
-            if option not in others:
-                raise InputError(f"no method has an option '{option}'; '{name}' has: {', '.join(known) or 'none'}")
-            continue
-        wanted = type(known[option])
+        if option not in values:
+            owners = [other for other in names(stage) if option in {field.name for field in fields(load(stage, other).Config)}]
+            problem = f"is one of {', '.join(owners)}, not of '{name}'" if owners else "is unknown"
+            raise InputError(f"option '{option}' {problem}; '{name}' has: {', '.join(values) or 'none'}")
+        wanted = type(values[option])
         if not isinstance(value, (int, float) if wanted is float else wanted) or (isinstance(value, bool) and wanted is not bool):
-            raise InputError(f"option '{option}' of method '{name}' is {value!r}; it takes a value such as {known[option]!r}")
-        chosen[option] = value
-    return module.Config(**chosen)
+            raise InputError(f"option '{option}' of method '{name}' is {value!r}; it takes a value such as {values[option]!r}")
+    return type(defaults)(**options)
+
+
+def _kind(stage: ModuleType) -> str:
+    return stage.__name__.rpartition(".")[2]

@@ -7,14 +7,15 @@
         + what a 3-D one has beside                        `camera_training`
 
 A regulariser applied every k steps is weighted by k and is a step of its own; Adam's settings then are those of k/(k+1) (appendix B).
+Two players with an optimizer each, regularisers that are steps of their own, and a state of both: not a case of
+`aa_utils.training.loop`, with which it shares averages and history.
 Everything random in step k is seeded by (name, seed, k), so an interrupted run goes on as if nothing had happened.
 """
 
-import copy
 import csv
 import time
 from dataclasses import asdict, dataclass
-from math import cos, isfinite, pi, sqrt
+from math import cos, pi, sqrt
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ from aa_utils.generator_adaptation.pretraining.camera_training import Views
 from aa_utils.generator_adaptation.pretraining.gan_batches import batch, drawn, styles
 from aa_utils.progress import progress
 from aa_utils.seeds import torch_generator
+from aa_utils.training import history, optimization
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,12 @@ def train(
     state_file = folder / f"{name}.pt"
     for net in (generator, discriminator):
         net.to(device, memory_format=torch.channels_last).train()  # up to a fifth faster on CPUs
-    average = copy.deepcopy(generator).requires_grad_(False)
+    average = optimization.moving_average(generator)
     views, solid = views or Views(), hasattr(generator, "sample_cameras")
     every_g = recipe.path_every if recipe.path else views.density_every if solid and views.density else 0
     adam_g = _adam(generator, recipe, every_g)
     adam_d = _adam(discriminator, recipe, recipe.r1_every if recipe.r1 else 0)
-    parts = {"generator": generator, "discriminator": discriminator, "average": average, "adam_g": adam_g, "adam_d": adam_d}
+    parts = {"generator": generator, "discriminator": discriminator, "average": average.module, "adam_g": adam_g, "adam_d": adam_d}
     start, rows, length = 0, [], torch.zeros((), device=device)
     settings = _settings(recipe, seed) | {"generator": str(generator.config)} | (asdict(views) if solid else {})
     state = tensor_files.read_state(state_file, device)
@@ -104,7 +106,7 @@ def train(
         for key, part in parts.items():
             part.load_state_dict(state[key])
         start, rows, length = state["step"], state["rows"], state["length"]
-    since, sums = time.perf_counter(), {}
+    since, pending = time.perf_counter(), []
     for step in progress(range(start, recipe.steps), what=f"train {name}", total=max(0, recipe.steps - start)):
         rng = torch_generator(name, seed, step)
         for adam in (adam_g, adam_d):
@@ -144,22 +146,18 @@ def train(
             variation = camera_training.density_variation(generator, ws, rng)
             _update(adam_g, views.density * views.density_every * variation)
             terms["density_variation"] = variation
-        _average(average, generator, recipe, (step + 1) * recipe.batch)
-        for key, value in terms.items():
-            total, count = sums.get(key, (0.0, 0))
-            sums[key] = (total + value.item(), count + 1)
+        optimization.update_average(average, generator, decay((step + 1) * recipe.batch, recipe))
+        pending.append({key: value.detach() for key, value in terms.items()})
         done = step + 1
         if done % recipe.every == 0 or done == recipe.steps:
-            if not all(isfinite(total) for total, _ in sums.values()):
-                raise FloatingPointError(f"{name}: a loss term is not finite near step {done}: {sums}")
-            means = {key: total / count for key, (total, count) in sorted(sums.items())}
+            means = dict(sorted(history.means(pending, done, f"loss of {name}").items()))
             rows.append({"step": done, **means, "seconds_per_step": (time.perf_counter() - since) / (done - start)})
-            sums = {}
+            pending = []
             state = {key: part.state_dict() for key, part in parts.items()}
             tensor_files.write_state(state_file, state | {"step": done, "rows": rows, "length": length, "settings": settings})
             _write_history(folder / f"{name}.csv", rows)
-    tensor_files.check_finite(average.state_dict(), f"the weights of {name} after the last of its {recipe.steps} steps")
-    return average.eval()
+    tensor_files.check_finite(average.module.state_dict(), f"the weights of {name} after the last of its {recipe.steps} steps")
+    return average.module
 
 
 def r1_penalty(discriminator: nn.Module, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -192,12 +190,9 @@ def _update(adam: torch.optim.Adam, loss: Tensor) -> None:
     adam.step()
 
 
-@torch.no_grad()
-def _average(average: nn.Module, net: nn.Module, recipe: Recipe, seen: int) -> None:
-    decay = 0.5 ** (recipe.batch / min(recipe.half_life, max(1.0, recipe.rampup * seen)))
-    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - decay)
-    for old, new in zip(average.buffers(), net.buffers(), strict=True):
-        old.copy_(new)
+def decay(seen: int, recipe: Recipe) -> float:
+    """That of the averaged weights after `seen` images: half of them is new after `half_life` images, or `rampup` times those seen."""
+    return 0.5 ** (recipe.batch / min(recipe.half_life, max(1.0, recipe.rampup * seen)))
 
 
 def _settings(recipe: Recipe, seed: int) -> dict:
