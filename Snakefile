@@ -12,18 +12,20 @@
 # the file says under `scales.smoke`.
 #
 # Runs lie at <stage>/<source>/<method>[/<refinement>], in an experiment with `tasks` at <stage>/<task>/<source>/….
-# What a job depends on: the records of the jobs before it, the model folder, its notebook, and the modules of aa_utils that the notebook
-# imports, directly or not (aa_utils.runner.code_closure). An edit runs again exactly what depends on it. Executed notebooks and progress are
-# logs, so a failed one stays. Priorities: the longest chain first, the curve in what is left. Heavy files go below artifacts/<name>/
+# What a job depends on: the records of the jobs before it, the model folder, its settings, and its code: the notebook and the modules of
+# aa_utils that it imports, directly or not (aa_utils.runner.code_closure). Code is a parameter of the job, as a digest, and no input file:
+# an edited statement runs again exactly what depends on it, while prose, a fresh clone or another branch and back run nothing, whatever the
+# files' times say. Snakemake keeps the parameters of finished jobs in .snakemake/metadata. Executed notebooks and progress are logs, so a
+# failed one stays. Priorities: the longest chain first, the curve in what is left. Heavy files go below artifacts/<name>/
 # (AA_ARTIFACTS moves them), tables and figures to results/<name>/.
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 from aa_utils import experiment
-from aa_utils.runner.code_closure import code_files
 from aa_utils.errors import InputError
 from aa_utils.experiment import place, settings
 from aa_utils.experiment.scale import scaled
@@ -66,13 +68,14 @@ def logs(path):
     return {"notebook": place(out(path)) + "/executed.ipynb", "progress": place(out(path)) + "/progress.log"}
 
 
-def code(*names):
-    return [place(path) for path in code_files(*names)]
+def call(notebook, choose, *names):
+    """The parameters of a job that runs `notebook`: its settings, and its code. `choose` gets the job's wildcards and the function that makes
+    settings of sections and values; `names` are benchmarks that no setting names."""
 
+    def chosen(wildcards):
+        return choose(wildcards, partial(settings, notebook))
 
-def benchmarks(*names):
-    """The modules of benchmarks ("usps:test")."""
-    return [f"benchmarks/{name.partition(':')[0]}" for name in names if name]
+    return {"set": lambda w: chosen(w), "code": lambda w: experiment.code(notebook, chosen(w), *names)}
 
 
 def task(wildcards):
@@ -82,10 +85,6 @@ def task(wildcards):
 def module(stage, task, name):
     """The module of a method: that of its name, or the one that it says."""
     return task[stage]["methods"][name].get("method", name)
-
-
-def code_of_run(notebook, stage, task, name):
-    return code(notebook, f"{stage}/{module(stage, task, name)}", *benchmarks(task["target"], task.get("test")))
 
 
 def one_of(names):
@@ -105,8 +104,8 @@ def command(notebook):
     return f"OMP_NUM_THREADS={{threads}} {{sys.executable:q}} -m aa_utils.run '{path}' --wait 3600 --set {{params.set:q}} > /dev/null"
 
 
-def image_settings(writer):
-    return settings("20_generate", GENERATOR, WRITERS[writer], prompts=out(f"prompts/{writer}/prompts.jsonl"), out=out(f"images/{writer}"))
+def image_settings(w, s):
+    return s(GENERATOR, WRITERS[w.writer], prompts=out(f"prompts/{w.writer}/prompts.jsonl"), out=out(f"images/{w.writer}"))
 
 
 def image_shard(shard):
@@ -182,11 +181,10 @@ rule prompts:
         "prompts: {wildcards.writer}"
     input:
         ancient(DATA),
-        lambda w: code("10_prompts", f"prompts/{WRITERS[w.writer]['writer']}"),
     output:
         record("prompts/{writer}"),
     params:
-        set=lambda w: settings("10_prompts", WRITERS[w.writer], class_names=X["class_names"], out=out(f"prompts/{w.writer}")),
+        **call("10_prompts", lambda w, s: s(WRITERS[w.writer], class_names=X["class_names"], out=out(f"prompts/{w.writer}"))),
     log:
         **logs("prompts/{writer}"),
     threads: X["threads"]
@@ -200,12 +198,11 @@ rule image_shards:
         f"images: {{wildcards.writer}}, shard {{wildcards.shard}} of {SHARDS}"
     input:
         record("prompts/{writer}"),
-        code("20_generate"),
         model_files(MODEL),
     output:
         touch(image_shard("{shard}") + ".done"),
     params:
-        set=lambda w: image_settings(w.writer),
+        **call("20_generate", image_settings),
     log:
         image_shard("{shard}") + ".log",
     priority: 3
@@ -220,13 +217,12 @@ rule images:
         "images: {wildcards.writer}"
     input:
         record("prompts/{writer}"),
-        code("20_generate"),
         model_files(MODEL),
         [image_shard(shard) + ".done" for shard in range(SHARDS)] if SHARDS > 1 else [],
     output:
         record("images/{writer}"),
     params:
-        set=lambda w: image_settings(w.writer),
+        **call("20_generate", image_settings),
     log:
         **logs("images/{writer}"),
     priority: 3
@@ -240,11 +236,10 @@ rule real_source:
         "images: {wildcards.real}"
     input:
         ancient(DATA),
-        lambda w: code("21_real_source", *benchmarks(SOURCES[w.real]["benchmark"])),
     output:
         record("images/{real}"),
     params:
-        set=lambda w: settings("21_real_source", SOURCES[w.real], out=out(f"images/{w.real}")),
+        **call("21_real_source", lambda w, s: s(SOURCES[w.real], out=out(f"images/{w.real}"))),
     log:
         **logs("images/{real}"),
     priority: 3
@@ -258,12 +253,11 @@ rule adapt_generator:
         "adapt a generator: {wildcards.adapted}"
     input:
         ancient(DATA),
-        code("71_adapt_generator"),
         lambda w: [file for key, model in ADAPTED[w.adapted]["adapt"].items() if key in ("generator", "guide") for file in model_files(model)],
     output:
         record("adapt_generator/{adapted}"),
     params:
-        set=lambda w: settings("71_adapt_generator", ADAPTED[w.adapted]["adapt"], out=out(f"adapt_generator/{w.adapted}")),
+        **call("71_adapt_generator", lambda w, s: s(ADAPTED[w.adapted]["adapt"], out=out(f"adapt_generator/{w.adapted}"))),
     log:
         **logs("adapt_generator/{adapted}"),
     priority: 4
@@ -277,15 +271,16 @@ rule adapted_images:
         "images: {wildcards.adapted}"
     input:
         record("adapt_generator/{adapted}"),
-        code("74_bridge"),
     output:
         record("images/{adapted}"),
     params:
-        set=lambda w: settings(
+        **call(
             "74_bridge",
-            ADAPTED[w.adapted]["draw"],
-            runs=[out(f"adapt_generator/{w.adapted}")],
-            out=out(f"images/{w.adapted}"),
+            lambda w, s: s(
+                ADAPTED[w.adapted]["draw"],
+                runs=[out(f"adapt_generator/{w.adapted}")],
+                out=out(f"images/{w.adapted}"),
+            ),
         ),
     log:
         **logs("images/{adapted}"),
@@ -300,18 +295,19 @@ rule inter_domain:
         "inter-domain: {wildcards.task}{wildcards.method} from {wildcards.source}"
     input:
         record("images/{source}"),
-        lambda w: code_of_run("30_inter_domain", "inter_domain", task(w), w.method),
     output:
         record("inter_domain/{task}{source}/{method}"),
     params:
-        set=lambda w: settings(
+        **call(
             "30_inter_domain",
-            task(w)["inter_domain"],
-            task(w)["inter_domain"]["methods"][w.method],
-            task(w),
-            source=out(f"images/{w.source}"),
-            method=module("inter_domain", task(w), w.method),
-            out=out(f"inter_domain/{w.task}{w.source}/{w.method}"),
+            lambda w, s: s(
+                task(w)["inter_domain"],
+                task(w)["inter_domain"]["methods"][w.method],
+                task(w),
+                source=out(f"images/{w.source}"),
+                method=module("inter_domain", task(w), w.method),
+                out=out(f"inter_domain/{w.task}{w.source}/{w.method}"),
+            ),
         ),
     log:
         **logs("inter_domain/{task}{source}/{method}"),
@@ -326,19 +322,20 @@ rule few_images:
         "number of images: {wildcards.limit} a class, {wildcards.method} from {wildcards.source}"
     input:
         record("images/{source}"),
-        lambda w: code_of_run("30_inter_domain", "inter_domain", ONE, w.method),
     output:
         record("few_images/inter_domain/{source}/{method}/{limit}"),
     params:
-        set=lambda w: settings(
+        **call(
             "30_inter_domain",
-            ONE["inter_domain"],
-            ONE["inter_domain"]["methods"][w.method],
-            ONE,
-            source=out(f"images/{w.source}"),
-            method=module("inter_domain", ONE, w.method),
-            limit_per_class=int(w.limit),
-            out=out(f"few_images/inter_domain/{w.source}/{w.method}/{w.limit}"),
+            lambda w, s: s(
+                ONE["inter_domain"],
+                ONE["inter_domain"]["methods"][w.method],
+                ONE,
+                source=out(f"images/{w.source}"),
+                method=module("inter_domain", ONE, w.method),
+                limit_per_class=int(w.limit),
+                out=out(f"few_images/inter_domain/{w.source}/{w.method}/{w.limit}"),
+            ),
         ),
     log:
         **logs("few_images/inter_domain/{source}/{method}/{limit}"),
@@ -352,18 +349,19 @@ rule intra_domain:
         "intra-domain: {wildcards.task}{wildcards.refinement} after {wildcards.method} from {wildcards.source}"
     input:
         record("inter_domain/{task}{source}/{method}"),
-        lambda w: code_of_run("40_intra_domain", "intra_domain", task(w), w.refinement),
     output:
         record("intra_domain/{task}{source}/{method}/{refinement}"),
     params:
-        set=lambda w: settings(
+        **call(
             "40_intra_domain",
-            task(w)["intra_domain"],
-            task(w)["intra_domain"]["methods"][w.refinement],
-            task(w),
-            initial=out(f"inter_domain/{w.task}{w.source}/{w.method}"),
-            method=module("intra_domain", task(w), w.refinement),
-            out=out(f"intra_domain/{w.task}{w.source}/{w.method}/{w.refinement}"),
+            lambda w, s: s(
+                task(w)["intra_domain"],
+                task(w)["intra_domain"]["methods"][w.refinement],
+                task(w),
+                initial=out(f"inter_domain/{w.task}{w.source}/{w.method}"),
+                method=module("intra_domain", task(w), w.refinement),
+                out=out(f"intra_domain/{w.task}{w.source}/{w.method}/{w.refinement}"),
+            ),
         ),
     log:
         **logs("intra_domain/{task}{source}/{method}/{refinement}"),
@@ -378,21 +376,23 @@ rule benchmark:
         f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}"
     input:
         [record(run) for run in RUNS],
-        code(TABLES, *benchmarks(*DOMAINS)),
         model_files(X["benchmark"].get("clip", "models/pocket-clip")) if LOOK or PHOTOS else [],
     output:
         record("benchmark"),
         report(results(*TABLE_FILES), category="Tables"),
         report(results(*FIGURE_FILES), category="Figures"),
     params:
-        set=settings(
+        **call(
             TABLES,
-            X["benchmark"],
-            {key: out(f"{stage}/{X['benchmark'][key]}") for key, stage in LOOK.items()},
-            {"target": ONE["target"], "images": [out(f"images/{source}") for source in ONE["sources"]]} if ONE else {},
-            runs=[out(run) for run in RUNS],
-            results=RESULTS,
-            out=out("benchmark"),
+            lambda w, s: s(
+                X["benchmark"],
+                {key: out(f"{stage}/{X['benchmark'][key]}") for key, stage in LOOK.items()},
+                {"target": ONE["target"], "images": [out(f"images/{source}") for source in ONE["sources"]]} if ONE else {},
+                runs=[out(run) for run in RUNS],
+                results=RESULTS,
+                out=out("benchmark"),
+            ),
+            *DOMAINS,
         ),
     log:
         **logs("benchmark"),
@@ -406,18 +406,19 @@ rule number_of_images:
         "tables and figures: number of images"
     input:
         [record(run) for run in CURVE_RUNS],
-        lambda w: code("60_ablation_number_of_images", *benchmarks(ONE["target"])),
     output:
         record("ablations/number_of_images"),
         report(results("tables/number_of_images.csv"), category="Tables"),
         report(results("figures/number_of_images.png"), category="Figures"),
     params:
-        set=lambda w: settings(
+        **call(
             "60_ablation_number_of_images",
-            runs=[out(run) for run in CURVE_RUNS],
-            target=ONE["target"],
-            results=RESULTS,
-            out=out("ablations/number_of_images"),
+            lambda w, s: s(
+                runs=[out(run) for run in CURVE_RUNS],
+                target=ONE["target"],
+                results=RESULTS,
+                out=out("ablations/number_of_images"),
+            ),
         ),
     log:
         **logs("ablations/number_of_images"),
@@ -432,21 +433,22 @@ rule without_labels:
     input:
         [record(run) for run in RUNS + POINTS],
         record("images/held_out"),
-        lambda w: code("62_ablation_without_labels", *benchmarks(ONE["target"])),
     output:
         record("ablations/without_labels"),
         report(results("tables/estimates.csv"), category="Tables"),
         report(results("figures/estimates.png"), category="Figures"),
     params:
-        set=lambda w: settings(
+        **call(
             "62_ablation_without_labels",
-            ONE["inter_domain"],
-            runs=[out(run) for run in RUNS + POINTS],
-            held_out=out("images/held_out"),
-            chosen=out(next(run for run in RUNS if run.partition("/")[2] == X["ablations"]["without_labels"]["chosen"])),
-            target=ONE["target"],
-            results=RESULTS,
-            out=out("ablations/without_labels"),
+            lambda w, s: s(
+                ONE["inter_domain"],
+                runs=[out(run) for run in RUNS + POINTS],
+                held_out=out("images/held_out"),
+                chosen=out(next(run for run in RUNS if run.partition("/")[2] == X["ablations"]["without_labels"]["chosen"])),
+                target=ONE["target"],
+                results=RESULTS,
+                out=out("ablations/without_labels"),
+            ),
         ),
     log:
         **logs("ablations/without_labels"),

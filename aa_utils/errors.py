@@ -2,6 +2,8 @@
 
 import math
 
+COMPUTES_NOTHING = "what an exception says"
+
 
 class InputError(ValueError):
     """Bad input. The runner prints the message alone, without a traceback, and exits non-zero."""

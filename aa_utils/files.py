@@ -14,6 +14,8 @@ from aa_utils import text
 from aa_utils.errors import InputError
 from aa_utils.progress import warn
 
+COMPUTES_NOTHING = "how files get onto a disk"
+
 
 @contextmanager
 def atomic(path: Path, durable: bool = True) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aa_utils.errors import InputError
 
+COMPUTES_NOTHING = "where things lie"
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Outside a checkout (the package installed from a wheel) relative paths start where the person is.
 ROOT = CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.cwd()

@@ -12,6 +12,7 @@ from types import ModuleType
 
 from aa_utils.errors import InputError
 
+COMPUTES_NOTHING = "which module a name means: the code that it names counts"
 # Folder -> what one of its modules is called, and the functions of which it has at least one.
 KINDS = {
     "inter_domain": ("inter-domain method", ("losses", "step", "predict")),

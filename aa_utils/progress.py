@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aa_utils.redaction import redact
 
+COMPUTES_NOTHING = "how far a run is"
 SECONDS_BETWEEN_LINES = 5.0
 
 

@@ -15,6 +15,7 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
+COMPUTES_NOTHING = "what must not be written"
 MASK = "***"
 # Names of environment variables, and of parameters, that hold secrets.
 NAME = re.compile(

@@ -10,7 +10,6 @@ goes on: the stages themselves continue where they stopped.
 import argparse
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import signal
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
-from aa_utils.runner import notebook_kernel, parameters, record
+from aa_utils.runner import code_closure, notebook_kernel, parameters, record
 
 
 class Interrupted(BaseException):
@@ -90,11 +89,9 @@ def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str,
 
     `lock` is what `locked` gave. Errors: notebook_kernel.RunError when a cell fails or the kernel dies; OSError when the disk is full.
     """
-    import nbformat
-
     out = resolve(values["out"])
-    code = code_hash(nbformat.read(notebook, as_version=4).cells)
     inputs = [record.describe_input(name, path) for name, path in parameters.inputs(known, values)]
+    code = record.code_of(notebook, values, inputs)
     # From here on the folder is not a whole run until its record stands again.
     for stale in ("record.json", "metrics.json"):
         (out / stale).unlink(missing_ok=True)
@@ -105,10 +102,10 @@ def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str,
         "schema": record.SCHEMA,
         "run_id": record.run_id(code, values, inputs),
         "notebook": name,
-        "code_sha256": code,
+        "code": code,
         "parameters": values,
         "inputs": inputs,
-        "git": record.git_state(),
+        "git": record.git_state(code),
         "environment": record.environment(),
         "hardware": record.hardware(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -116,14 +113,12 @@ def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str,
         "peak_memory_mb": notebook_kernel.peak_memory_mb(),
         "metrics": record.read_metrics(out),
     }
+    edited = code_closure.changes(code, record.code_of(notebook, values, inputs))
+    if edited:  # what of it the kernel had read already cannot be known
+        print(f"edited while the run was on its way: {', '.join(edited)}; its record says so, and verify will name it", file=sys.stderr)
+        done["edited"] = edited
     record.write(out, done)
     return done
-
-
-def code_hash(cells: list[dict]) -> str:
-    """SHA-256 of a notebook's code cells but for the parameters cell, whose values a record holds itself: prose may change freely."""
-    code = [cell["source"] for cell in cells if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", [])]
-    return hashlib.sha256("\0".join(code).encode()).hexdigest()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from aa_utils.errors import InputError
 from aa_utils.experiment.__main__ import main
 from aa_utils.experiment.scale import scaled
 from aa_utils.paths import ROOT, resolve
-from aa_utils.runner import code_closure, parameters
+from aa_utils.runner import parameters
 
 # pocket_world.yaml is a parameter file of one notebook.
 FILES = [path for path in sorted((ROOT / "experiments").glob("*.yaml")) if "inter_domain" in path.read_text(encoding="utf-8")]
@@ -318,23 +318,6 @@ def test_the_graph_of_one_target(tmp_path):
 def test_settings_go_to_the_notebooks_that_have_them():
     texts = experiment.settings("20_generate", {"steps": 2, "per_class": 9, "zebra": 1}, out="artifacts/x")
     assert texts == ["out=artifacts/x", "steps=2"]
-
-
-def test_a_job_depends_on_the_code_it_uses():
-    files = code_closure.code_files("30_inter_domain", "inter_domain/dann", "benchmarks/uci_digits")
-    assert {
-        "notebooks/30_inter_domain.ipynb",
-        "aa_utils/inter_domain/dann.py",
-        "aa_utils/training/loop.py",
-        "aa_utils/classifiers/backbones.py",
-    } <= set(files)
-    assert not {"aa_utils/runner/record.py", "aa_utils/progress.py", "aa_utils/run.py", "aa_utils/inter_domain/mcd.py"} & set(files)
-    assert not any("/pocket/" in file or "/generate" in file for file in files)
-    assert all((ROOT / file).is_file() for file in files)
-
-
-def test_banks_count_as_code():
-    assert "aa_utils/prompts/banks/handwriting.yaml" in code_closure.code_files("10_prompts", "prompts/offline")
 
 
 def test_place_is_short_where_it_can_be(monkeypatch, tmp_path):

@@ -60,7 +60,7 @@ def test_what_is_promised_is_declared():
 
 
 # The name that is imported, where it is not that of the distribution.
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"} | {
+DISTRIBUTIONS = {"IPython": "ipython", "PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"} | {
     "torch_fidelity": "torch-fidelity",
     "jupyter_client": "jupyter-client",
     "huggingface_hub": "huggingface-hub",

@@ -339,15 +339,6 @@ def test_check_only_prints_the_values(make_notebook, runner, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_code_hash_ignores_prose_and_parameters(make_notebook):
-    def digest(path):
-        return run.code_hash(nbformat.read(path, as_version=4).cells)
-
-    first = digest(make_notebook('out = "a"', "x = 1"))
-    assert first == digest(make_notebook('out = "b"  # other', "x = 1"))
-    assert first != digest(make_notebook('out = "a"', "x = 2"))
-
-
 def test_a_file_system_without_locks_is_one_sentence(monkeypatch, tmp_path):
     def no_locks(*_):
         raise OSError(errno.ENOLCK, "No locks available")

@@ -6,7 +6,7 @@ import pytest
 
 from aa_utils import files, verify
 from aa_utils.errors import InputError
-from aa_utils.reporting import claims, layout, provenance, results, tables
+from aa_utils.reporting import claims, code_notes, layout, provenance, results, tables
 
 ACCURACY = """\
 **UCI digits: accuracy on the target**
@@ -34,6 +34,8 @@ def made(tmp_path_factory):
     entries["zero_shot"] = provenance.measurement("zero_shot", "51", about, {}, [{"accuracy": 0.612, "mean_per_class": 0.61}])
     rows = [{"seed": seed, "accuracy": 0.98 + 0.001 * seed, "mean_per_class": 0.98} for seed in range(3)]
     entries["oracle"] = provenance.measurement("oracle", "51", {"target": "uci_digits"}, {}, rows)
+    for name in ("zero_shot", "oracle"):  # whatever is being edited while the tests run
+        entries[name] |= {"git": {"commit": None, "dirty": None}}
     return root, entries
 
 
@@ -185,13 +187,52 @@ def test_a_run_whose_images_were_made_again_is_refused(tmp_path):
         provenance.records([str(run)], "uci_digits")
 
 
-def test_other_code_of_a_notebook_is_refused(tmp_path):
+def written(tmp_path, **changes):
+    """The caption of a table of two runs, of which DANN's record has `changes`."""
     source = made_records.images(tmp_path, "simple")
     runs = [made_records.inter(tmp_path, source, method, {0: 0.5}) for method in ("dann", "source_only")]
     entries = provenance.records([str(run) for run in runs], "uci_digits")
-    entries["inter_domain-simple-dann"]["code_sha256"] = "older"
-    with pytest.raises(InputError, match="different code of notebooks/30_inter_domain"):
-        tables.per_seed(entries)
+    entries["inter_domain-simple-dann"] |= changes
+    results.write(tmp_path / "results", "accuracy", entries)
+    return (tmp_path / "results/tables/accuracy.md").read_text(encoding="utf-8").rpartition("|")[2]
+
+
+CLEAN = {"commit": "1" * 40, "dirty": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"git": CLEAN | {"dirty": True}}, "Dirty: made from uncommitted changes, which no commit holds: inter_domain-simple-dann."),
+        ({"edited": ["a.py", "b.py"]}, "Edited while run inter_domain-simple-dann was on its way: a.py, b.py."),
+        (
+            {"code": {"notebooks/30_inter_domain.ipynb": "f" * 16}, "git": CLEAN},
+            "Mixed code: these runs differ in notebooks/30_inter_domain.ipynb (1111111: 1 record).",
+        ),
+    ],
+)
+def test_the_caption_names_code_that_cannot_be_trusted(tmp_path, changes, said):
+    assert said in written(tmp_path, **changes)
+
+
+def test_the_caption_says_nothing_of_other_commits_with_the_same_code(tmp_path):
+    assert written(tmp_path / "one") == written(tmp_path / "two", git=CLEAN)
+
+
+def test_records_that_do_not_say_their_code_are_named_where_commits_differ(tmp_path):
+    old = {"commit": "2" * 40, "dirty": False}
+    entries = {"a": {"git": CLEAN, "code": {"x.py": "1"}}, "b": {"git": old, "code_sha256": "f"}, "c": {"git": old}}
+    said = "Of several commits (2222222: 2 records, 1111111: 1), and not every record says what its code was."
+    assert code_notes.notes(entries) == [said]
+    assert code_notes.notes({"b": entries["b"], "c": entries["c"]}) == []
+
+
+def test_a_caption_is_about_the_records_of_its_own_table(tmp_path):
+    written(tmp_path)
+    copies = provenance.read_copies(tmp_path / "results")
+    provenance.write_copies(tmp_path / "results", {"stray": copies["inter_domain-simple-dann"] | {"run_id": "stray"}})
+    assert code_notes.behind(tmp_path / "results", "accuracy").keys() == copies.keys()
+    assert code_notes.behind(tmp_path / "results", "a table without a CSV").keys() == copies.keys() | {"stray"}
 
 
 def test_runs_made_by_hand_are_marked(tmp_path):

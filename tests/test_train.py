@@ -1,7 +1,6 @@
 """The loop: schedules, groups, averages, resume, errors. And the batches it draws."""
 
 import csv
-import json
 import math
 from dataclasses import replace
 
@@ -14,7 +13,8 @@ from aa_utils import inter_domain
 from aa_utils.classifiers import backbones
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.training import augment, batches, checkpoint, loop, optimization
+from aa_utils.runner import code_closure
+from aa_utils.training import augment, batches, loop, optimization
 
 ARCHITECTURE = {"backbone": "pocket_resnet", "channels": [4, 4, 8, 8], "stem_width": 2}
 RECIPE = loop.Recipe(steps=6, batch_size=4, flip=False, lr=0.05, clip=1.0, log_every=2, checkpoint_every=2)
@@ -28,9 +28,11 @@ def picture_set(n, classes=3, labels=True, seed=0):
     )
 
 
-def adapt(folder, recipe=RECIPE, method="dann", seed=0):
+def adapt(folder, recipe=RECIPE, method="dann", seed=0, pictures=10):
     options = {"hidden": 8} if method == "dann" else {}
-    return inter_domain.adapt(picture_set(10), picture_set(7, labels=False, seed=1), method, options, ARCHITECTURE, recipe, seed, folder)
+    return inter_domain.adapt(
+        picture_set(pictures), picture_set(7, labels=False, seed=1), method, options, ARCHITECTURE, recipe, seed, folder
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,19 +123,42 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path, monkeypatch):
     assert not (tmp_path / "halves/checkpoint.pt").exists()
 
 
-def test_a_finished_seed_is_not_trained_again(tmp_path, monkeypatch):
+def test_a_finished_seed_is_not_trained_again(tmp_path, monkeypatch, capsys):
     first = adapt(tmp_path)
-    real = loop._batch
     monkeypatch.setattr(loop, "_batch", lambda *_: pytest.fail("trained again"))
     again = adapt(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
-    monkeypatch.setattr(loop, "_batch", real)
-    adapt(tmp_path, replace(RECIPE, lr=0.01))  # another lr is another run
-    before = json.loads((tmp_path / "config.json").read_text())["identity"]
-    monkeypatch.setattr(checkpoint.files, "sha256", lambda path: "edited")
-    adapt(tmp_path, replace(RECIPE, lr=0.01))  # edited code too
-    assert json.loads((tmp_path / "config.json").read_text())["identity"] != before
-    assert json.loads((tmp_path / "config.json").read_text())["recipe"]["lr"] == 0.01
+    assert capsys.readouterr().err == ""
+
+
+def edited_code(monkeypatch):
+    monkeypatch.setattr(code_closure, "digest", lambda code: "edited")
+
+
+CHANGES = {
+    "settings": lambda monkeypatch: {"recipe": replace(RECIPE, lr=0.01)},
+    "code": lambda monkeypatch: edited_code(monkeypatch) or {},
+    "data": lambda monkeypatch: {"pictures": 20},
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize("done", [True, False])
+def test_another_run_starts_anew_and_says_so(tmp_path, monkeypatch, capsys, kind, done):
+    """A finished run and a killed one alike."""
+    if done:
+        adapt(tmp_path / "here")
+    else:
+        with monkeypatch.context() as patch:
+            killed_at(patch, 6, lambda: adapt(tmp_path / "here"))
+    capsys.readouterr()
+    changes = CHANGES[kind](monkeypatch)
+    adapt(tmp_path / "here", **changes)
+    said = capsys.readouterr().err
+    assert f"'{tmp_path}/here' starts anew: what stands there was made with other {kind}" in said
+    adapt(tmp_path / "fresh", **changes)
+    here, fresh = (load_file(tmp_path / name / "model.safetensors") for name in ("here", "fresh"))
+    assert all(torch.equal(here[name], fresh[name]) for name in here)
 
 
 def test_training_leaves_the_callers_random_state_alone(tmp_path):

@@ -11,6 +11,7 @@ from aa_utils.progress import warn
 if TYPE_CHECKING:
     from torch import Tensor
 
+COMPUTES_NOTHING = "how tensors get onto a disk"
 WEIGHTS, CONFIG, DIGEST = "model.safetensors", "config.json", "weights_sha256"
 _MARK = b"\nsha256:"  # then 64 hex digits: the end of a state's file, which torch.load does not read
 

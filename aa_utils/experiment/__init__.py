@@ -19,6 +19,7 @@ from pathlib import Path
 from aa_utils.errors import InputError
 from aa_utils.experiment import keys, sources
 from aa_utils.paths import ROOT, resolve
+from aa_utils.runner import code_closure, parameters
 
 REQUIRED = ("name", "class_names", "seeds", "inter_domain", "benchmark")
 ONE_TARGET = ("target", "writers", "generator")  # required where no `tasks` say what adapts to what
@@ -86,6 +87,18 @@ def settings(notebook: str, *sections: dict, **values: object) -> list[str]:
     return [
         f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for name, value in sorted(chosen.items())
     ]
+
+
+def code(notebook: str, chosen: list[str], *names: str) -> str:
+    """16 hex digits of the code of a run of `notebook` with the `settings` that were `chosen`: where they differ, it runs again.
+
+    `names` are those of modules that no setting of its own says (the benchmarks of the runs behind a table, say).
+    """
+    # Paths are made on the way: only names and types can be known now.
+    known = [parameters.Parameter(parameter.name, parameter.default, "") for parameter in keys.of_notebook(notebook)]
+    values = parameters.checked(known, parameters.given(chosen, None), notebook)
+    cells = code_closure.cells(ROOT / "notebooks" / f"{notebook}.ipynb")
+    return code_closure.digest(code_closure.of_notebook(cells, notebook, [values, list(names)]))
 
 
 def _methods(where: str, section: str, options: dict, source: str) -> dict:

@@ -26,6 +26,7 @@ from aa_utils.generator_adaptation.generators import checkpoints, latents
 from aa_utils.generator_adaptation.generators.latents import render
 from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.progress import progress
+from aa_utils.runner.identity import same
 from aa_utils.seeds import stable_hash, torch_generator
 from aa_utils.training import checkpoint, history, loop, optimization
 
@@ -70,7 +71,8 @@ def adapt(
         raise InputError(f"the prompts name {objective.classes} classes, and this generator draws {generator.classes or 'none'}")
     known = identity.of(generator, objective, seed)
     device = next(generator.parameters()).device
-    if (folder / "config.json").is_file() and checkpoints.about(folder).get("identity") == known:
+    stands = (folder / "config.json").is_file()
+    if stands and same(checkpoints.about(folder).get("identity"), known, f"the adaptation of '{folder}'"):
         return checkpoints.load(folder).to(device).eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), loop.deterministic(device):
         net, rows, seconds = _adapt(generator, objective, seed, folder, watch, known, device)

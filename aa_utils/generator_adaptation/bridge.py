@@ -19,9 +19,9 @@ from aa_utils.generate.jobs import Job
 from aa_utils.generator_adaptation.evaluation import comparison, quality
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, Adapted
 from aa_utils.generator_adaptation.generators import checkpoints, latents
-from aa_utils.generator_adaptation.identity import digest
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
+from aa_utils.runner.identity import digest
 from aa_utils.seeds import stable_hash, torch_generator
 
 AT_ONCE = 64

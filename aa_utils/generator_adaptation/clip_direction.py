@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from aa_utils import devices
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.identity import digest
 from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.generator_adaptation.wording import in_classes
 from aa_utils.paths import resolve
+from aa_utils.runner.identity import digest
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch import Tensor
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import directional, reconstruction, score_distillation
 from aa_utils.generator_adaptation.guide import Guide
-from aa_utils.generator_adaptation.identity import digest
 from aa_utils.generator_adaptation.perceptual import Distance
 from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.generator_adaptation.wording import in_classes
+from aa_utils.runner.identity import digest
 
 
 @dataclass(frozen=True)

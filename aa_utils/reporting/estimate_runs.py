@@ -130,7 +130,7 @@ def write(results: str | Path, runs: Sequence[str], frame: pd.DataFrame, held_ou
     themselves, made with the parameters `about`.
     """
     folders = [*runs, *([held_out] if (resolve(held_out) / "record.json").is_file() else [])]
-    measured = provenance.measurement(STAGE, NOTEBOOK, about, {"held_out": held_out}, tables.rows(frame))
+    measured = provenance.measurement(STAGE, NOTEBOOK, about, {"held_out": held_out}, tables.rows(frame), __name__)
     provenance.write_copies(results, provenance.records(folders, frame["benchmark"].iloc[0]) | {STAGE: measured})
     tables.write_csv(_seeds(results), frame)
     return from_seeds(results)

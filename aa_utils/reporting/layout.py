@@ -1,14 +1,14 @@
 """Tables as people read them: Markdown for the web, LaTeX (booktabs) for a paper. Numbers come in as fractions and leave as per cent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from aa_utils import files
 from aa_utils.paths import resolve
-from aa_utils.reporting import tables
+from aa_utils.reporting import code_notes, tables
 
 # How names are printed; a name that is not here is printed as it is, so a new method needs no entry.
 NAMES = {
@@ -140,11 +140,13 @@ def latex(layout: Layout, label: str) -> str:
     )
 
 
-def write(results: str | Path, name: str, layout: Layout) -> None:
-    """Write `<results>/tables/<name>.md` and `.tex`."""
+def write(results: str | Path, name: str, layout: Layout) -> Layout:
+    """Write `<results>/tables/<name>.md` and `.tex`; returns the table with what its caption must say of the code behind its records."""
     folder = resolve(results) / "tables"
+    layout = replace(layout, notes=[*layout.notes, *code_notes.notes(code_notes.behind(results, name))])
     files.write_text(folder / f"{name}.md", markdown(layout))
     files.write_text(folder / f"{name}.tex", latex(layout, name))
+    return layout
 
 
 def _refinement(refinement: str) -> list[str]:

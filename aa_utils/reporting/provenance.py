@@ -7,7 +7,7 @@ from pathlib import Path
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.runner import record
+from aa_utils.runner import code_closure, record
 
 UNRECORDED = "unrecorded"  # the run id of what was made by hand
 
@@ -64,17 +64,21 @@ def write_copies(results: str | Path, entries: dict[str, dict]) -> None:
         files.write_json(resolve(results) / "runs" / f"{name}.json", entry)
 
 
-def measurement(stage: str, notebook: str, parameters: dict, inputs: dict[str, str], metrics: list[dict]) -> dict:
+def measurement(stage: str, notebook: str, parameters: dict, inputs: dict[str, str], metrics: list[dict], by: str = "") -> dict:
     """A record of numbers measured inside a table's own notebook (CLIP's zero-shot line, say), whose run has no record yet.
 
-    `inputs` maps a name to a file or folder; one that is not on this disk (a hub id) is left to `parameters`. The same parameters and
-    contents of inputs give the same run id.
+    `inputs` maps a name to a file or folder; one that is not on this disk (a hub id) is left to `parameters`. `by` is the module that
+    measured, whose code it is; else it is that of the notebook. The same code, parameters and contents of inputs give the same run id.
     """
     described = [record.describe_input(name, path) for name, path in sorted(inputs.items()) if resolve(path).exists()]
     rows = [{key: value.item() if hasattr(value, "item") else value for key, value in row.items()} for row in metrics]
-    known = {"schema": record.SCHEMA, "run_id": record.run_id(stage, parameters, described), "stage": stage, "notebook": notebook}
-    about = {"git": record.git_state(), "environment": record.environment(), "hardware": record.hardware()}
-    return known | {"parameters": parameters, "inputs": described} | about | {"metrics": rows}
+    if by:
+        code = code_closure.of_modules(by, names=code_closure.texts(parameters))
+    else:  # a notebook that is not at hand leaves the code unknown
+        code = record.code_of(resolve(notebook), parameters, described) if resolve(notebook).is_file() else {}
+    known = {"schema": record.SCHEMA, "run_id": record.run_id(code, {"stage": stage} | parameters, described), "stage": stage}
+    about = {"git": record.git_state(code), "environment": record.environment(), "hardware": record.hardware()}
+    return known | {"notebook": notebook, "code": code, "parameters": parameters, "inputs": described} | about | {"metrics": rows}
 
 
 def _runs_below(folder: Path) -> list[Path]:

@@ -32,8 +32,8 @@ FREE = {"out", "seed", "seeds", "images_per_prompt", "device", "shard", "num_sha
 def per_seed(entries: dict[str, dict], vary: tuple[str, ...] = ()) -> pd.DataFrame:
     """One row a scored run and seed, columns PER_SEED, in a fixed order. `vary` names parameters that the table is about.
 
-    Errors: InputError where the runs do not belong in one table: another benchmark, other settings of the same method, other code of a
-    notebook, or the same cell twice.
+    Errors: InputError where the runs do not belong in one table: another benchmark, other settings of the same method, or the same cell
+    twice. Runs of different code may: the table's caption says so (`code_notes`).
     """
     _check_alike(entries, vary)
     by_id = {entry["run_id"]: entry for entry in entries.values()}
@@ -143,7 +143,7 @@ def _images(row: dict, chain: dict[str, dict]) -> int:
 
 
 def _check_alike(entries: dict[str, dict], vary: tuple[str, ...]) -> None:
-    """Runs of one method differ in their inputs, seeds and what the table is about, no more; runs of one notebook share its code."""
+    """Runs of one method differ in their inputs, seeds and what the table is about, no more."""
     first: dict[tuple, tuple[str, dict]] = {}
     for name, entry in entries.items():
         own, parameters = stage(entry), entry["parameters"]
@@ -158,6 +158,3 @@ def _check_alike(entries: dict[str, dict], vary: tuple[str, ...]) -> None:
             mine, its = parameters.get(key), other["parameters"].get(key)
             if mine != its:
                 raise InputError(f"'{name}' and '{other_name}' differ in {key}: {mine!r} and {its!r}; a table takes runs of one experiment")
-        other_name, other = first.setdefault((own, None), (name, entry))
-        if entry.get("code_sha256") != other.get("code_sha256"):
-            raise InputError(f"'{name}' and '{other_name}' were made by different code of {entry['notebook']}; run the older one again")

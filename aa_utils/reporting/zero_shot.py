@@ -31,7 +31,7 @@ def records(targets: list[str], clip: str, template: str, image_size: int, devic
         inference.write_predictions(path, target.ids, p)
         about = {"target": name, "image_size": image_size, "model": clip, "template": template}
         scores = [scoring.score(path, target)]
-        found[f"zero_shot-{path.stem}"] = provenance.measurement("zero_shot", notebook, about, {"model": clip}, scores)
+        found[f"zero_shot-{path.stem}"] = provenance.measurement("zero_shot", notebook, about, {"model": clip}, scores, __name__)
     return found
 
 

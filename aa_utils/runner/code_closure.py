@@ -1,40 +1,59 @@
-"""What a run depends on in this repository: its notebook and the modules of the package that the notebook imports, directly or not."""
+"""The code that a result depends on: {file: digest} of the modules that a notebook or a module imports, directly or not.
 
-import ast
+Records, run ids, every cache key and the graph of jobs rest on this one answer. A digest is that of the syntax tree without docstrings,
+comments and formatting (`source_digest`): prose costs nothing, an edited statement makes anew what depends on it, and nothing else.
+
+- A module that says COMPUTES_NOTHING is left out, with what it alone imports. Such modules watch, store and record a run; what they do
+  shows in no number, or shows in the files that a run is known by anyway. A better log line must not cost a training.
+- Of modules that are imported by computed names (`plugins`: methods, benchmarks, writers) those are in the closure that are named: by the
+  parameters of a run, or by a text in the code that imports their package.
+- Where code names another notebook ("10_prompts") whose defaults it takes, that notebook's parameters are in it.
+- Words beside a package's code (`*.yaml`, `*.html`) count as code.
+
+Files are found beside this one, so a package installed without its repository answers too.
+"""
+
+import importlib.util
 import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aa_utils.paths import ROOT
+from aa_utils import paths, plugins
+from aa_utils.errors import InputError
+from aa_utils.runner import source_digest
+from aa_utils.runner.source_digest import Source
 
-# How a run is watched and recorded never changes what it computes: these modules make nothing run again.
-BOOKKEEPING = {"errors", "files", "paths", "progress", "redaction", "data.tensor_files", "runner.record", "runner.parameters"}
+COMPUTES_NOTHING = "which code a result depends on"
+PACKAGE = "aa_utils"
+ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
+NOTEBOOKS = paths.ROOT / "notebooks"
+NAMED = re.compile(r"\w+(?=$|[:\[])")  # the module in "dann", "usps:test" and "office31[bike,mug]:amazon"
+WORDS = (".yaml", ".html")  # what is shipped beside the code
+PARAMETERS = ": parameters"  # follows the name of a notebook whose parameters cell alone is meant
 
 
-def code_files(notebook: str, *modules: str) -> list[str]:
-    """The files that decide what a notebook computes: itself, the modules of the package it imports, directly or not, and `modules`.
+def of_modules(*modules: str, names: Iterable[str] = ()) -> dict[str, str]:
+    """{path below the folder that holds the package: digest}, sorted, of `modules` ("aa_utils.inter_domain.dann") and what they import.
 
-    `modules` names those that are found by name at run time, as paths below `aa_utils/` without `.py` ("inter_domain/dann"). Data beside a
-    package's code (`*.yaml`) counts as code. Paths are relative to the repository, sorted.
+    `names` are texts that may name modules ("dann", "usps:test"), such as a run's parameters. A module from elsewhere (a method of your
+    own) counts with its file, under its own name, and with what it imports of this package.
+    Errors: InputError for a module that has no file: what code it is cannot be said.
     """
-    path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    todo = set().union(
-        *(_imports(cell["source"], None) for cell in cells(path) if cell["cell_type"] == "code"), {m.replace("/", ".") for m in modules}
-    )
-    seen: set[str] = set()
-    found = {path}
-    while todo - seen:
-        module = sorted(todo - seen)[0]
-        seen.add(module)
-        file = _file(module)
-        if file is None or module in BOOKKEEPING:
-            continue
-        found.add(file)
-        if file.name == "__init__.py":
-            found.update(file.parent.rglob("*.yaml"))
-        # A module's packages run before it does.
-        todo |= {parent for parent in (module.rpartition(".")[0],) if parent}
-        todo |= _imports(file.read_text(encoding="utf-8"), module if file.name == "__init__.py" else module.rpartition(".")[0])
-    return sorted(file.relative_to(ROOT).as_posix() for file in found)
+    for module in modules:
+        if _file(module) is None:
+            raise InputError(f"the code of '{module}' lies in no file, so no result of it can be kept; move it to a module (a .py file)")
+    return _walk({}, set(modules), names)
+
+
+def of_notebook(cells: list[dict], name: str, values: object = None) -> dict[str, str]:
+    """The code of a run: a notebook's code `cells` under its `name`, and all that they import; `values` are the run's parameters.
+
+    The parameters cell is left out: a record holds its values.
+    """
+    source = _of_cells(cells)
+    return _walk({name: source}, set(), texts(values)) | {name: source.digest}
 
 
 def cells(path: Path) -> list[dict]:
@@ -42,21 +61,120 @@ def cells(path: Path) -> list[dict]:
     return [cell | {"source": "".join(cell["source"])} for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
 
 
-def _imports(source: str, package: str | None) -> set[str]:
-    """Names below aa_utils ("inter_domain.dann") that a source imports, at any depth; one may be a function: it has no file."""
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level and package is not None:
-                parts = ["aa_utils", *filter(None, package.split("."))]
-                base = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return {name.removeprefix("aa_utils.") for name in names if name.startswith("aa_utils.")}
+def digest(code: dict[str, str]) -> str:
+    """16 hex digits of a closure."""
+    return source_digest.digest("".join(f"{name} {value}\n" for name, value in sorted(code.items())))
+
+
+def edited(code: dict[str, str]) -> list[str]:
+    """The files of a closure that are not what they were: edited since in what they compute, or gone."""
+    return [name for name, before in code.items() if _today(name) != before]
+
+
+def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The files in which two closures differ, or that only one of them has, sorted."""
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def texts(value: object) -> list[str]:
+    """All texts in a value, at any depth."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in texts(item)]
+    return [text for item in value for text in texts(item)] if isinstance(value, (list, tuple)) else []
+
+
+def _walk(sources: dict[str, Source], todo: set[str], names: Iterable[str]) -> dict[str, str]:
+    """The closure of the modules `todo`, and of what the `sources` import; those are not in it themselves."""
+    given = {called[0] for called in map(NAMED.match, names) if called}
+    sources, found, seen = dict(sources), {}, set()
+    todo = todo.union(*(_own(source.imports) for source in sources.values()))
+    while todo:
+        module = todo.pop()
+        seen.add(module)
+        file = _file(module)
+        source = source_digest.of_file(file, _package(module, file)) if file else None
+        if source and not source.exempt:
+            sources[module] = source
+            found |= {_key(module, path): digest for path, digest in _files(file, source)}
+            # A module's packages run before it does.
+            todo |= _own({module.rpartition(".")[0], *source.imports}) - seen
+        if not todo:
+            defaults = _defaults(sources)
+            found |= {name: source.digest for name, source in defaults.items()}
+            todo = _named(sources, given.union(*(source.words for source in defaults.values()))) - seen
+    return dict(sorted(found.items()))
+
+
+def _defaults(sources: dict[str, Source]) -> dict[str, Source]:
+    """The parameters of the notebooks that the sources name; a notebook's own are those of its run, which the record holds."""
+    words = {word for source in sources.values() for word in source.words if word[:2].isdigit()}
+    files = {f"notebooks/{word}.ipynb": NOTEBOOKS / f"{word}.ipynb" for word in sorted(words)}
+    files = {name: file for name, file in files.items() if file.is_file() and name not in sources}
+    return {f"{name}{PARAMETERS}": _of_cells(cells(file), parameters=True) for name, file in files.items()}
+
+
+def _named(sources: dict[str, Source], given: set[str]) -> set[str]:
+    """The modules that are imported by a computed name: what the run, or the code that imports their package, calls by that name."""
+    found = set()
+    for module, source in sources.items():
+        if source.by_name:
+            found |= {f"{module.rpartition('.')[0]}.{word}" for word in source.words}
+        if module.removeprefix(f"{PACKAGE}.") in plugins.KINDS:
+            users = [other for name, other in sources.items() if module in other.imports and not f"{name}.".startswith(f"{module}.")]
+            words = given.union(*(user.words for user in users))
+            found |= {f"{module}.{word}" for word in words if word.isidentifier() and not word.startswith("_")}
+    return {name for name in _own(found) if _file(name)}
+
+
+def _files(file: Path, source: Source) -> Iterator[tuple[Path, str]]:
+    """(path, digest) of a module's file; of a package's, with the words beside it and in folders that are no packages."""
+    yield file, source.digest
+    folders = [file.parent] if file.name == "__init__.py" else []
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            if path.suffix in WORDS and not path.name.startswith("."):
+                yield path, source_digest.of_file(path).digest
+            if path.is_dir() and not path.name.startswith((".", "_")) and not (path / "__init__.py").exists():
+                folders.append(path)
+
+
+def _own(names: Iterable[str]) -> set[str]:
+    return {name for name in names if name == PACKAGE or name.startswith(f"{PACKAGE}.")}
 
 
 def _file(module: str) -> Path | None:
-    base = ROOT.joinpath("aa_utils", *module.split("."))
-    return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
+    if _own([module]):
+        base = ROOT.joinpath(*module.split("."))
+        return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
+    try:
+        place = getattr(sys.modules[module], "__file__", None) if module in sys.modules else importlib.util.find_spec(module).origin
+    except (AttributeError, ImportError, ValueError):
+        return None
+    return Path(place) if place and Path(place).is_file() else None
+
+
+def _package(module: str, file: Path) -> str:
+    return module if file.name == "__init__.py" else module.rpartition(".")[0]
+
+
+def _key(module: str, file: Path) -> str:
+    return file.relative_to(ROOT).as_posix() if _own([module]) else module
+
+
+def _of_cells(cells: list[dict], parameters: bool = False) -> Source:
+    code = [c for c in cells if c["cell_type"] == "code" and ("parameters" in c["metadata"].get("tags", [])) == parameters]
+    return source_digest.of_cells("".join(cell["source"]) for cell in code)
+
+
+def _today(name: str) -> str | None:
+    """The digest of a file of a closure as it is now; None where there is none."""
+    if "/" not in name and not name.endswith(".ipynb"):  # a module from elsewhere
+        file = _file(name)
+        return source_digest.of_file(file).digest if file else None
+    if name.startswith("notebooks/"):
+        path = NOTEBOOKS.parent / name.removesuffix(PARAMETERS)
+        return _of_cells(cells(path), name.endswith(PARAMETERS)).digest if path.is_file() else None
+    path = ROOT / name
+    return source_digest.of_file(path).digest if path.is_file() else None

@@ -19,6 +19,7 @@ from aa_utils.runner.addresses import secret_in
 from aa_utils.runner.code_closure import cells as cells_of
 from aa_utils.runner.yaml_values import FLOAT, read_yaml
 
+COMPUTES_NOTHING = "what a run is asked for: its record says it"
 SECRET_NAME = re.compile(r"(api_?key|secret|password|passwd|credential|(^|_)key$|(^|_)token$)", re.IGNORECASE)
 SECRET_VALUE = re.compile(r"(?<![A-Za-z0-9])(sk-[A-Za-z0-9_-]{8,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,})")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")

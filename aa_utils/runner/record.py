@@ -6,14 +6,18 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
+from aa_utils.runner import code_closure
 
-SCHEMA = 1
+COMPUTES_NOTHING = "what a run leaves behind"
+SCHEMA = 2
+READABLE = (1, 2)  # records of schema 1 do not say of which code they are
 PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "timm", "numpy", "pandas", "papermill", "openai")
 # What the runner and the clock write into a run's folder: never part of the folder's identity as an input.
 BOOKKEEPING = {"record.json", "executed.ipynb", "progress.log", "metrics.json", "history.csv"}
@@ -42,8 +46,8 @@ def read(out: str | Path) -> dict:
     if not path.exists():
         raise InputError(f"no record at '{path}': that run did not finish, or was not started by python -m aa_utils.run")
     found = json.loads(path.read_text(encoding="utf-8"))
-    if found.get("schema") != SCHEMA:
-        raise InputError(f"'{path}' has record schema {found.get('schema')!r}; this code reads schema {SCHEMA}")
+    if found.get("schema") not in READABLE:
+        raise InputError(f"'{path}' has record schema {found.get('schema')!r}; this code reads {' and '.join(map(str, READABLE))}")
     return found
 
 
@@ -65,12 +69,17 @@ def hardware() -> dict:
     return {"cpu": _cpu_name(), "cores": cores, "threads": int(threads) if threads.isdigit() else cores, "gpu": _gpu_names()}
 
 
-def git_state() -> dict:
-    """{"commit", "dirty"} of the repository: dirty means that tracked files differ from the commit. Both None outside git."""
+def git_state(code: Iterable[str] = ()) -> dict:
+    """{"commit", "dirty"} of the repository; dirty means that the files of `code`, or all of the kit's code, are not what the commit holds.
+
+    Tables that a run writes, tests and texts make nothing dirty: what decides a result is its code. Both are None outside git.
+    """
     commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
     if not commit:
         return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": bool(_output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"))}
+    names = sorted({name.partition(":")[0] for name in code if "/" in name})
+    which = ["--untracked-files=all", "--", *names] if names else ["--untracked-files=no", "--", "aa_utils", "notebooks"]
+    return {"commit": commit, "dirty": bool(_output("git", "-C", str(ROOT), "status", "--porcelain", *which))}
 
 
 def describe_input(name: str, value: str) -> dict:
@@ -93,8 +102,25 @@ def describe_input(name: str, value: str) -> dict:
     return {"name": name, "path": str(value), "sha256": digest, "parent": parent}
 
 
-def run_id(code_sha256: str, parameters: dict, inputs: list[dict]) -> str:
-    """12 hex digits that say what a run computes: the same notebook code, parameters and inputs give the same, wherever and whenever.
+def code_of(notebook: Path, parameters: dict, inputs: list[dict]) -> dict[str, str]:
+    """The code of a run of `notebook` (`code_closure.of_notebook`); `inputs` are rows of `describe_input`.
+
+    Modules are named by the run's parameters, and by those of the runs that it reads where it has none of that name: a table of several
+    tasks loads the benchmarks that its runs were adapted to.
+    """
+    name = notebook.relative_to(ROOT).as_posix() if notebook.is_relative_to(ROOT) else notebook.name
+    given: list[object] = [parameters]
+    for row in inputs:
+        path = resolve(row["path"])
+        file = (path if path.is_dir() else path.parent) / "record.json"
+        if file.is_file():
+            made = json.loads(file.read_text(encoding="utf-8")).get("parameters", {})
+            given += [value for key, value in made.items() if key not in parameters]
+    return code_closure.of_notebook(code_closure.cells(notebook), name, given)
+
+
+def run_id(code: dict[str, str], parameters: dict, inputs: list[dict]) -> str:
+    """12 hex digits that say what a run computes: the same code, parameters and inputs give the same, wherever and whenever.
 
     An input counts by the run that made it, or by its content where no run did: what a run wrote also holds how long it took.
     """
@@ -103,7 +129,7 @@ def run_id(code_sha256: str, parameters: dict, inputs: list[dict]) -> str:
     for row in inputs:
         by_name.setdefault(row["name"], []).append(row["parent"] or row["sha256"])
     what.update(by_name)
-    text = json.dumps([SCHEMA, code_sha256, what], sort_keys=True, ensure_ascii=False)
+    text = json.dumps([SCHEMA, code, what], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 

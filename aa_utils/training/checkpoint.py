@@ -1,74 +1,51 @@
 """What a training run leaves behind to be found again: its identity, the checkpoint on the way, the history at the end."""
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from aa_utils import files
 from aa_utils.data import tensor_files
 from aa_utils.progress import warn
-from aa_utils.seeds import stable_hash
+from aa_utils.runner import identity
 
-# Modules of this package that decide a result besides the method's own.
-CODE = (
-    "training/loop",
-    "training/optimization",
-    "training/augment",
-    "training/batches",
-    "training/consistency",
-    "training/method",
-    "classifiers/backbones",
-    "classifiers/lenet",
-    "classifiers/inference",
-    "inter_domain/pseudo_labels",
-)
+LOOP = "aa_utils.training.loop"
+WATCHING = ("log_every", "checkpoint_every")  # settings of a recipe that change nothing of the result
 
 
-def identity_of(method, config, classifier, streams, recipe, seed) -> str:
-    """What decides the result: code, settings, first weights and data (a sample of the pixels). How often to log or save does not.
+def identity_of(method, config, classifier, streams, recipe, seed) -> dict[str, str]:
+    """What decides the result (`identity.of`): code, settings, first weights and data (a sample of the pixels).
 
     Code counts, so that a loss that was edited is trained again instead of reading what the old one gave.
     """
-    settings = {name: value for name, value in asdict(recipe).items() if name not in ("log_every", "checkpoint_every")}
-    parts: list[object] = [method.__name__, sorted(asdict(config).items()), sorted(settings.items()), seed, torch.__version__]
-    parts += [files.sha256(path) for path in (Path(method.__file__), *(Path(__file__).parents[1] / f"{name}.py" for name in CODE))]
-    for tensor in classifier.state_dict().values():
-        parts.append(_digest(tensor))
+    settings = [method.__name__, asdict(config), {name: value for name, value in asdict(recipe).items() if name not in WATCHING}, seed]
+    settings += [[s.name, s.size, s.views, s.balanced, s.order] for s in streams]
+    data = list(classifier.state_dict().values())
     for s in streams:
-        sample = s.pixels[:: max(1, len(s.pixels) // 1000)]
-        parts += [s.name, s.size, s.views, s.balanced, s.order, len(s.pixels), _digest(sample)]
-        parts += [None if tensor is None else _digest(tensor) for tensor in (s.labels, s.rows)]
-    return f"{stable_hash(*parts):016x}"
+        data += [str(len(s.pixels)), s.pixels[:: max(1, len(s.pixels) // 1000)], s.labels, s.rows]
+    return identity.of(settings, data, method.__name__, LOOP)
 
 
-def _digest(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()).hexdigest()
-
-
-def finished(folder: Path) -> str | None:
-    """The identity of the run whose result stands in `folder`; None if there is no whole result. One that is damaged is said."""
+def finished(folder: Path, known: dict[str, str]) -> bool:
+    """True if the whole result of the run with the identity `known` stands in `folder`. One that is damaged, or of another run, is said."""
     if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
-        return None
+        return False
     problem = tensor_files.damage(folder, "it counts as absent, and the training runs again")
     if problem:
         warn(problem)
-        return None
-    return tensor_files.read_config(folder, "").get("identity")
+        return False
+    return identity.same(tensor_files.read_config(folder, "").get("identity"), known, f"the training of '{folder}'")
 
 
-def save(folder, identity, nets, optimizer, scaler, step, rows, seconds) -> None:
+def save(folder, known, nets, optimizer, scaler, step, rows, seconds) -> None:
     """Write all that the run needs to go on after `step` steps, atomically."""
-    state = {"identity": identity, "nets": nets.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+    state = {"identity": known, "nets": nets.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
     tensor_files.write_state(folder / "checkpoint.pt", state | {"step": step, "rows": rows, "seconds": seconds})
 
 
-def resume(folder, identity, nets, optimizer, scaler) -> tuple[int, list[dict], float]:
-    """(first step, history rows, seconds so far): those of the checkpoint, if it is a whole one of this very run."""
+def resume(folder, known, nets, optimizer, scaler) -> tuple[int, list[dict], float]:
+    """(first step, history rows, seconds so far): those of the checkpoint if it is a whole one of this very run; one of another is said."""
     state = tensor_files.read_state(folder / "checkpoint.pt")
-    if state is None or state.get("identity") != identity:
+    if state is None or not identity.same(state.get("identity"), known, f"the half-done training of '{folder}'"):
         return 0, [], 0.0
     nets.load_state_dict(state["nets"])
     optimizer.load_state_dict(state["optimizer"])

@@ -104,7 +104,7 @@ def fit(
     """
     check_number("seed", seed, whole=True)
     identity = checkpoint.identity_of(method, config, classifier, streams, recipe, seed)
-    if checkpoint.finished(folder) == identity:
+    if checkpoint.finished(folder, identity):
         return backbones.load(folder)[0].to(recipe.device)
     nets, rows, seconds = _train(method, config, classifier, streams, recipe, seed, folder, identity)
     result = method.result(nets, config)

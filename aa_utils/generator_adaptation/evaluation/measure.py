@@ -18,16 +18,16 @@ from aa_utils.generator_adaptation.evaluation.frechet_distance import frechet_di
 from aa_utils.generator_adaptation.evaluation.kernel_distance import kernel_distance
 from aa_utils.generator_adaptation.evaluation.precision_recall import precision_recall
 from aa_utils.generator_adaptation.generators import latents
-from aa_utils.generator_adaptation.identity import digest
 from aa_utils.generator_adaptation.wording import in_classes
 from aa_utils.pocket import reader
+from aa_utils.runner import code_closure
+from aa_utils.runner.identity import digest
 from aa_utils.seeds import stable_hash, torch_generator
 
 # In the order of tables. The last ones exist where the target domain can be rendered.
 METRICS = ("clip_score", "style", "ink", "paper", "quality", "frechet", "kernel", "precision", "recall", "diversity", "read", "kept",
            "paired", "paired_same", "paired_other")  # fmt: skip
 AT_ONCE = 64
-CODE = ("diversity", "factors", "features", "frechet_distance", "kernel_distance", "measure", "paired", "precision_recall")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Yardstick:
     @cached_property
     def identity(self) -> str:
         """What decides its numbers, as text."""
-        code = [files.sha256(Path(__file__).with_name(f"{name}.py")) for name in CODE]
+        code = code_closure.digest(code_closure.of_modules(__name__))
         known = ""
         if self.pocket:
             weights = [*self.pocket.reader.state_dict().values(), *self.pocket.judge.state_dict().values()]

@@ -103,12 +103,12 @@ def printed(frame: pd.DataFrame, style: str) -> Layout:
 
 def write(results: str | Path, name: str, frame: pd.DataFrame, style: str, about: dict, inputs: dict[str, str]) -> Layout:
     """Write a frame of `table` to `<results>/tables/<name>`, and its record (`about` it, made from `inputs`); returns the printed table."""
-    measured = provenance.measurement("dreambooth_guide", "notebooks/76_dreambooth_guide.ipynb", about, inputs, tables.rows(frame))
+    measured = provenance.measurement(
+        "dreambooth_guide", "notebooks/76_dreambooth_guide.ipynb", about, inputs, tables.rows(frame), __name__
+    )
     provenance.write_copies(results, {name: measured})
     tables.write_csv(resolve(results) / "tables" / f"{name}.csv", frame.assign(run_id=measured["run_id"]))
-    shown = printed(frame, style)
-    layout.write(results, name, shown)
-    return shown
+    return layout.write(results, name, printed(frame, style))
 
 
 @styled

@@ -22,7 +22,7 @@ def write(results: str | Path, name: str, frame: pd.DataFrame, setting: str = ""
     shown = ablation.printed(frame, setting) if setting else printing.printed(frame)
     tables.write_csv(folder / "tables" / f"{name}_seeds.csv", frame)
     tables.write_csv(folder / "tables" / f"{name}.csv", means)
-    layout.write(results, name, shown)
+    shown = layout.write(results, name, shown)
     if setting:
         style.save(figures.against_setting(frame, setting), name, folder / "figures", frame)
     else:
@@ -45,7 +45,7 @@ def write_records(results: str | Path, name: str, runs: list[str], parameters: d
     """
     recorded = [run for run in runs if (resolve(run) / "record.json").is_file()]
     made = provenance.records(recorded, "") if recorded else {}
-    measured = provenance.measurement(STAGE, "notebooks/72_evaluate_generator.ipynb", parameters, inputs, rows)
+    measured = provenance.measurement(STAGE, "notebooks/72_evaluate_generator.ipynb", parameters, inputs, rows, comparison.__name__)
     provenance.write_copies(results, made | {f"{STAGE}-{name}": measured})
 
 
