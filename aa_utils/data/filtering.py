@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from aa_utils import files
-from aa_utils.errors import InputError
 from aa_utils.data.images import ImageSet
+from aa_utils.errors import InputError
 from aa_utils.paths import existing
 
 

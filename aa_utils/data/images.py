@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aa_utils.data import decode
 from aa_utils import files
+from aa_utils.data import decode
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 from aa_utils.seeds import stable_hash
