@@ -71,7 +71,7 @@ docs: setup  ## the documentation as web pages in site/, every link checked
 ifeq ($(PY),.venv/bin/python)
 	@.venv/bin/uv sync --quiet --frozen --inexact --no-progress --python .venv/bin/python $(EXTRAS:%=--extra %) --extra docs
 endif
-	"$(PY)" -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 "$(PY)" -m mkdocs build --strict --quiet
 
 lock: setup  ## uv.lock and requirements.txt (for conda) anew from the ranges in pyproject.toml
 	.venv/bin/uv lock
