@@ -20,6 +20,7 @@ from aa_utils import devices
 from aa_utils.errors import InputError
 from aa_utils.generate import folder, jobs, model_files
 from aa_utils.generate.jobs import Job
+from aa_utils.generate.steps import check as check_steps
 from aa_utils.generate.switches import check as check_switches
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
@@ -75,6 +76,7 @@ def generate(
     folder.check_space(out, work, *model_files.image_size(found, width, height))
     found = found or model_files.download(str(model), revision)
     model_files.check_scheduler(found, scheduler)
+    check_steps(found, scheduler, steps)
 
     # torch and diffusers, several seconds: after all that can be said without them
     from aa_utils.generate import glide, pipeline
@@ -99,16 +101,18 @@ def generate(
         "safety_checker": "not loaded",
         "recipe": RECIPE,
     }
-    folder.open_for(out, settings, work)
+    folder.check_settings(out, settings)
     batches = jobs.batches(work, batch_size)[shard::num_shards]
     mine = [job for batch in batches for job in batch]
     standing = folder.standing(out, mine)
     todo = [batch for batch in batches if any(job.file_name not in standing for job in batch)]
+    # Before the folder is marked: a model that is not whole leaves it free for the one that is.
+    pipe = at_work.load(found, scheduler, dtype, device, settings["switches"]) if todo else None
+    folder.open_for(out, settings, work)
     made: dict[str, dict] = {}
     truncated, seconds = None, 0.0
     with ThreadPoolExecutor(WRITERS) as writers:
         if todo:
-            pipe = at_work.load(found, scheduler, dtype, device, settings["switches"])
             encode = at_work.text_encoder(pipe, rows, guidance)
             truncated = at_work.truncated(pipe, rows)
             started = time.perf_counter()

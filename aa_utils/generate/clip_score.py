@@ -21,13 +21,19 @@ from typing import Any
 
 from aa_utils import devices, files
 from aa_utils.errors import InputError
-from aa_utils.generate.model_files import HUB_ID
 from aa_utils.paths import existing, resolve
+from aa_utils.pretrained import clip
 from aa_utils.progress import note, progress
 
 COLUMNS = ("clip_score", "clip_confidence", "clip_class")
-FILES = ("*.json", "*.safetensors", "*.txt")  # of a CLIP folder, that decide its scores
 DIGITS = 6  # kept of a score: the last bits depend on the machine
+
+
+def check(model: str, template: str = "a photo of a {}") -> None:
+    """InputError for a CLIP that `score` would refuse, or a template without {}: to know it before images are made. "" means no CLIP."""
+    _check_template(template)
+    if model:
+        clip.load(model)
 
 
 def score(folder: str | Path, model: str, template: str = "a photo of a {}", batch_size: int = 64, device: str = "auto") -> dict:
@@ -38,17 +44,16 @@ def score(folder: str | Path, model: str, template: str = "a photo of a {}", bat
     Errors: InputError for a folder or model that is none, a template without {}, or an image that cannot be read.
     """
     root = existing(folder, "image folder", "20_generate")
-    if template.count("{}") != 1:
-        raise InputError(f"template is '{template}'; it has one {{}} for the class name, such as 'a photo of a {{}}'")
+    _check_template(template)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError(f"batch_size is {batch_size!r}; it is a whole number of at least 1")
     rows = files.read_jsonl(existing(root / "metadata.jsonl", "metadata.jsonl", "20_generate"))
     unnamed = next((row for row in rows if "class_name" not in row), None)
     if unnamed or not rows:
         raise InputError(f"'{folder}' has " + (f"an image without a class_name, '{unnamed['file_name']}'" if unnamed else "no images"))
-    where = _find(model)
+    where = clip.find(model)
     classes = sorted({row["class_name"] for row in rows})
-    about = {"clip_model": str(model), "clip_revision": _revision(where), "clip_template": template}
+    about = {"clip_model": str(model), "clip_revision": clip.revision(where), "clip_template": template}
     key = hashlib.sha256(json.dumps([about["clip_revision"], template, classes]).encode()).hexdigest()[:16]
     store = root / f".clip_score.{key}.jsonl"
     known = {(row["sha256"], row["text"]): row for row in _readable(store)}
@@ -97,6 +102,11 @@ def extremes(folder: str | Path, count: int, column: str = "clip_confidence") ->
     return [row | {"path": resolve(folder) / row["file_name"]} for row in [*ranked[:count], *ranked[-count:]]]
 
 
+def _check_template(template: str) -> None:
+    if template.count("{}") != 1:
+        raise InputError(f"template is '{template}'; it has one {{}} for the class name, such as 'a photo of a {{}}'")
+
+
 def _scored(folder: str | Path) -> list[dict]:
     rows = files.read_jsonl(existing(resolve(folder) / "metadata.jsonl", "metadata.jsonl", "20_generate"))
     if not all("clip_score" in row for row in rows):
@@ -124,50 +134,20 @@ def _readable(store: Path) -> list[dict]:
         return []
 
 
-def _find(model: str) -> Path:
-    """The folder of a CLIP model; a hub id's snapshot is fetched if it is not in the cache."""
-    path = resolve(model)
-    if str(model).strip() and (path / "config.json").is_file():
-        return path
-    if not HUB_ID.fullmatch(str(model)) or resolve(str(model).partition("/")[0]).exists():
-        raise InputError(f"no CLIP model at '{model}': no folder with a config.json, and no hub id (organisation/name) either")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model, allow_patterns=list(FILES)))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot fetch '{model}' from the Hugging Face hub: {str(error).strip().splitlines()[0][:200]}") from error
-
-
-def _revision(where: Path) -> str:
-    if where.parent.name == "snapshots":
-        return where.name
-    found = sorted(file for pattern in FILES for file in where.glob(pattern))
-    return hashlib.sha256("".join(f"{file.name}\0{files.sha256(file)}\n" for file in found).encode()).hexdigest()[:12]
-
-
 def _measure(where: Path, root: Path, batches: list, classes: list[str], template: str, device: str) -> Iterator[list[dict]]:
     """The scores of one batch after the other, {sha256, text, clip_score, clip_confidence, clip_class} an image."""
     import torch
     from PIL import Image
     from torch.nn.functional import normalize
-    from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
-    from aa_utils.generate.pipeline import quiet
-
-    device = devices.choose(device)
-    try:
-        with quiet():
-            clip, tokenizer = CLIPModel.from_pretrained(where, dtype=torch.float32).to(device).eval(), AutoTokenizer.from_pretrained(where)
-            processor = CLIPImageProcessor.from_pretrained(where)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"cannot load a CLIP model from '{where}': {str(error).strip().splitlines()[0][:200]}") from error
-    longest = clip.config.text_config.max_position_embeddings
+    net, tokenizer, processor = clip.load(where, devices.choose(device))
+    device = net.device
+    longest = net.config.text_config.max_position_embeddings
 
     def texts(said: list[str]) -> torch.Tensor:
         # Padded to full length: no text's vector depends on the others beside it.
         tokens = tokenizer(said, padding="max_length", truncation=True, max_length=longest, return_tensors="pt").to(device)
-        found = clip.get_text_features(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
+        found = net.get_text_features(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
         return normalize(getattr(found, "pooler_output", found), dim=-1)
 
     def picture(item: tuple[dict, str, str]) -> Any:
@@ -180,10 +160,10 @@ def _measure(where: Path, root: Path, batches: list, classes: list[str], templat
     with torch.no_grad(), ThreadPoolExecutor(4) as threads:
         of_classes = texts([template.format(name) for name in classes])
         for batch in batches:
-            found = clip.get_image_features(pixel_values=torch.stack(list(threads.map(picture, batch))).to(device))
+            found = net.get_image_features(pixel_values=torch.stack(list(threads.map(picture, batch))).to(device))
             images = normalize(getattr(found, "pooler_output", found), dim=-1)
             cosine = (images * texts([text for _, _, text in batch])).sum(1).tolist()
-            p = (clip.logit_scale.exp() * images @ of_classes.T).softmax(1).cpu()
+            p = (net.logit_scale.exp() * images @ of_classes.T).softmax(1).cpu()
             yield [
                 {
                     "sha256": sha256,

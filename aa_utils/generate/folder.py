@@ -48,17 +48,14 @@ def check_space(out: Path, work: list[Job], width: int, height: int) -> None:
         )
 
 
-def open_for(out: Path, settings: dict, work: list[Job]) -> None:
-    """Mark `out` as holding images made with `settings`. Errors: InputError naming what differs if it holds others."""
+def check_settings(out: Path, settings: dict) -> None:
+    """InputError naming what differs if `out` holds images that were made with other settings, or elsewhere."""
     path = out / SETTINGS
     if not path.exists():
         if (out / "metadata.jsonl").exists():
             raise InputError(f"'{out}' already holds images that were made elsewhere; choose another 'out'")
-        files.write_json(path, settings)
-    # Folders made before there were switches had none on.
-    before = {"switches": []} | json.loads(
-        path.read_text(encoding="utf-8")
-    )  # read back: another shard may have been first, with other settings
+        return
+    before = _settings(path)
     for name, value in settings.items():
         if name in ("model", "images_per_prompt"):  # a model is the same by its revision, wherever it lies
             continue
@@ -68,10 +65,24 @@ def open_for(out: Path, settings: dict, work: list[Job]) -> None:
     copies = settings["images_per_prompt"]
     if copies < before["images_per_prompt"]:
         raise InputError(f"'{out}' already holds {before['images_per_prompt']} images a prompt, not {copies}; choose another 'out'")
-    if copies > before["images_per_prompt"]:
+
+
+def open_for(out: Path, settings: dict, work: list[Job]) -> None:
+    """Mark `out` as holding images made with `settings`. Errors: InputError as `check_settings`."""
+    path = out / SETTINGS
+    if not path.exists():
+        check_settings(out, settings)
+        files.write_json(path, settings)
+    check_settings(out, settings)  # read back: another shard may have been first, with other settings
+    if settings["images_per_prompt"] > _settings(path)["images_per_prompt"]:
         files.write_json(path, settings)
     if not finished_rows(out, work):
         (out / "metadata.jsonl").unlink(missing_ok=True)  # it is there only when the folder is whole
+
+
+def _settings(path: Path) -> dict:
+    # Folders made before there were switches had none on.
+    return {"switches": []} | json.loads(path.read_text(encoding="utf-8"))
 
 
 def standing(out: Path, work: list[Job]) -> set[str]:

@@ -26,6 +26,7 @@ from aa_utils.errors import InputError
 from aa_utils.generate import pipeline
 from aa_utils.generate.jobs import Job
 from aa_utils.generate.model_files import GLIDE_FILES
+from aa_utils.pretrained import whole
 
 UPSAMPLER_STEPS = "fast27"
 UPSAMPLER_TEMPERATURE = 0.997
@@ -63,7 +64,7 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
             # Only tensors are unpickled: the package's own loader would run whatever a file says.
             network.load_state_dict(torch.load(folder / name, map_location="cpu", weights_only=True))
         except Exception as error:  # torch names many kinds
-            raise InputError(f"'{folder / name}' is no checkpoint of GLIDE: {str(error).strip().splitlines()[0][:200]}") from error
+            raise InputError(f"'{folder / name}' is no checkpoint of GLIDE: {whole.plain_reason(error)}") from error
         networks.append(network.eval().to(device))
     return Glide(*networks, options, options_up, device)
 

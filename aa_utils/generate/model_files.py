@@ -1,29 +1,30 @@
 """A text-to-image model on disk: is it there, is it whole, which one is it. No torch: a wrong path is said within a second."""
 
 import hashlib
-import json
-import re
 from pathlib import Path
 
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
+from aa_utils.pretrained import file_kinds, weight_files
+from aa_utils.pretrained.clip import HUB_ID
 
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 DEFAULT_SIDE = 1024  # pixels; assumed where a model does not say how large its images are
 GLIDE_FOLDER = "artifacts/glide"  # where preset `glide` looks for OpenAI's two checkpoints
 GLIDE_FILES = ("base.pt", "upsample.pt")
 GLIDE_URL = "https://openaipublic.blob.core.windows.net/diffusion/dec-2021"
-_WEIGHTS = ("*.safetensors", "*.bin")
+NEVER_LOADED = ("safety_checker", "feature_extractor")  # it would black out images that keep their label
 
 
 def find(model: str | Path, revision: str = "") -> Path | None:
     """The folder of `model`, checked; None for a hub id (organisation/name), which is not on this disk yet.
 
-    Errors: InputError if there is no such folder, or a part of the pipeline is missing or cut off.
+    Errors: InputError if there is no such folder, or it is something else (a LoRA, one file), or a part of it is missing or cut off.
     """
     path = resolve(model)
-    if str(model).strip() and path.is_dir():
+    if str(model).strip() and path.exists():
+        if not is_glide(path) and (refusal := file_kinds.refusal(path, model)):
+            raise refusal
         if revision:
             raise InputError(f"revision='{revision}' is for models of the hub; '{model}' is a folder, which has but one")
         check(path)
@@ -43,17 +44,21 @@ def check(folder: Path) -> None:
         for name in GLIDE_FILES:
             if not (folder / name).is_file():
                 raise InputError(f"model '{folder}' is incomplete: no '{name}'; fetch {GLIDE_URL}/{name} into it")
+            with (folder / name).open("rb") as stream:
+                if reason := weight_files.no_weights(stream.read(1024)):
+                    raise InputError(f"'{folder / name}' {reason}")
         return
     for name, (library, kind) in components(folder).items():
         part = folder / name
         if not part.is_dir():
             raise InputError(f"model '{folder}' is incomplete: no folder '{name}' ({kind}), which its model_index.json names")
-        if library in ("diffusers", "transformers") and (part / "config.json").exists():
-            weights = sorted(file for pattern in _WEIGHTS for file in part.glob(pattern))
-            if not weights:
-                raise InputError(f"model '{folder}' is incomplete: '{name}' has a config.json and no weights (*.safetensors)")
-            for file in weights:
-                _check_weights(file)
+        if library not in weight_files.STEMS:
+            continue
+        if (part / "config.json").exists():
+            for file in weight_files.choose(part, library).files:
+                weight_files.check(file)
+        elif any(file.suffix in weight_files.SUFFIXES for file in part.iterdir()):
+            raise InputError(f"model '{folder}' is incomplete: '{name}' has weights and no config.json; fetch it again")
 
 
 def is_glide(folder: Path) -> bool:
@@ -62,33 +67,51 @@ def is_glide(folder: Path) -> bool:
 
 
 def components(folder: Path) -> dict[str, tuple[str, str]]:
-    """{name: (library, class)} of the pipeline's parts that are loaded: a safety checker and its extractor are not."""
-    index = _read_json(folder / "model_index.json")
-    parts = {name: tuple(value) for name, value in index.items() if isinstance(value, list) and len(value) == 2 and value[1]}
-    if index.get("safety_checker") is not None:
-        parts = {name: value for name, value in parts.items() if name not in ("safety_checker", "feature_extractor")}
-    if "_class_name" not in index or not parts:
+    """{name: (library, class)} of the pipeline's parts that are loaded: a safety checker and its extractor are not.
+
+    Errors: InputError for a model_index.json that names no pipeline.
+    """
+    index, parts = _index(folder), {}
+    for name, value in index.items():
+        if isinstance(value, list) and value != [None, None] and name not in NEVER_LOADED and not name.startswith("_"):
+            if len(value) != 2 or not all(isinstance(word, str) and word.replace(".", "_").isidentifier() for word in (name, *value)):
+                raise InputError(f"'{folder / 'model_index.json'}' gives {name!r} as {value!r}; a part is [library, class]")
+            parts[name] = tuple(value)
+    if not isinstance(index.get("_class_name"), str) or not parts:
         raise InputError(f"'{folder / 'model_index.json'}' names no diffusers pipeline")
     return parts
 
 
 def pipeline_class(folder: Path) -> str:
     """The name of the diffusers class that the folder was saved from."""
-    return str(_read_json(folder / "model_index.json")["_class_name"])
+    return str(_index(folder)["_class_name"])
 
 
 def absent(folder: Path) -> dict[str, None]:
-    """{name: None} of the pipeline's parts that its folder was saved without."""
-    return {name: None for name, value in _read_json(folder / "model_index.json").items() if value == [None, None]}
+    """{name: None} of the pipeline's parts that its folder was saved without, and of those that are never loaded."""
+    return {name: None for name, value in _index(folder).items() if value == [None, None] or name in NEVER_LOADED}
 
 
 def download(model: str, revision: str) -> Path:
-    """The local snapshot of the hub model `model` at `revision` ("" for the newest), fetched if it is not in the cache."""
+    """The local snapshot of the hub model `model` at `revision` ("" for the newest), fetched if it is not in the cache, checked.
+
+    Errors: InputError if it cannot be had, or is not whole.
+    """
+    folder = _snapshot(model, revision)
+    try:
+        check(folder)
+    except InputError:
+        folder = _snapshot(model, revision, variant="fp16")  # a repository may hold nothing but that
+        check(folder)
+    return folder
+
+
+def _snapshot(model: str, revision: str, **which: str) -> Path:
     from diffusers import DiffusionPipeline
 
     try:
         # The parts given as None are not fetched: the safety checker of Stable Diffusion 1 alone has 1.2 GB.
-        return Path(DiffusionPipeline.download(model, revision=revision or None, safety_checker=None, feature_extractor=None))
+        return Path(DiffusionPipeline.download(model, revision=revision or None, **dict.fromkeys(NEVER_LOADED), **which))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].partition(" (")[0]
         at = f" at revision '{revision}'" if revision else ""
@@ -135,39 +158,13 @@ def image_size(folder: Path | None, width: int, height: int) -> tuple[int, int]:
     side = 256 if folder and is_glide(folder) else DEFAULT_SIDE
     for name in ("unet", "transformer"):
         if folder and (folder / name / "config.json").exists() and (folder / "vae" / "config.json").exists():
-            sample = _read_json(folder / name / "config.json").get("sample_size")
-            vae = _read_json(folder / "vae" / "config.json")
+            sample = weight_files.read_json(folder / name / "config.json").get("sample_size")
+            vae = weight_files.read_json(folder / "vae" / "config.json")
             channels = vae.get("block_out_channels") or vae.get("encoder_block_out_channels")
             if isinstance(sample, int) and channels:
                 side = sample * 2 ** (len(channels) - 1)
     return side, side
 
 
-def _read_json(path: Path) -> dict:
-    if not path.is_file():
-        raise InputError(f"no '{path.name}' in '{path.parent}': that is no diffusers model folder")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"'{path}' is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"'{path}' is not a JSON object")
-    return content
-
-
-def _check_weights(file: Path) -> None:
-    """A download that broke off, or a pointer that git-lfs left, is found by its length, without reading the weights."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        if start == b"version ":
-            raise InputError(f"'{file}' is a git-lfs pointer, not the weights themselves; run: git lfs pull")
-        if file.suffix == ".safetensors":
-            length = int.from_bytes(start, "little")
-            try:
-                header = json.loads(stream.read(length)) if 0 < length < size else {}
-                end = 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"'{file}' is not a safetensors file; fetch it again") from error
-            if end != size:
-                raise InputError(f"'{file}' is cut off: {size} of {end} bytes; fetch it again")
+def _index(folder: Path) -> dict:
+    return weight_files.read_json(folder / "model_index.json")

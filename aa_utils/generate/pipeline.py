@@ -1,8 +1,6 @@
 """The model at work: loaded through diffusers, texts encoded once, batches of images through the stock pipeline call."""
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from inspect import signature
 from pathlib import Path
@@ -10,7 +8,6 @@ from pathlib import Path
 import diffusers
 import numpy as np
 import torch
-import transformers
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 
 from aa_utils import devices
@@ -18,6 +15,8 @@ from aa_utils.errors import InputError
 from aa_utils.generate import model_files
 from aa_utils.generate.jobs import Job
 from aa_utils.generate.switches import denoiser, place
+from aa_utils.pretrained import parts, whole
+from aa_utils.pretrained.quiet import quiet
 
 TEXTS_AT_ONCE = 32
 # What a pipeline's `encode_prompt` gives, in its order, under the names by which its call takes them back. Pipelines that are not listed
@@ -41,19 +40,21 @@ Encode = Callable[[list[str]], dict]
 def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequence[str] = ()) -> DiffusionPipeline:
     """The text-to-image pipeline of a model folder, on `device` with the (checked) `switches` on, without progress bars and safety checker.
 
-    Errors: InputError if diffusers cannot load it, or if it is none that takes a text and per-image generators and gives images.
+    Errors: InputError for a part that is not whole (`aa_utils.pretrained`), if diffusers cannot make a pipeline of the parts, or if it is
+    none that takes a text and per-image generators and gives images.
     """
+    kind = _class(folder)
     # Parts that the folder was saved without, such as the T5 of Stable Diffusion 3, must be told to stay away.
-    parts = model_files.absent(folder)
-    if '"safety_checker"' in (folder / "model_index.json").read_text(encoding="utf-8"):
-        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    with quiet():
-        try:
-            pipe = _class(folder).from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True, **parts)
-        except (OSError, ValueError) as error:
-            raise InputError(f"diffusers cannot load '{folder}' for text-to-image: {str(error).strip().splitlines()[0]}") from error
-        if scheduler:
-            pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
+    given = model_files.absent(folder) | parts.load(folder, model_files.components(folder), getattr(torch, dtype))
+    if "safety_checker" in given:
+        given["requires_safety_checker"] = False
+    try:
+        with quiet():
+            pipe = kind.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True, **given)
+            if scheduler:
+                pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
+    except Exception as error:  # nothing is known of what a model_index.json puts together
+        raise InputError(f"diffusers cannot load '{folder}' for text-to-image: {whole.reason(error)}") from error
     pipe.set_progress_bar_config(disable=True)
     return place(pipe, switches, devices.choose(device))
 
@@ -174,22 +175,3 @@ def _own_size(pipe: DiffusionPipeline) -> dict[str, int]:
     if height is None or height.default is None or not isinstance(side, int):
         return {}
     return {"width": side * pipe.vae_scale_factor, "height": side * pipe.vae_scale_factor}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the loading bars and advice of diffusers and transformers: notebook outputs stay the same on every run."""
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    bars = [logs for logs in (diffusers.utils.logging, transformers.utils.logging) if logs.is_progress_bar_enabled()]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    for logs in bars:
-        logs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        for logs in bars:
-            logs.enable_progress_bar()

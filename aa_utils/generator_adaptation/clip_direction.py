@@ -14,11 +14,10 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from aa_utils import devices
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.generator_adaptation.wording import in_classes
-from aa_utils.paths import resolve
+from aa_utils.pretrained import clip
 from aa_utils.runner.identity import digest
 
 
@@ -142,15 +141,9 @@ def objective(
 
 
 def load(model: str | Path, device: str = "cpu") -> Tower:
-    """The CLIP of a transformers folder or hub id, frozen, in float32. Errors: InputError if it cannot be had."""
-    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
-
-    device, where = devices.choose(device), resolve(model) if resolve(model).is_dir() else str(model)
-    try:
-        net = CLIPModel.from_pretrained(where, dtype=torch.float32).to(device).eval().requires_grad_(False)
-        tokenizer, processor = CLIPTokenizer.from_pretrained(where), CLIPImageProcessor.from_pretrained(where)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no CLIP model '{model}': {str(error).strip().splitlines()[0]}; give a transformers folder or hub id") from error
+    """The CLIP of a transformers folder or hub id, frozen, in float32. Errors: InputError if it cannot be had or is not whole."""
+    net, tokenizer, processor = clip.load(model, device)
+    net.requires_grad_(False)
     mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (processor.image_mean, processor.image_std))
     return Tower(net, tokenizer, net.config.vision_config.image_size, mean, std)
 

@@ -26,11 +26,11 @@ from aa_utils import files
 from aa_utils.data import images
 from aa_utils.errors import InputError
 from aa_utils.generate import model_files
-from aa_utils.generate.pipeline import quiet
 from aa_utils.generator_adaptation import guide as guides
 from aa_utils.generator_adaptation.guide import Guide
 from aa_utils.paths import existing, resolve
 from aa_utils.pocket.fit import Fit, Loss, train
+from aa_utils.pretrained.quiet import quiet
 from aa_utils.runner.identity import digest
 from aa_utils.seeds import stable_hash
 

@@ -1,0 +1,456 @@
+"""Models that are not whole are refused by the names of what is missing, before anything is made; what is whole loads in every form."""
+
+import ast
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import tiny_diffusion
+import torch
+from safetensors.torch import load_file, save_file
+from test_generate import TINY, hashes, write_prompts
+
+from aa_utils.classifiers import zero_shot
+from aa_utils.errors import InputError
+from aa_utils.generate import clip_score, generate, model_files, pipeline
+from aa_utils.generator_adaptation import clip_direction, guide
+from aa_utils.paths import ROOT
+from aa_utils.pretrained import clip, weight_files
+
+PARTS = ("unet", "vae", "text_encoder")
+
+
+def weights_of(folder: Path) -> Path:
+    return next(folder.glob("*.safetensors"))
+
+
+def rewrite(file: Path, change) -> None:
+    save_file({name: value.contiguous() for name, value in change(load_file(file)).items()}, file, {"format": "pt"})
+
+
+def without(weights, every):
+    return {name: value for k, (name, value) in enumerate(weights.items()) if k % every}
+
+
+def first(weights, change):
+    name = next(name for name, value in weights.items() if value.ndim)
+    return weights | {name: change(weights[name])}
+
+
+# name: (what happens to the tensors, what must be said)
+DAMAGE = {
+    "half": (lambda w: without(w, 2), r"is not a whole \w+: '.*' lacks \d+ of its \d+ tensors \(.+\)"),
+    "one less": (lambda w: dict(list(w.items())[1:]), r"lacks 1 of its \d+ tensors"),
+    "another prefix": (lambda w: {f"net.{name}": value for name, value in w.items()}, r"begin with 'net\.', save it again without"),
+    "one more": (lambda w: w | {"head.weight": torch.zeros(3)}, r"has 1 tensors that \w+ has no place for \(head\.weight\)"),
+    "another shape": (lambda w: first(w, lambda value: value[:-1]), r"has shape \(.*\) in '.*', and config\.json asks for"),
+    "whole numbers": (lambda w: {name: value.mul(50).to(torch.int8) for name, value in w.items()}, r"holds a quantised model: \d+ of its tensors are whole numbers"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return tiny_diffusion.save(tmp_path_factory.mktemp("whole") / "model")
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+    return Path(shutil.copytree(whole, tmp_path / "model"))
+
+
+@pytest.fixture
+def clip_copy(tiny_clip, tmp_path):
+    return Path(shutil.copytree(tiny_clip, tmp_path / "clip"))
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_part_that_is_not_whole_is_refused_by_name(copy, part, damage):
+    change, message = DAMAGE[damage]
+    rewrite(weights_of(copy / part), change)
+    for load in (lambda: pipeline.load(copy, "", "float32", "cpu"), lambda: guide.load(copy)):
+        with pytest.raises(InputError, match=message) as error:
+            load()
+        assert f"/{part}" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_clip_that_is_not_whole_is_refused_everywhere(clip_copy, damage):
+    change, message = DAMAGE[damage]
+    rewrite(weights_of(clip_copy), change)
+    for use in (
+        lambda: zero_shot.predict(clip_copy, ["a", "b"], torch.zeros(1, 3, 32, 32, dtype=torch.uint8)),
+        lambda: clip_direction.load(clip_copy),
+        lambda: clip_score.check(str(clip_copy)),
+    ):
+        with pytest.raises(InputError, match=message):
+            use()
+
+
+def test_a_refused_model_leaves_the_folder_free_for_the_whole_one(copy, whole, tmp_path):
+    prompts = write_prompts(tmp_path / "prompts", 1)
+    rewrite(weights_of(copy / "text_encoder"), lambda w: without(w, 2))
+    with pytest.raises(InputError, match=r"text_encoder' is not a whole CLIPTextModel"):
+        generate(prompts, copy, tmp_path / "out", **TINY)
+    assert not hashes(tmp_path / "out") and not (tmp_path / "out" / ".settings.json").exists()
+    assert generate(prompts, whole, tmp_path / "out", **TINY)["complete"]
+
+
+def test_a_clip_with_numbers_that_are_not_finite_is_refused(clip_copy):
+    rewrite(weights_of(clip_copy), lambda w: first(w, lambda value: value * float("nan")))
+    with pytest.raises(InputError, match="is broken: .* holds numbers that are not finite"):
+        clip.load(clip_copy)
+
+
+# ---- forms in which whole models come
+
+
+def as_variant(folder: Path, variant: str) -> None:
+    for part in PARTS:
+        file = weights_of(folder / part)
+        file.rename(file.with_name(f"{file.stem}.{variant}.safetensors"))
+
+
+def as_pickle(folder: Path) -> None:
+    for part in PARTS:
+        file = weights_of(folder / part)
+        stem = "pytorch_model" if part == "text_encoder" else "diffusion_pytorch_model"
+        torch.save(load_file(file), file.with_name(f"{stem}.bin"))
+        file.unlink()
+
+
+def in_shards(folder: Path, variant: str = "") -> None:
+    for part in PARTS:
+        file, dot = weights_of(folder / part), f".{variant}" if variant else ""
+        tensors = list(load_file(file).items())
+        names = [f"{file.stem}{dot}-0000{k}-of-00002.safetensors" for k in (1, 2)]
+        held = dict(zip(names, (tensors[::2], tensors[1::2]), strict=True))
+        for name, some in held.items():
+            save_file(dict(some), file.with_name(name), {"format": "pt"})
+        index = {"metadata": {}, "weight_map": {key: name for name, some in held.items() for key, _ in some}}
+        file.with_name(f"{file.name}.index{dot}.json").write_text(json.dumps(index))
+        file.unlink()
+
+
+def broken_variant_beside(folder: Path) -> None:
+    for part in PARTS:
+        file = weights_of(folder / part)
+        file.with_name(f"{file.stem}.fp16.safetensors").write_bytes(file.read_bytes()[:-50])
+
+
+def old_names(folder: Path) -> None:
+    """Attention of the autoencoder as diffusers named it before 0.15, and position_ids as transformers stored them before 4.31."""
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+    def renamed(name):
+        for new, was in old.items():
+            name = name.replace(f".attentions.0.{new}.", f".attentions.0.{was}.")
+        return name
+
+    rewrite(weights_of(folder / "vae"), lambda w: {renamed(name): value for name, value in w.items()})
+    ids = {"text_model.embeddings.position_ids": torch.arange(16)[None]}
+    rewrite(weights_of(folder / "text_encoder"), lambda w: {f"text_model.{name}": value for name, value in w.items()} | ids)
+
+
+def with_an_absent_safety_checker(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def without_optional_keys(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    for name in ("safety_checker", "feature_extractor", "image_encoder", "requires_safety_checker"):
+        index.pop(name, None)
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+FORMS = {
+    "fp16 variant alone": lambda folder: as_variant(folder, "fp16"),
+    "bf16 variant alone": lambda folder: as_variant(folder, "bf16"),
+    "pickled": as_pickle,
+    "in shards": in_shards,
+    "fp16 variant in shards": lambda folder: in_shards(folder, "fp16"),
+    "a broken variant that is not read": broken_variant_beside,
+    "names of old checkpoints": old_names,
+    "safety checker listed and absent": with_an_absent_safety_checker,
+    "no optional keys": without_optional_keys,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_whole_models_load_in_every_form(whole, copy, form):
+    FORMS[form](copy)
+    model_files.find(copy)
+    ours, plain = (pipeline.load(folder, "", "float32", "cpu") for folder in (copy, whole))
+    for part in PARTS:
+        pairs = zip(getattr(ours, part).state_dict().values(), getattr(plain, part).state_dict().values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("kind", ["turbo", "sdxl", "lcm", "sd3", "pixart", "sana"])
+def test_every_kind_of_pipeline_comes_through_the_door(tmp_path, kind):
+    folder = tiny_diffusion.save(tmp_path / kind, kind=kind)
+    assert pipeline.load(folder, "", "float32", "cpu").unet if kind in ("turbo", "sdxl", "lcm") else True
+    encoder = next(folder.glob("text_encoder*"))
+    rewrite(weights_of(encoder), lambda w: without(w, 3))
+    with pytest.raises(InputError, match=rf"{encoder.name}' is not a whole"):
+        pipeline.load(folder, "", "float32", "cpu")
+
+
+# ---- tokenizers, schedulers, processors
+
+
+def cut_merges(folder: Path) -> None:
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["model"]["merges"] = content["model"]["merges"][:-3]
+    file.write_text(json.dumps(content))
+
+
+def of_another_model(folder: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(ROOT / "models/pocket-diffusion/tokenizer", folder)
+
+
+VOCABULARY = {
+    "no files": (lambda folder: [file.unlink() for file in folder.iterdir()], "no vocab.json and no merges.txt"),
+    "config alone": (lambda folder: (folder / "tokenizer.json").unlink(), "has no whole vocabulary"),
+    "merges cut off": (cut_merges, "has no whole vocabulary: .* made by no merge"),
+    "not JSON": (lambda folder: (folder / "tokenizer.json").write_text("{"), "cannot be loaded as CLIPTokenizer"),
+    "of another model": (of_another_model, "is the tokenizer of another model"),
+}
+
+
+@pytest.mark.parametrize("damage", VOCABULARY)
+def test_a_tokenizer_that_is_not_the_models_is_refused(copy, damage):
+    change, message = VOCABULARY[damage]
+    change(copy / "tokenizer")
+    with pytest.raises(InputError, match=message):
+        pipeline.load(copy, "", "float32", "cpu")
+
+
+@pytest.mark.parametrize("name, message", [("tokenizer.json", "vocabulary"), ("preprocessor_config.json", "CLIPImageProcessor")])
+def test_a_clip_without_its_other_parts_is_refused(clip_copy, name, message):
+    (clip_copy / name).unlink()
+    with pytest.raises(InputError, match=message):
+        clip.load(clip_copy)
+
+
+def test_the_pixels_of_another_clip_are_refused(clip_copy):
+    (clip_copy / "preprocessor_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"makes pictures of 224x224, and the model takes 32x32"):
+        clip.load(clip_copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"num_train_timesteps": "many"}', '{"beta_start": "x"}'])
+def test_a_broken_scheduler_is_one_sentence(copy, tmp_path, text):
+    (copy / "scheduler" / "scheduler_config.json").write_text(text)
+    with pytest.raises(InputError, match="scheduler"):
+        generate(write_prompts(tmp_path / "prompts", 1), copy, tmp_path / "out", **TINY)
+
+
+# ---- what is no weights, or no model
+
+
+FILES = {
+    "a web page": (b"<!DOCTYPE html><html>Log in to continue</html>", "web page"),
+    "a git-lfs pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+    "nothing": (b"", "is empty"),
+    "an error message": (b'{"error": "Repository not found"}', "error message"),
+    "letters": (b"x" * 200, "is not a (safetensors file|file of weights)"),
+}
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+@pytest.mark.parametrize("what", FILES)
+def test_a_file_that_holds_no_weights_is_named_for_what_it_is(copy, what, ending):
+    data, message = FILES[what]
+    file = weights_of(copy / "unet")
+    file.unlink()
+    file.with_name(f"diffusion_pytorch_model.{ending}").write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        model_files.find(copy)
+
+
+def header(content: object, length: int | None = None, rest: bytes = b"") -> bytes:
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + rest
+
+
+HEADERS = {
+    "a list": header([1, 2]),
+    "a number": header(5),
+    "deep": header(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "no offsets": header({"a": {"dtype": "F32", "shape": [1]}}),
+    "offsets of text": header({"a": {"dtype": "F32", "shape": [1], "data_offsets": ["0", "4"]}}, rest=bytes(4)),
+    "one offset": header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4]}}, rest=bytes(4)),
+    "offsets below zero": header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 4]}}, rest=bytes(4)),
+    "a shape that does not fit": header({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 4]}}, rest=bytes(4)),
+    "an endless shape": header({"a": {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 4]}}, rest=bytes(4)),
+    "an unknown type": header({"a": {"dtype": "Q7", "shape": [1], "data_offsets": [0, 4]}}, rest=bytes(4)),
+    "longer than the file": header({}, length=2**60),
+    "a gap": header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]}}, rest=bytes(12)),
+    "not text": header(b"\xff\xfe\x00{}"),
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_odd_headers_are_one_sentence(tmp_path, what):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(HEADERS[what])
+    with pytest.raises(InputError, match=r"is not a safetensors file|is cut off"):
+        weight_files.check(file)
+
+
+class Harm:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_harmful_pickle_is_refused_and_not_run(copy, tmp_path, part):
+    as_pickle(copy)
+    torch.save({"a": Harm(tmp_path / "ran")}, next((copy / part).glob("*.bin")))
+    with pytest.raises(InputError, match=r"nothing in it was run: it is not a file of plain weights \(it asks for \w*\.?open"):
+        pipeline.load(copy, "", "float32", "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_that_broke_off_is_named(copy):
+    as_pickle(copy)
+    file = copy / "unet" / "diffusion_pytorch_model.bin"
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"unet/.*\.bin' is cut off"):
+        model_files.find(copy)
+
+
+def test_a_missing_shard_is_named(copy):
+    in_shards(copy)
+    (copy / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(InputError, match=r"no 'diffusion_pytorch_model-00002-of-00002\.safetensors', which its .*index\.json names"):
+        model_files.find(copy)
+
+
+LORA = {"kohya": "lora_unet_down_blocks_0.lora_down.weight", "peft": "unet.a.lora_A.weight", "old": "unet.to_q_lora.down.weight"}
+
+
+@pytest.mark.parametrize("how", LORA)
+def test_lora_weights_are_named_as_what_they_are(tmp_path, how):
+    (tmp_path / "style").mkdir()
+    file = tmp_path / "style" / "pytorch_lora_weights.safetensors"
+    save_file({LORA[how]: torch.zeros(2, 2)}, file)
+    for path in (file, file.parent):
+        with pytest.raises(InputError, match=r"holds LoRA weights.* fuse_lora"):
+            model_files.find(path)
+    (tmp_path / "style" / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="holds LoRA weights"):
+        model_files.find(file.parent)
+
+
+ONE = {
+    "a checkpoint": ("model.diffusion_model.input_blocks.0.0.weight", r"one-file checkpoint .*python -m aa_utils\.pretrained\.one_file '.*'"),
+    "a new word": ("emb_params", "textual inversion"),
+    "a ControlNet": ("controlnet_cond_embedding.conv_in.weight", "ControlNet"),
+    "one part": ("down_blocks.0.resnets.0.conv1.weight", "one part of a diffusers pipeline"),
+    "something else": ("x.y", "does not know"),
+}
+
+
+@pytest.mark.parametrize("what", ONE)
+def test_one_file_says_what_it_is_and_what_to_do(tmp_path, what):
+    name, message = ONE[what]
+    save_file({name: torch.zeros(2)}, tmp_path / "cute.safetensors")
+    for path in (tmp_path / "cute.safetensors", tmp_path):
+        with pytest.raises(InputError, match=message):
+            model_files.find(path)
+
+
+def test_other_things_that_people_give_are_named(whole, tiny_clip, tmp_path):
+    with zipfile.ZipFile(tmp_path / "v1-4.ckpt", "w") as archive:
+        archive.writestr("x", "y")
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "outer").mkdir()
+    shutil.copytree(whole, tmp_path / "outer" / "inner")
+    for path, message in (
+        (tmp_path / "v1-4.ckpt", r"is one file.*one_file"),
+        (tmp_path / "notes.txt", "is a file, and no model"),
+        (tmp_path / "outer", "outer/inner': give that folder"),
+        (whole / "unet", "that of a UNet2DConditionModel"),
+        (tiny_clip, "that of a CLIPModel"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model_files.find(path)
+
+
+INDEX = {
+    "a number as class": {"_class_name": 5},
+    "a list of numbers": {"unet": [1, 2]},
+    "one word": {"unet": ["diffusers"]},
+    "a path": {"../../elsewhere": ["diffusers", "UNet2DConditionModel"]},
+    "no class of a part": {"unet": ["diffusers", "NoSuchNet"]},
+    "a function": {"unet": ["transformers", "pipeline"]},
+    "another library": {"unet": ["os", "system"]},
+    "any model": {"unet": ["transformers", "AutoModel"]},
+    "a helper": {"unet": ["transformers", "Trainer"]},
+}
+
+
+@pytest.mark.parametrize("what", INDEX)
+def test_an_odd_index_is_one_sentence(copy, what):
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps(index | INDEX[what]))
+    with pytest.raises(InputError, match=r"model_index\.json|unet"):
+        model_files.find(copy)
+        pipeline.load(copy, "", "float32", "cpu")
+
+
+def test_a_repository_with_nothing_but_the_variant_is_fetched_so(whole, copy, tmp_path, monkeypatch):
+    from diffusers import DiffusionPipeline
+
+    as_variant(copy, "fp16")
+    bare = Path(shutil.copytree(whole, tmp_path / "bare"))
+    for part in PARTS:
+        weights_of(bare / part).unlink()
+    monkeypatch.setattr(DiffusionPipeline, "download", lambda model, variant=None, **_: copy if variant == "fp16" else bare)
+    assert model_files.download("organisation/name", "") == copy
+
+
+# ---- steps
+
+
+@pytest.mark.parametrize("scheduler", ["", "DPMSolverMultistepScheduler", "PNDMScheduler", "EulerDiscreteScheduler"])
+def test_more_steps_than_noise_levels_are_refused_at_once(whole, tmp_path, monkeypatch, scheduler):
+    prompts = write_prompts(tmp_path / "prompts", 1)
+    monkeypatch.setattr(pipeline, "load", lambda *_: pytest.fail("the model was loaded"))
+    for steps in (1001, 100_000):
+        with pytest.raises(InputError, match=f"steps is {steps}, .* 20 to 50 steps are usual"):
+            generate(prompts, whole, tmp_path / "out", steps=steps, scheduler=scheduler)
+    assert not (tmp_path / "out" / ".settings.json").exists()
+
+
+def test_steps_that_fail_at_the_last_one_are_refused_at_once(whole, tmp_path):
+    """DDIM with steps_offset=1 has no level 1000; DPM-Solver++ comes to the same level at every step."""
+    prompts = write_prompts(tmp_path / "prompts", 1)
+    for scheduler in ("", "DPMSolverMultistepScheduler"):
+        with pytest.raises(InputError, match="steps is 1000, more than"):
+            generate(prompts, whole, tmp_path / "out", steps=1000, scheduler=scheduler)
+
+
+# ---- one door
+
+
+def test_nothing_is_loaded_beside_the_door():
+    """`from_pretrained` stands in aa_utils/pretrained alone, and in the pipeline class that is handed parts from there."""
+    calls = set()
+    for path in sorted((ROOT / "aa_utils").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in ("from_pretrained", "from_single_file"):
+                calls.add(path.relative_to(ROOT / "aa_utils").as_posix())
+    assert {name for name in calls if not name.startswith("pretrained/")} == {"generate/pipeline.py"}
