@@ -82,14 +82,14 @@ def _check_numbers(file: Path) -> None:
     if file.suffix == ".safetensors":
         whole = [name for name, kind in weight_files.tensors(file).items() if kind.startswith(("I", "U", "BOOL"))]
     else:
-        whole = [name for name, value in _plain(file).items() if not getattr(value, "is_floating_point", bool)()]
+        whole = [name for name, value in plain(file).items() if not getattr(value, "is_floating_point", bool)()]
     whole = [name for name in whole if name.endswith((".weight", ".bias"))]
     if whole:
         some = f"{len(whole)} of its tensors are whole numbers ({_few(whole)})"
         raise InputError(f"'{file}' holds a quantised model: {some}; fetch its float16 or float32 form")
 
 
-def _plain(file: Path) -> dict:
+def plain(file: Path) -> dict:
     """{name: tensor without numbers} of the pickle `file`. Errors: InputError if it holds anything but tensors; nothing of it is run."""
     try:
         return dict(torch.load(file, map_location="meta", weights_only=True))
