@@ -115,7 +115,13 @@ def image_shard(shard):
 DATA = place(out("data")) + "/checked"
 # Every benchmark domain that is read: targets, what they are scored on, real sources.
 SCORED = {about[key] for about in TASKS.values() for key in ("target", "test") if key in about}
-DOMAINS = sorted(SCORED | {about["benchmark"] for about in SOURCES.values()})
+DOMAINS = sorted(SCORED | {about["benchmark"] for about in SOURCES.values() if about["benchmark"]})
+# Folders of images that exist already: each with the classes that are used, as long as nobody renames them.
+FOLDERS = sorted(
+    f"folder:{about['folder']}" + ("" if about.get("rename") else f"[{','.join(about['class_names'])}]")
+    for about in SOURCES.values()
+    if not about["benchmark"]
+)
 
 
 def results(*paths):
@@ -161,18 +167,18 @@ rule all:
 # Every image is decoded to its end: minutes, before the hours that would be lost. It orders jobs and makes none run again (`ancient`).
 rule data:
     message:
-        f"data: {', '.join(DOMAINS)}"
+        f"data: {', '.join(DOMAINS + FOLDERS)}"
     output:
         touch(DATA),
     params:
-        classes=X["class_names"],
-        domains=DOMAINS,
+        classes=["--classes", *X["class_names"]] if WRITERS else [],  # prompts are written from them; tasks from real images know their own
+        domains=DOMAINS + FOLDERS,
     log:
         DATA + ".log",
     priority: 4
     threads: X["threads"]
     shell:
-        "{sys.executable:q} -m aa_utils.benchmarks {params.domains:q} --classes {params.classes:q} > {log:q} 2>&1 "
+        "{sys.executable:q} -m aa_utils.benchmarks {params.domains:q} {params.classes:q} > {log:q} 2>&1 "
         "|| {{ cat {log:q} >&2; exit 1; }}"
 
 

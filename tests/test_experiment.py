@@ -159,7 +159,7 @@ def is_one_sentence(config, message):
         ),
         (lambda x: x["tasks"].update({"a/b": {}}), "tasks: 'a/b' names a folder"),
         (lambda x: x["sources"]["usps_1800"].update(benchmark="uspss"), "sources.usps_1800.benchmark: .* did you mean 'usps'"),
-        (lambda x: x["sources"].update(none={}), "sources.none.benchmark: nothing called 'None'"),
+        (lambda x: x["sources"].update(none={}), "sources.none has neither benchmark nor folder"),
         (lambda x: x["sources"]["usps_1800"].update(size=28), "sources.usps_1800: .* no parameter 'size'"),
         (lambda x: x["sources"].update(offline={"benchmark": "usps"}), "'offline' is a writer and a source"),
         (lambda x: x.update(benchmark={}), "benchmark.notebook is None; it is one of 51_.*, 52_benchmark_digits"),

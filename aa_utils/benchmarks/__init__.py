@@ -19,7 +19,7 @@ from torch import Tensor
 
 from aa_utils import files, plugins
 from aa_utils.data import decode
-from aa_utils.data.images import ImageSet
+from aa_utils.data.images import ImageSet, limit
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
@@ -81,12 +81,12 @@ def source(name: str, size: int = 32) -> ImageSet:
     return replace(target.images, labels=target.labels)
 
 
-def write_source(name: str, size: int, folder: str | Path) -> ImageSet:
+def write_source(name: str, size: int, folder: str | Path, per_class: int = 0, seed: int = 0) -> ImageSet:
     """`source(name, size)` written to `folder` as notebook 20 writes its images: `<label>/<id>.png`, and last of all `metadata.jsonl`.
 
-    `images.load` gives the same pixels back, if it is asked for the same `size`.
+    `images.load` gives the same pixels back, if it is asked for the same `size`. `per_class`, `seed`: a draw, as `images.limit` makes it.
     """
-    images, root = source(name, size), resolve(folder)
+    images, root = limit(source(name, size), per_class, seed), resolve(folder)
     rows = []
     for label, image_id, png in progress(_pngs(images), f"write {name}", len(images), "image"):
         file_name = f"{label}/{image_id}.png"

@@ -1,11 +1,13 @@
 """What there is of a benchmark, and what is wrong with it; and where the image sets of this repository's experiments come from.
 
 python -m aa_utils.benchmarks office31 visda17:validation image_folder:photos
+python -m aa_utils.benchmarks "folder:my/images[mug,plate]"  # labelled images that exist already, as a source
 python -m aa_utils.benchmarks cifake flux2          # where to get them, and whether these are the very files
 python -m aa_utils.benchmarks --manifest office31 cifar10
 """
 
 import argparse
+import re
 import sys
 from collections import Counter
 from importlib import import_module
@@ -34,8 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         for each in _domains(name):
             try:
-                found = _report(each)
-                found.problems.extend(_others(found, options.classes))
+                found = _report(each, options.classes)
             except InputError as error:
                 print(f"{each}: {error}\n", file=sys.stderr)
                 wrong += 1
@@ -62,14 +63,22 @@ def _domains(name: str) -> list[str]:
     return [f"{module}:{domain}" for domain in benchmarks.domains(module)] or [name]
 
 
-def _report(name: str) -> Report:
+def _report(name: str, classes: list[str] | None) -> Report:
     module, _, domain = name.partition(":")
+    if module == "folder":
+        from aa_utils import sources
+
+        path, listed = re.fullmatch(r"(.*?)(?:\[([^\]/]*)\])?", domain).groups()  # a folder may have more classes than are wanted
+        return sources.report(path, [each.strip() for each in listed.split(",")] if listed else classes or ())
     found = import_module(f"{benchmarks.__name__}.{module}") if module in benchmarks.names() else None
     if hasattr(found, "report"):
-        return found.report(domain)
-    target = benchmarks.load(name)
-    counts = Counter(target.labels.tolist())
-    return Report(target.name, "", [(each, each, counts[k], None) for k, each in enumerate(target.class_names)], [])
+        made = found.report(domain)
+    else:
+        target = benchmarks.load(name)
+        counts = Counter(target.labels.tolist())
+        made = Report(target.name, "", [(each, each, counts[k], None) for k, each in enumerate(target.class_names)], [])
+    made.problems.extend(_others(made, classes))
+    return made
 
 
 def _others(found: Report, classes: list[str] | None) -> list[tuple[str, str]]:

@@ -149,7 +149,8 @@ def _task(where: str, own: dict, config: dict, source: str) -> dict:
         there = config["sources"] | config["writers"] | config["adapted"]
         if name not in there:
             raise InputError(f"{source}: {where}sources: no '{name}'; there are: {', '.join(there)}")
-        if name in config["sources"] and config["sources"][name]["benchmark"] in (task["target"], task.get("test")):
+        real = sources.domain(config["sources"].get(name, {}).get("benchmark", ""))
+        if real and real in [sources.domain(str(task.get(key, ""))) for key in ("target", "test")]:
             raise InputError(f"{source}: {where}sources: '{name}' is what it adapts to or is scored on; its labels must not train")
     for section in ("inter_domain", "intra_domain"):
         options = config[section] | keys.mapping(own.get(section), f"{where}{section}", source)
