@@ -102,11 +102,13 @@ def hidden(name: str) -> bool:
 class Tree:
     """What lies below a folder. `files`: all that is no folder, sorted; `skipped`: what a rule left out, folders unread.
 
-    `again`: links to folders that were read by another way, or that hold the folder itself: following them would never end.
+    `links`: links to folders that were followed; `again`: those that were not, for their folder was read by another way, or holds the
+    folder itself: following them would never end.
     """
 
     files: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
+    links: list[Path] = field(default_factory=list)
     again: list[Path] = field(default_factory=list)
 
 
@@ -123,6 +125,8 @@ def tree(root: Path, skip: Callable[[str], bool] = hidden) -> Tree:
             found.again.append(folder)
             return
         seen.add((about.st_dev, about.st_ino))
+        if folder.is_symlink() and folder != root:
+            found.links.append(folder)
         try:
             with os.scandir(folder) as entries:
                 inside = sorted(entries, key=lambda entry: entry.name)

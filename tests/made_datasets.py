@@ -113,13 +113,13 @@ def damage(root: Path, classes: list[Path]) -> dict[str, str]:
     file = _first(cut)
     picture(0, "cut", 0, (160, 120)).save(file)
     file.write_bytes(file.read_bytes()[:-200])
-    said["a truncated image"] = f"{file.relative_to(root).as_posix()} (OSError: image file is truncated"
+    said["a truncated image"] = f"{file.relative_to(root).as_posix()} (cut short (image file is truncated"
     file = _first(hollow)
     file.write_bytes(b"")
     said["an empty file"] = f"{file.relative_to(root).as_posix()} (empty file)"
     file = _first(page)
     file.write_text("<html><title>404 Not Found</title></html>")
-    said["a web page named .jpg"] = f"{file.relative_to(root).as_posix()} (UnidentifiedImageError)"
+    said["a web page named .jpg"] = f"{file.relative_to(root).as_posix()} (not a picture but a web page)"
     (note / "notes.txt").write_text("todo")
     said["a file that is no picture"] = f"{note.name}/notes.txt"
     (deep / "more").mkdir()

@@ -320,7 +320,7 @@ def test_a_full_disk_is_said_before(kept, monkeypatch):
 
 def test_one_decodes_and_the_others_wait(kept, tmp_path, monkeypatch):
     read, decoded = decode.read, []
-    monkeypatch.setattr(decode, "read", lambda path, size: decoded.append(path) or read(path, size))
+    monkeypatch.setattr(decode, "read", lambda path, size, sha256: decoded.append(path) or read(path, size, sha256))
     with ThreadPoolExecutor(3) as runs:
         first, *others = runs.map(lambda _: decode.pixels(kept, 16, "set")[0], range(3))
     assert sorted(decoded) == kept

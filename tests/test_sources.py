@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aa_utils import benchmarks, experiment, sources
+from aa_utils import benchmarks, experiment, files, sources
 from aa_utils.benchmarks.__main__ import main
 from aa_utils.data import decode, images
 from aa_utils.errors import InputError
@@ -244,8 +244,8 @@ def test_damaged_pictures_are_all_named_and_nothing_is_written(data, tmp_path):
 def test_a_large_folder_is_walked_once_and_kept(data, monkeypatch):
     make(data / "sd", ["cat", "dog"], 20)
     monkeypatch.setattr(decode, "KEEP_FROM", 0)
-    walks, tree = [], sources.listing.__globals__["files"].tree
-    monkeypatch.setattr(sources.listing.__globals__["files"], "tree", lambda *arguments: walks.append(1) or tree(*arguments))
+    walks, tree = [], files.tree
+    monkeypatch.setattr(files, "tree", lambda *arguments: walks.append(1) or tree(*arguments))
     first = sources.load("sd", 16)
     assert walks == [1]
     monkeypatch.setattr(decode, "read", None)  # any decoding would fail

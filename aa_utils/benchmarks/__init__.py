@@ -20,6 +20,7 @@ from torch import Tensor
 from aa_utils import files, plugins
 from aa_utils.data import decode
 from aa_utils.data.images import ImageSet, limit
+from aa_utils.data.rows import write as write_rows
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
@@ -93,7 +94,7 @@ def write_source(name: str, size: int, folder: str | Path, per_class: int = 0, s
         files.write_bytes(root / file_name, png)
         about = {"label": label, "class_name": images.class_names[label], "benchmark": name, "width": size, "height": size}
         rows.append({"file_name": file_name, **about, "sha256": hashlib.sha256(png).hexdigest()})
-    files.write_jsonl(root / "metadata.jsonl", rows)
+    write_rows(root, rows)
     return images
 
 

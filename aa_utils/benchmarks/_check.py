@@ -14,6 +14,7 @@ from aa_utils.benchmarks._photos import PARTIAL, Photos, Request, asked
 from aa_utils.data import decode
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
+from aa_utils.paths import as_text
 
 SHOWN = 20  # of one kind of problem, in a message
 
@@ -85,7 +86,7 @@ def _examined(wanted: Request) -> tuple[Listing, Sequence[int] | None, list[tupl
 
 def unreadable(bad: decode.Bad, paths: Sequence[Path], below: Path) -> list[tuple[str, str]]:
     """The files that cannot be decoded, as problems."""
-    return [("unreadable pictures", f"{paths[i].relative_to(below).as_posix()} ({reason})") for i, reason in bad]
+    return [("unreadable pictures", f"{as_text(paths[i].relative_to(below))} ({reason})") for i, reason in bad]
 
 
 def refuse(name: str, folder: Path, problems: list[tuple[str, str]], partial: str = "") -> None:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from aa_utils.benchmarks._lists import entries, resolved
 from aa_utils.benchmarks._photos import Domain, Photos, plain
-from aa_utils.data.images import SUFFIXES
+from aa_utils.data import formats, walk
 from aa_utils.errors import InputError
-from aa_utils.paths import data_root
+from aa_utils.paths import as_text, data_root
 
 DEPTH = 3
-LITTER = {"thumbs.db", "desktop.ini"}  # of operating systems, as are names that begin with a dot
 
 
 @dataclass
@@ -51,9 +50,9 @@ def listing(photos: Photos, domain: Domain) -> Listing:
 
 
 def visible(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the files in `folder`, by name, but for hidden ones and the litter of operating systems."""
+    """The folders and the files in `folder`, by name, but for hidden ones and those that systems make for themselves."""
     with os.scandir(folder) as entries_:
-        kept = [entry for entry in entries_ if not entry.name.startswith(".") and entry.name.lower() not in LITTER]
+        kept = [entry for entry in entries_ if not walk.of_system(entry.name)]
         folders, rest = [e.name for e in kept if e.is_dir()], [e.name for e in kept if not e.is_dir()]
     return [folder / name for name in sorted(folders)], [folder / name for name in sorted(rest)]
 
@@ -61,10 +60,10 @@ def visible(folder: Path) -> tuple[list[Path], list[Path]]:
 def pictures(folder: Path, problems: list[tuple[str, str]], below: Path) -> list[Path]:
     """The picture files of one class folder; anything else in it is a problem, named from `below`."""
     folders, files = visible(folder)
-    problems += [("folders within a class", path.relative_to(below).as_posix()) for path in folders]
-    others = [path for path in files if path.suffix.lower() not in SUFFIXES]
-    problems += [("files that are no pictures", path.relative_to(below).as_posix()) for path in others]
-    return [path for path in files if path.suffix.lower() in SUFFIXES]
+    problems += [("folders within a class", as_text(path.relative_to(below))) for path in folders]
+    is_picture = {path: formats.is_picture(path) for path in files}
+    problems += [("files that are no pictures", as_text(path.relative_to(below))) for path in files if not is_picture[path]]
+    return [path for path in files if is_picture[path]]
 
 
 def _domain_folder(base: Path, photos: Photos, domain: Domain) -> Path:
@@ -92,11 +91,11 @@ def _by_folder(found: Listing, photos: Photos, lists: list[Path]) -> None:
     spelled = {plain(name): name for name in photos.classes}
     root, seen = _class_level(found.folder, spelled), {}
     folders, files = visible(root)  # lists and read-me files are nobody's image
-    found.problems += [("pictures outside of the class folders", path.name) for path in files if path.suffix.lower() in SUFFIXES]
+    found.problems += [("pictures outside of the class folders", as_text(path.name)) for path in files if formats.is_picture(path)]
     for path in folders:
         name = spelled.get(plain(path.name)) or sign(photos, path.name)
         if name is None:
-            found.problems.append(("folders that are no class", path.name))
+            found.problems.append(("folders that are no class", as_text(path.name)))
             continue
         if plain(path.name) in spelled:
             if path.name != name:
@@ -105,7 +104,7 @@ def _by_folder(found: Listing, photos: Photos, lists: list[Path]) -> None:
                 found.problems.append(("two folders of one class", f"'{seen[name]}' and '{path.name}'"))
             seen[name] = path.name
         for file in pictures(path, found.problems, root):
-            found.rows.append((file, labels[name], f"{name}-{file.stem}"))
+            found.rows.append((file, labels[name], f"{name}-{as_text(file.stem)}"))
     if photos.listed and not found.rows:
         found.problems.append(("list file missing", f"'{found.folder.name}' has no class folders, so a list has to say the labels"))
     for path in lists:
@@ -130,13 +129,13 @@ def _compare(found: Listing, photos: Photos, root: Path, path: Path) -> None:
         left.discard(file)
         if label != by_path[file]:
             found.problems.append(("wrong labels in lists", f"{where} has {label}, its folder {by_path[file]}"))
-    found.problems += [("pictures that the list lacks", file.relative_to(root).as_posix()) for file in sorted(left)]
+    found.problems += [("pictures that the list lacks", as_text(file.relative_to(root))) for file in sorted(left)]
 
 
 def _by_list(found: Listing, photos: Photos, lists: list[Path]) -> None:
     names, root = list(photos.classes), found.folder
     folders, files = visible(root)
-    files = [path for path in files if path.suffix.lower() in SUFFIXES]
+    files = [path for path in files if formats.is_picture(path)]
     for folder in folders:
         files += pictures(folder, found.problems, root)
     left, said = set(files), []
@@ -149,11 +148,11 @@ def _by_list(found: Listing, photos: Photos, lists: list[Path]) -> None:
                 found.problems.append(("wrong labels in lists", f"{where} has {label} ({names[label]}), by its name it is {shown}"))
             if path == lists[0]:
                 left.discard(file)
-                found.rows.append((file, label, f"{names[label]}-{file.stem}"))
+                found.rows.append((file, label, f"{names[label]}-{as_text(file.stem)}"))
     for path, other in zip(lists[1:], said[1:], strict=True):
         differ = sorted({file.name for file, _ in said[0] ^ other})
         found.problems += [("lists that disagree", f"{name} in '{lists[0].name}' and '{path.name}'") for name in differ]
-    found.problems += [("pictures that the list lacks", file.relative_to(root).as_posix()) for file in sorted(left)]
+    found.problems += [("pictures that the list lacks", as_text(file.relative_to(root))) for file in sorted(left)]
 
 
 def _listed(found: Listing, photos: Photos, root: Path, files: list[Path], path: Path) -> Iterator[tuple[str, Path, int]]:

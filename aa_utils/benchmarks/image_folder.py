@@ -6,11 +6,13 @@ the sub-folder is called otherwise. Without it:
 - pictures that lie side by side have no labels, and `class_names` is empty until `benchmarks.named` gives names (those of the source).
 With a `classes.txt` of which no sub-folder has a name, all pictures are unlabelled, at any depth: photos sorted by year, say.
 
-An unlabelled target trains as any other, for labels only score. Its `labels` are None. Hidden files and files that are no pictures do not
-count; pictures in a format that is not read here are an error, for nobody would miss them.
+An unlabelled target trains as any other, for labels only score. Its `labels` are None. Links to folders are followed. Hidden files, what
+systems make for themselves (thumbnails of a NAS, bins) and files that are no pictures do not count; pictures in a format that is not read
+here are an error, for nobody would miss them.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,14 +22,24 @@ from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._check import Report, refuse, unreadable
 from aa_utils.benchmarks._layout import visible
 from aa_utils.benchmarks._photos import plain
-from aa_utils.data import decode
-from aa_utils.data.images import SUFFIXES, ImageSet
+from aa_utils.data import decode, formats, walk
+from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.paths import existing
+from aa_utils.paths import as_text, existing
+from aa_utils.progress import note
 
 CLASSES = "classes.txt"
-FOREIGN = {".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw"}
-Problems = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """`rows`: (path, label or None) of each picture; `problems`: (kind, what exactly); `left_out`: sentences on what does not count."""
+
+    root: Path
+    class_names: list[str]
+    rows: list[tuple[Path, int | None]]
+    problems: list[tuple[str, str]]
+    left_out: list[str]
 
 
 def load(domain: str = "", size: int = 224, class_names: Sequence[str] | None = None) -> Target:
@@ -35,68 +47,67 @@ def load(domain: str = "", size: int = 224, class_names: Sequence[str] | None = 
 
     `class_names` takes the place of `classes.txt`. Errors: InputError with all that is wrong with the folder.
     """
-    root, names, rows, problems = _listing(domain, class_names)
-    paths = [path for path, _ in rows]
-    pixels, bad = decode.pixels(paths, size, root.name) if not problems else (None, decode.unreadable(paths, root.name))
-    refuse(f"image_folder:{domain}", root, problems + unreadable(bad, paths, root))
-    labels = torch.tensor([label for _, label in rows]) if rows[0][1] is not None else None
-    ids = [path.relative_to(root).as_posix() for path in paths]
-    return Target(f"image_folder:{domain}", ImageSet(pixels, None, ids, names), labels)
+    found = _listing(domain, class_names)
+    paths = [path for path, _ in found.rows]
+    for sentence in found.left_out:
+        note(f"image_folder:{domain}: {sentence}")
+    pixels, bad = (None, decode.unreadable(paths, found.root.name)) if found.problems else decode.pixels(paths, size, found.root.name)
+    refuse(f"image_folder:{domain}", found.root, found.problems + unreadable(bad, paths, found.root))
+    labels = torch.tensor([label for _, label in found.rows]) if found.rows[0][1] is not None else None
+    ids = [as_text(path.relative_to(found.root)) for path in paths]
+    return Target(f"image_folder:{domain}", ImageSet(pixels, None, ids, found.class_names), labels)
 
 
 def report(domain: str) -> Report:
-    """Counts of each class (one row for an unlabelled folder), and all that is wrong with the folder."""
-    root, names, rows, problems = _listing(domain, None)
-    labels, paths = [label for _, label in rows], [path for path, _ in rows]
-    classes = [(name, name, labels.count(k), None) for k, name in enumerate(names)]
+    """Counts of each class (one row for an unlabelled folder), what was left out, and all that is wrong with the folder."""
+    found = _listing(domain, None)
+    labels, paths = [label for _, label in found.rows], [path for path, _ in found.rows]
+    classes = [(name, name, labels.count(k), None) for k, name in enumerate(found.class_names)]
     if None in labels:
-        classes = [("unlabelled", ", ".join(names) or "no class names", len(rows), None)]
-    return Report(f"image_folder:{domain}", root, classes, problems + unreadable(decode.unreadable(paths, root.name), paths, root))
+        classes = [("unlabelled", ", ".join(found.class_names) or "no class names", len(paths), None)]
+    bad = unreadable(decode.unreadable(paths, found.root.name), paths, found.root)
+    return Report(f"image_folder:{domain}", found.root, classes, found.problems + bad, "; ".join(found.left_out))
 
 
-def _listing(domain: str, class_names: Sequence[str] | None) -> tuple[Path, list[str], list[tuple[Path, int | None]], Problems]:
-    """(folder, class names, (path, label or None) of each picture, problems)."""
+def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     root = existing(domain, "image folder") if domain else None
     if root is None or not root.is_dir():
         raise InputError(f"'image_folder:{domain}' names no folder; ask for 'image_folder:<path of a folder of images>'")
     given = _given(root) if class_names is None else [(name, name) for name in class_names]
-    folders, loose = visible(root)
-    problems: Problems = []
-    by_spelling = {plain(folder): k for k, (folder, _) in enumerate(given)}
-    if len(by_spelling) < len(given):
+    if len({folder for folder, _ in given}) < len(given):
         raise InputError(f"'{domain}' has classes of one name: {', '.join(folder for folder, _ in given)}")
-    inside = {folder: _pictures([folder], problems) for folder in folders}
-    side_by_side = _pictures(loose, problems)
-    labelled = any(plain(folder.name) in by_spelling for folder in folders) if given else any(inside.values())
-    if not labelled:
-        rows = [(path, None) for path in sorted([*side_by_side, *(path for paths in inside.values() for path in paths)])]
+    found = walk.pictures(root)
+    foreign = {path for path in found.files if formats.is_foreign(path)}
+    problems = [("pictures to convert to JPEG or PNG", as_text(path.relative_to(root))) for path in found.files if path in foreign]
+    inside: dict[str, list[Path]] = {path.name: [] for path in visible(root)[0]}
+    side_by_side: list[Path] = []
+    for path in found.files:
+        if path not in foreign:
+            first, *deeper = path.relative_to(root).parts
+            (inside[first] if deeper else side_by_side).append(path)
+    if not (any(_label(name, given) is not None for name in inside) if given else any(inside.values())):
+        rows = [(path, None) for path in found.files if path not in foreign]
     else:
-        given = given or [(folder.name, folder.name.replace("_", " ").replace("-", " ")) for folder in folders if inside[folder]]
-        by_spelling = by_spelling or {plain(folder): k for k, (folder, _) in enumerate(given)}
-        rows = []
-        for folder, paths in inside.items():
-            if plain(folder.name) in by_spelling:
-                rows += [(path, by_spelling[plain(folder.name)]) for path in paths]
-            elif paths:
-                problems.append(("folders that are no class", folder.name))
-        problems += [("pictures outside of the class folders", path.name) for path in side_by_side]
+        given = given or [(as_text(name), as_text(name).replace("_", " ").replace("-", " ")) for name, paths in inside.items() if paths]
+        labels = {name: _label(name, given) for name, paths in inside.items() if paths}
+        rows = [(path, labels[name]) for name in labels for path in inside[name]]
+        problems += [("folders that are no class", as_text(name)) for name, label in labels.items() if label is None]
+        problems += [("pictures outside of the class folders", as_text(path.name)) for path in side_by_side]
+        # A class that is a link to another class's folder would be empty without a word.
+        problems += [("links to folders that are read already", as_text(link.relative_to(root))) for link in found.twice(root)]
+        rows = [(path, label) for path, label in rows if label is not None]
     if not rows and not problems:
-        raise InputError(f"no images in '{root}': no {', '.join(sorted(SUFFIXES))} files")
-    return root, [name for _, name in given], rows, problems
+        raise InputError(f"no images in '{root}': no {', '.join(sorted(formats.ENDINGS))} files")
+    return Listing(root, [name for _, name in given], rows, problems, found.said(root))
 
 
-def _pictures(paths: list[Path], problems: Problems) -> list[Path]:
-    """The pictures among `paths` and below those that are folders."""
-    found = []
-    for path in paths:
-        if path.is_dir():
-            folders, files = visible(path)
-            found += _pictures([*files, *folders], problems)
-        elif path.suffix.lower() in SUFFIXES:
-            found.append(path)
-        elif path.suffix.lower() in FOREIGN:
-            problems.append(("pictures to convert to JPEG or PNG", f"{path.parent.name}/{path.name}"))
-    return found
+def _label(folder: str, given: list[tuple[str, str]]) -> int | None:
+    """The class of a sub-folder: the one that is spelled as it is, else the only one that differs in letter case and punctuation alone."""
+    spelled = [name for name, _ in given]
+    if as_text(folder) in spelled:
+        return spelled.index(as_text(folder))
+    alike = [k for k, name in enumerate(spelled) if plain(name) == plain(as_text(folder))]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _given(root: Path) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import files
+from aa_utils.data import rows
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
@@ -29,7 +29,10 @@ def keep(
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
         raise InputError(f"share is {share!r}; it is above 0 and at most 1, the part of each class that is kept")
     if images.labels is None:
-        raise InputError(f"'{folder}' has no labels; a selection by class needs labelled images")
+        raise InputError(
+            f"'{folder}' has no labels, and a source needs them: rows of its metadata.jsonl with file_name and class_name. Of pictures in "
+            f"a sub-folder for each class, notebooks/21_real_source.ipynb makes such a folder (benchmark='image_folder:{folder}')"
+        )
     if share == 1 and at_least is None:
         return images
     values = _values(folder, column)
@@ -51,11 +54,12 @@ def keep(
 
 def _values(folder: str | Path, column: str) -> dict[str, float]:
     """{name of an image: its value}."""
-    rows = files.read_jsonl(existing(existing(folder, "image folder") / "metadata.jsonl", "metadata.jsonl"))
+    root = existing(folder, "image folder")
+    existing(root / rows.METADATA, rows.METADATA)
     values: dict[str, float] = {}
-    for row in rows:
+    for row in rows.read(root):
         value = row.get(column)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             numbers = [name for name, other in row.items() if isinstance(other, (int, float)) and not isinstance(other, bool)]
             how = "; python -m aa_utils.generate.clip_score gives CLIP scores" if column.startswith("clip_") else ""
             raise InputError(

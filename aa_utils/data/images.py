@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aa_utils import files
-from aa_utils.data import decode
+from aa_utils.data import decode, formats, rows, walk
 from aa_utils.errors import InputError
-from aa_utils.paths import existing
+from aa_utils.paths import as_text, existing
+from aa_utils.progress import note
 from aa_utils.seeds import stable_hash
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+SHOWN = 20  # of one kind of problem, in a message
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class ImageSet:
 def load(folder: str | Path, size: int, class_names: Sequence[str] | None = None) -> ImageSet:
     """The images of `folder` at `size` x `size` pixels (bicubic, both sides squeezed to `size` as in the adaptation literature).
 
-    With `metadata.jsonl` its rows say which files there are, their `class_name` and `label`; without it every picture below the folder is
-    read, in the order of the paths, and `labels` is None. `class_names`, where given, fixes the classes and their order: a label is then
-    the position of the row's class name in it.
-    Errors: InputError for a missing or empty folder, for classes that are unknown or have no image, and for pictures that cannot be read
-    (all of them named, not only the first).
+    With `metadata.jsonl` (or `metadata.csv`) its rows say which files there are, and their classes (`data.rows`); without it every picture
+    below the folder is read, in the order of the paths, and `labels` is None. `class_names`, where given, fixes the classes and their
+    order: a label is then the position of the row's class name in it.
+    Errors: InputError for a missing or empty folder, rows that do not fit, classes that are unknown or have no image, and pictures that
+    cannot be read or are not those whose SHA-256 their row has (all of them named, not only the first).
     """
     root = existing(folder, "image folder", "notebooks/20_generate.ipynb")
-    rows = _rows(root)
-    labels, names = _labels(rows, list(class_names) if class_names is not None else None, folder)
-    pixels = _decode([root / row["file_name"] for row in rows], size, folder, [row.get("sha256", "") for row in rows])
-    return ImageSet(pixels, labels, [Path(row["file_name"]).with_suffix("").name for row in rows], names)
+    listed = _rows(root)
+    labels, names = _labels(listed, list(class_names) if class_names is not None else None, folder)
+    pixels = _decode([root / row["file_name"] for row in listed], size, folder, [str(row.get("sha256") or "").lower() for row in listed])
+    return ImageSet(pixels, labels, [as_text(Path(row["file_name"]).with_suffix("").name) for row in listed], names)
 
 
 def limit(images: ImageSet, per_class: int, seed: int = 0) -> ImageSet:
@@ -68,43 +68,57 @@ def limit(images: ImageSet, per_class: int, seed: int = 0) -> ImageSet:
 
 
 def _rows(root: Path) -> list[dict[str, Any]]:
-    if (root / "metadata.jsonl").is_file():
-        rows = files.read_jsonl(root / "metadata.jsonl")
-    else:
-        found = sorted(p.relative_to(root) for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
-        rows = [{"file_name": p.as_posix()} for p in found if not any(part.startswith(".") for part in p.parts)]
-    if not rows:
-        raise InputError(f"no images in '{root}': neither rows in metadata.jsonl nor {', '.join(sorted(SUFFIXES))} files")
-    return rows
+    if rows.has_rows(root):
+        return rows.read(root, "notebooks/20_generate.ipynb")
+    found = walk.pictures(root)
+    for sentence in found.said(root):
+        note(f"{root}: {sentence}")
+    if not found.files:
+        raise InputError(f"no images in '{root}': neither rows in metadata.jsonl nor pictures ({', '.join(sorted(formats.ENDINGS))})")
+    return [{"file_name": path.relative_to(root).as_posix()} for path in found.files]
 
 
-def _labels(rows: list[dict], wanted: list[str] | None, folder: str | Path) -> tuple[Tensor | None, list[str]]:
-    if not any("label" in row for row in rows):
+def _labels(listed: list[dict], wanted: list[str] | None, folder: str | Path) -> tuple[Tensor | None, list[str]]:
+    if "label" not in listed[0]:
         return None, wanted or []
-    pairs = {(int(row["label"]), str(row["class_name"])) for row in rows}
     if wanted is None:
         by_label: dict[int, str] = {}
-        for label, name in sorted(pairs):
-            if by_label.setdefault(label, name) != name:
-                raise InputError(f"label {label} of '{folder}' has two names: '{by_label[label]}' and '{name}'")
-        missing = sorted(set(range(max(by_label) + 1)) - set(by_label))
-        if missing:
-            raise InputError(f"'{folder}' has no image of label {', '.join(map(str, missing))}; every class needs images")
-        return torch.tensor([int(row["label"]) for row in rows]), [by_label[label] for label in sorted(by_label)]
-    found = {name for _, name in pairs}
+        for row in listed:
+            if by_label.setdefault(row["label"], row["class_name"]) != row["class_name"]:
+                raise InputError(f"label {row['label']} of '{folder}' has two names: '{by_label[row['label']]}' and '{row['class_name']}'")
+        if max(by_label) >= len(by_label):
+            missing = [str(label) for label in range(len(by_label)) if label not in by_label]
+            raise InputError(
+                f"'{folder}' has no image of label {', '.join(missing[:SHOWN])}, but some of label {max(by_label)}; labels count the "
+                f"classes that have images, from 0"
+            )
+        if len(set(by_label.values())) < len(by_label):
+            raise InputError(f"'{folder}' has two labels for one class: {_listed([f'{k} {name}' for k, name in sorted(by_label.items())])}")
+        return torch.tensor([row["label"] for row in listed]), [by_label[label] for label in sorted(by_label)]
+    found = {row["class_name"] for row in listed}
     unknown, empty = sorted(found - set(wanted)), [name for name in wanted if name not in found]
     if unknown:
-        raise InputError(f"'{folder}' has classes that the target lacks: {', '.join(unknown)}; the target has {', '.join(wanted)}")
+        raise InputError(
+            f"'{folder}' has classes that the target lacks: {_listed(unknown)}; the target has {_listed(wanted)}. A target that is a "
+            "folder of yours says what its classes are called by a classes.txt in it: one name a line, or 'sub-folder: name'; classes "
+            "without a picture may stand there too"
+        )
     if empty:
-        raise InputError(f"'{folder}' has no image of {len(empty)} of the {len(wanted)} classes: {', '.join(empty)}")
+        raise InputError(
+            f"'{folder}' has no image of {len(empty)} of the {len(wanted)} classes: {_listed(empty)}; make images of them too, or leave "
+            "them out of the target's classes"
+        )
     position = {name: k for k, name in enumerate(wanted)}
-    return torch.tensor([position[str(row["class_name"])] for row in rows]), wanted
+    return torch.tensor([position[row["class_name"]] for row in listed]), wanted
 
 
-def _decode(paths: list[Path], size: int, folder: str | Path, marks: list[str]) -> Tensor:
-    pixels, bad = decode.pixels(paths, size, Path(folder).name, marks)
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def _decode(paths: list[Path], size: int, folder: str | Path, sha256: list[str]) -> Tensor:
+    pixels, bad = decode.pixels(paths, size, Path(folder).name, sha256)
     if bad:
-        more = f" and {len(bad) - 20} more" if len(bad) > 20 else ""
-        named = ", ".join(f"{paths[i].name} ({reason})" for i, reason in bad[:20])
-        raise InputError(f"{len(bad)} of {len(paths)} images of '{folder}' cannot be read: {named}{more}")
+        named = _listed([f"{as_text(paths[i].name)} ({reason})" for i, reason in bad])
+        raise InputError(f"{len(bad)} of {len(paths)} images of '{folder}' cannot be read: {named}")
     return pixels

@@ -137,7 +137,7 @@ def _photos(photos: Photos, pairs: list, flat: list[int]) -> list[Finding]:
                 "; ".join(f"{name}: {why}" for name, why in photos.unreadable), "Mend, convert or remove them.",
             )
         )  # fmt: skip
-    exact = len(rows) - len({row["sha256"] for row in rows})
+    exact = len(rows) - len({row["original_sha256"] for row in rows})
     if pairs:
         seen = f"{len(pairs)} pairs of photos show nearly the same; {exact} files are byte for byte a copy of another."
         do = "Remove copies: they count twice in every share said here, and teach the refinement twice."
@@ -158,6 +158,9 @@ def _photos(photos: Photos, pairs: list, flat: list[int]) -> list[Finding]:
     if moving:
         seen = f"{moving} photos have several frames or pages; the first counts."
         made.append(Finding("know", "Animations", seen, "Save the frame that matters as a picture of its own."))
+    if photos.passed:
+        do = "Nothing, if no photo of yours is among them; else move those out of there, into the folder itself."
+        made.append(Finding("know", "Pictures of the system", _listed(photos.passed), do))
     if photos.left_out:
         seen = f"{len(photos.left_out)} files in the folder are no pictures and were not read: {_listed(photos.left_out)}"
         made.append(Finding("know", "Other files", seen, "Nothing, if that is as it should be."))

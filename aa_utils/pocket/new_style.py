@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from aa_utils import files
+from aa_utils.data.rows import write as write_rows
 from aa_utils.errors import InputError
 from aa_utils.pocket import render, world
 from aa_utils.pocket.world import COLOURS, DIGIT_NAMES, Factors
@@ -92,4 +93,4 @@ def write(folder: Path, per_digit: int, seed: int | str, digits: list[int] | ran
         rows.append({"file_name": f"{name}/{k % per_digit:02d}.png", "label": list(digits).index(digit), "class_name": name})
         with files.atomic(folder / rows[-1]["file_name"]) as temporary:
             Image.fromarray(image).save(temporary, "png")
-    files.write_jsonl(folder / "metadata.jsonl", rows)
+    write_rows(folder, rows)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import benchmarks, files
+from aa_utils import benchmarks
 from aa_utils.benchmarks._check import Report, refuse, unreadable
 from aa_utils.data import decode, images
 from aa_utils.data.images import ImageSet
+from aa_utils.data.rows import write as write_rows
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
@@ -133,7 +134,7 @@ def write(chosen: Chosen, out: str | Path, **about: object) -> list[dict]:
         (target / file_name).write_bytes(data)  # metadata.jsonl, which comes last, says that all of them are whole
         known = {"label": label, "class_name": match.class_name, "in_folder": match.folder, "source_file": name}
         rows.append({"file_name": file_name, **known, **about, "sha256": hashlib.sha256(data).hexdigest()})
-    files.write_jsonl(target / "metadata.jsonl", rows)
+    write_rows(target, rows)
     return rows
 
 

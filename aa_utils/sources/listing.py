@@ -9,9 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aa_utils import files, text
-from aa_utils.benchmarks._layout import LITTER
-from aa_utils.data.images import SUFFIXES
+from aa_utils import text
+from aa_utils.data import formats, walk
 from aa_utils.errors import InputError
 from aa_utils.paths import data_root, resolve
 
@@ -59,12 +58,13 @@ def listing(folder: str | Path) -> Listing:
     """The labelled pictures of `folder`. Errors: InputError where it is missing, has no picture, or nothing that says the classes."""
     root = place(folder)
     found = Listing(root)
-    there = files.tree(root, lambda name: files.hidden(name) or name.lower() in LITTER or name == "__MACOSX").files
-    pictures = [path for path in there if path.suffix.lower() in SUFFIXES]
-    tables = [root / name for name in METADATA if (root / name) in there]
-    found.others = len(there) - len(pictures) - len(tables) - ((root / CLASSES) in there)
+    there = walk.pictures(root)
+    pictures = there.files
+    tables = [root / name for name in METADATA if (root / name) in there.others]
+    found.others = len(there.others) - len(tables) - ((root / CLASSES) in there.others)
+    found.problems += [("links to folders that are read already", found.name(link)) for link in there.twice(root)]
     if not pictures:
-        raise InputError(f"no images in '{root}': no {', '.join(sorted(SUFFIXES))} files, at any depth")
+        raise InputError(f"no images in '{root}': no {', '.join(sorted(formats.ENDINGS))} files, at any depth")
     if len(tables) > 1:
         raise InputError(f"'{root}' has {' and '.join(path.name for path in tables)}; keep the one that is right")
     named = _by_table(found, tables[0], pictures) if tables else None

@@ -1,0 +1,208 @@
+"""One picture file to 8-bit RGB, upright: the kit's only decoder, so that a file means the same wherever it is read.
+
+What decides: the format goes by the first bytes (`formats`), the size is checked before anything is decoded, values deeper than 8 bits
+follow one rule (`depth`), transparency lies on white, the first frame of an animation counts, and the camera's rotation is applied.
+Metadata that cannot be parsed never costs the pixels. Whatever else goes wrong is `formats.Unreadable`, a sentence.
+"""
+
+import hashlib
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from aa_utils.data import containers, depth, formats, sixteen_bits
+from aa_utils.data.formats import Kind, Unreadable
+
+SMALLEST = 4  # pixels a side: below it lie spacers and tracking pixels
+LARGEST = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # pixels: Pillow's own limit against decompression bombs
+HUGE = 1 << 24  # pixels: from here on a picture is converted in strips and averaged over blocks, which needs no second copy of it
+TWICE = 1 << 28  # bytes: a larger file is not tried again without its metadata
+AT_ONCE = 1 << 30  # bytes that all pictures being decoded may take together; a larger one is decoded alone
+BYTES = 12  # that decoding takes a pixel: Pillow's 4, the decoder's own, and a copy
+_TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+
+# Pillow's remarks on odd files; what is really wrong is said here. Contexts of the warnings module are not safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """`image`: 8-bit RGB, upright, maybe smaller than the file's. `width`, `height`: the file's own, upright; `mode` Pillow's name."""
+
+    image: Image.Image
+    width: int
+    height: int
+    mode: str
+    frames: int
+
+
+def read(path: Path, at_least: int = 0, sha256: str = "") -> Picture:
+    """The picture at `path`; with `at_least`, large ones may come smaller, but never below that many pixels a side.
+
+    `sha256`, where given, is the digest that the file must have. Errors: Unreadable.
+    """
+    try:
+        with formats.opened(path) as stream:
+            if sha256 and (found := hashlib.file_digest(stream, "sha256").hexdigest()) != sha256:
+                raise Unreadable(f"not the picture that was written: its SHA-256 begins {found[:8]}, and the metadata has {sha256[:8]}")
+            stream.seek(0)
+            found = formats.kind(stream.read(formats.HEAD), path.suffix.lower())
+            if found is None or not found.formats:
+                raise Unreadable(_not_read(found))
+            stream.seek(0)
+            picture = _decoded(stream, found, at_least)
+            if found.name == "PNG" and containers.is_damaged(stream):
+                raise Unreadable("damaged: a checksum within the PNG is not that of its pixels")
+            return picture
+    except Unreadable:
+        raise
+    except Exception as error:  # a decoder raises whatever a broken file leads it to
+        raise Unreadable(_reason(error)) from error
+
+
+def square(path: Path, size: int, sha256: str = "") -> tuple[Image.Image, Picture]:
+    """(the picture with both sides squeezed to `size`, bicubic, as in the adaptation literature; what `read` gives)."""
+    picture = read(path, size, sha256)
+    if picture.image.size == (size, size):
+        return picture.image, picture
+    return picture.image.resize((size, size), Image.Resampling.BICUBIC), picture
+
+
+def _decoded(stream: BinaryIO, kind: Kind, at_least: int) -> Picture:
+    try:
+        return _picture(stream, kind, at_least)
+    except (Unreadable, Image.DecompressionBombError, MemoryError):
+        raise
+    except Exception:
+        if stream.seek(0, io.SEEK_END) > TWICE:
+            raise
+        stream.seek(0)
+        data = stream.read()
+        without = containers.bare(data)
+        if without == data:
+            raise
+        return _picture(io.BytesIO(without), kind, at_least)
+
+
+def _picture(stream: BinaryIO, kind: Kind, at_least: int) -> Picture:
+    with Image.open(stream, formats=kind.formats) as opened:
+        width, height = opened.size
+        if min(width, height) < SMALLEST:
+            raise Unreadable(f"only {width}x{height} pixels")
+        if width * height > LARGEST:
+            raise Unreadable(_too_many(f"{width}x{height} pixels are more than {LARGEST:,}"))
+        mode = opened.mode
+        if at_least:
+            opened.draft(None, (2 * at_least, 2 * at_least))  # a JPEG is decoded at a half, quarter or eighth: many times faster
+        with _room(opened.size[0] * opened.size[1] * BYTES):
+            deep = sixteen_bits.of_colours(opened)
+            opened.load()
+            image = _rgb(sixteen_bits.brightened(opened, stream) if deep else opened, at_least)
+            orientation = _orientation(opened)
+            if orientation in _TURNS:
+                image = image.transpose(Image.Transpose[_TURNS[orientation]])
+            if orientation in (5, 6, 7, 8):
+                width, height = height, width
+        return Picture(image, width, height, mode, _frames(opened))
+
+
+def _rgb(opened: Image.Image, at_least: int) -> Image.Image:
+    """The loaded picture in 8-bit RGB."""
+    (width, height), black_and_white = opened.size, None
+    small = width * height <= HUGE
+    block = 1 if small or not at_least else max(1, min(width, height) // (2 * at_least))
+    rows = height if small else block * max(1, HUGE // (4 * width * block))
+    strips = [(0, top, width, min(height, top + rows)) for top in range(0, height, rows)]
+    if opened.mode in ("I", "F") or opened.mode.startswith("I;16"):
+        ends = [depth.extremes(np.asarray(opened.crop(box))) for box in strips]
+        black_and_white = depth.levels_of(ends, fractions=opened.mode == "F")
+    if small:
+        return _strip(opened, black_and_white)
+    image = Image.new("RGB", (-(-width // block), -(-height // block)))
+    for box in strips:
+        image.paste(_strip(opened.crop(box), black_and_white).reduce(block), (0, box[1] // block))
+    return image
+
+
+def _strip(image: Image.Image, black_and_white: tuple[float, float] | None) -> Image.Image:
+    """A new image in 8-bit RGB."""
+    if black_and_white:
+        values = np.asarray(image)
+        grey = depth.to_8_bits(values, *black_and_white)
+        if isinstance(clear := image.info.get("transparency"), int):
+            grey[values == clear] = 255
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("La", "RGBa") or image.has_transparency_data:
+        layered = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def _orientation(opened: Image.Image) -> int:
+    try:
+        found = opened.getexif().get(0x0112, 1)
+    except Exception:  # broken metadata costs its rotation, never the picture
+        return 1
+    found = found[0] if isinstance(found, tuple) and found else found
+    return found if isinstance(found, int) else 1
+
+
+def _frames(opened: Image.Image) -> int:
+    if opened.format == "MPO":  # a photo with a preview or a depth map behind it
+        return 1
+    try:
+        return int(getattr(opened, "n_frames", 1))
+    except Exception:  # what comes after the first frame may be broken
+        return 1
+
+
+def _not_read(kind: Kind | None) -> str:
+    if kind is None:
+        return "not a picture, or broken from its first bytes"
+    if kind.name.startswith(("a ", "an ")) and "raw" not in kind.name:
+        return f"not a picture but {kind.name}"
+    return f"{kind.name} is not read here, convert it to JPEG"
+
+
+def _too_many(what: str) -> str:
+    return f"{what}, too many to decode safely: make it smaller"
+
+
+def _reason(error: Exception) -> str:
+    said = str(error).partition("\n")[0][:150]
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_many(f"more than {LARGEST:,} pixels")
+    if isinstance(error, MemoryError):
+        return "too little memory to decode it: make it smaller"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "broken from its first bytes"
+    if "truncated" in said.lower() or isinstance(error, EOFError):
+        return f"cut short ({said or 'its end is missing'})"
+    named = said if isinstance(error, OSError) and said else f"{type(error).__name__}{f': {said}' if said else ''}"
+    return f"broken ({named})"
+
+
+_used, _freed = 0, threading.Condition()
+
+
+@contextmanager
+def _room(bytes_: int) -> Iterator[None]:
+    """Wait until `bytes_` fit into AT_ONCE beside what other threads decode, or until nothing else is decoded."""
+    global _used
+    with _freed:
+        _freed.wait_for(lambda: _used == 0 or _used + bytes_ <= AT_ONCE)
+        _used += bytes_
+    try:
+        yield
+    finally:
+        with _freed:
+            _used -= bytes_
+            _freed.notify_all()
