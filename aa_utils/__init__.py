@@ -8,6 +8,7 @@
 | models that others trained | `pretrained/`: the one door through which they come, whole or not at all |
 | classifiers, and how they are trained | `classifiers/`, `training/` (one loop for every method; a method is found by its name) |
 | what a classifier is worth | `evaluation/`: with labels, without them, and beside one taught by the target's own |
+| servers on the web | `web_service/`: language models and image models behind OpenAI's protocol, asked with patience and with bounds |
 | running a notebook | `run`, with `runner/`: parameters, kernel, record, the code that a run depends on |
 | experiment files, and what comes of them | `experiment/`, `reporting/`; `verify` checks that `results/` follow from their records |
 """

@@ -26,9 +26,9 @@ class Reply:
     body: object = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
-    spoil: str = (
-        ""  # "silence": nothing until the client gives up; "drop": no answer; "cut": the connection ends in the middle; "noise": no HTTP
-    )
+    # "silence": nothing until the client gives up; "drop": no answer; "cut": the connection ends in the middle; "noise": no HTTP
+    spoil: str = ""
+    raw: Callable[[], Iterator[bytes]] | None = None  # the bytes of the whole answer, head and all, as long as the client listens
 
 
 def completion(content: object, finish: str = "stop", tokens: object = (100, 50), **message: object) -> dict:
@@ -90,6 +90,14 @@ def serve(script: Callable[[dict, int], Reply]) -> Iterator[SimpleNamespace]:
                 number = len(asked)
                 asked.append({"body": body, "headers": {name.lower(): value for name, value in self.headers.items()}, "path": self.path})
             reply = script(body, number)
+            if reply.raw:
+                for piece in reply.raw():
+                    if over.is_set():
+                        break
+                    self.wfile.write(piece)
+                    self.wfile.flush()
+                self._hang_up()
+                return
             data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             if reply.spoil == "silence":
                 over.wait(TIMEOUT * 3)

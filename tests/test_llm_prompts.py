@@ -223,13 +223,26 @@ def test_a_cap_stops_before_it_is_passed_and_holds_over_runs(ask):
     assert counts[-1]["money"] == pytest.approx(20 * (100 * 1.0 + 50 * 2.0) / 1e6)
 
 
-def test_a_broken_cache_file_is_named(ask, tmp_path):
+def _edited(text: str) -> str:
+    entry = json.loads(text)
+    entry["answer"]["content"] = entry["answer"]["content"].replace("number", "numberless")
+    return json.dumps(entry)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda text: text[:-20], lambda text: "", _edited, lambda text: text.replace('"stop"', '"length"'), lambda text: "[1]",
+     lambda text: text.replace('"sha256"', '"sha1"'), lambda text: "[" * 100_000],
+)  # fmt: skip
+def test_an_answer_that_was_changed_in_the_cache_is_named_and_asked_for_again(ask, tmp_path, capsys, change):
     with serve(captions) as server:
-        ask(server)
-        file = next((tmp_path / "cache").iterdir())
-        file.write_text(file.read_text()[:-20])
-        with pytest.raises(InputError, match=f"{file.name}' is no answer .* delete it"):
-            ask(server)
-        file.unlink()
-        ask(server)
-        assert len(server.asked) == 9
+        rows, _ = ask(server)
+        file = sorted((tmp_path / "cache").iterdir())[0]
+        whole = file.read_text()
+        assert change(whole) != whole
+        file.write_text(change(whole))
+        capsys.readouterr()
+        again, counts = ask(server)
+        assert again == rows and len(server.asked) == 9 and file.read_text() == whole
+    assert f"{file.name}' is not as it was written" in capsys.readouterr().out
+    assert counts[-1]["retried: answer changed in the cache"] == 1 and counts[-1]["from_cache"] == 7

@@ -35,7 +35,7 @@ def notebook_10(runner, tmp_path):
             "llm_model=scripted",
         ]
         options += [f"base_url={server.url}", "prices=[1.0, 2.0]", "out=artifacts/prompts/llm", *settings]
-        environment = {"OPENAI_API_KEY": KEY, "AA_ARTIFACTS": str(tmp_path / "artifacts"), "NO_PROXY": "127.0.0.1"}
+        environment = {"OPENAI_API_KEY": KEY, "AA_ARTIFACTS": str(tmp_path / "artifacts"), "ALL_PROXY": "socks5://127.0.0.1:9"}
         return runner(ROOT / "notebooks/10_prompts.ipynb", "--set", *options, **environment)
 
     return run

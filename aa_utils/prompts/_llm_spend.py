@@ -4,10 +4,7 @@ import threading
 from collections import Counter
 
 from aa_utils.errors import InputError
-
-
-class Stopped(Exception):
-    """Another thread failed: this call is not made."""
+from aa_utils.web_service.server import Stopped
 
 
 class Spend:

@@ -9,7 +9,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from math import ceil
-from urllib.parse import urlsplit
 
 from aa_utils.errors import InputError
 from aa_utils.progress import note, progress
@@ -17,8 +16,9 @@ from aa_utils.prompts import _llm_request, offline
 from aa_utils.prompts._llm_answers import texts
 from aa_utils.prompts._llm_calls import Server
 from aa_utils.prompts._llm_checks import Checker
-from aa_utils.prompts._llm_spend import Stopped
 from aa_utils.prompts._naming import Names, names
+from aa_utils.web_service import address
+from aa_utils.web_service.server import Stopped
 
 LEAST_JUDGED = 50  # texts of an answer that are judged, or four times as many as were asked for; more are counted only
 OVER = "text: over the number asked for"
@@ -36,7 +36,7 @@ class Config:
     prompts_per_call: int = 20  # longer lists repeat themselves, shorter ones pay the question more often
     answer_format: str = "json_schema"  # or json_object, text; a server that refuses it is asked with the next one, told and recorded
     temperature: float = 1.0
-    answer_tokens: int = 0  # the longest answer; 0 is 60 a prompt and 4,000 for models that think first
+    answer_tokens: int = 0  # the longest answer; 0 is 60 a prompt and 4,000 for models that think first; fewer where a server says so
     calls_at_once: int = 4
     timeout: float = 120.0  # seconds without a byte
     retries: int = 8  # of one call: 1, 2, 4 … 60 seconds apart make about 4 minutes
@@ -189,13 +189,7 @@ def _too_few(lacking: dict[int, int], classes: list[_Class], per_class: int, tot
 
 def _check(class_names: list[str], config: Config) -> None:
     """Errors: InputError naming the first option that cannot be right."""
-    address = urlsplit(config.base_url)
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise InputError(f"base_url is '{config.base_url}'; it is an address such as https://api.openai.com/v1 or http://localhost:8000/v1")
-    if address.username or address.password or address.query:
-        raise InputError(
-            "base_url holds a password or a query, which the record would keep; secrets come from the environment (key_variable)"
-        )
+    address.check(config.base_url)
     if not config.llm_model:
         raise InputError(f"writer 'llm' needs llm_model, the name of a model that {config.base_url} serves, such as gpt-4o-mini at OpenAI")
     for name, low, high in (
