@@ -87,6 +87,12 @@ def module(stage, task, name):
     return task[stage]["methods"][name].get("method", name)
 
 
+def models_of_run(stage, task, name):
+    """The model folders that a method's own options name: the CLIP of zero_shot."""
+    options = task[stage]["methods"][name].get("method_config") or {}
+    return [file for value in options.values() if isinstance(value, str) for file in model_files(value)]
+
+
 def one_of(names):
     """A wildcard that is one of `names`, or nothing at all."""
     return "|".join(map(re.escape, names)) or "(?!)"
@@ -301,6 +307,7 @@ rule inter_domain:
         "inter-domain: {wildcards.task}{wildcards.method} from {wildcards.source}"
     input:
         record("images/{source}"),
+        lambda w: models_of_run("inter_domain", task(w), w.method),
     output:
         record("inter_domain/{task}{source}/{method}"),
     params:

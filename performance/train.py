@@ -105,8 +105,8 @@ def task(stage: ModuleType, name: str, options: argparse.Namespace) -> tuple:
     if stage is intra_domain:
         return module, config, module.streams(labelled, labelled, config, options.batch_size)
     streams = [loop.Stream("s", pixels, labelled.labels, options.batch_size, {"x_s": options.augment})]
-    if getattr(module, "uses_target", True):
-        views = getattr(module, "target_views", {"x_t": options.augment})
+    if module.uses_target:
+        views = dict(module.target_views) or {"x_t": options.augment}
         streams.append(loop.Stream("t", pixels, None, options.batch_size, views))
     return module, config, streams
 

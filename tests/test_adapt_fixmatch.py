@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from test_methods import linear_classifier, log_softmax, value
 from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
@@ -79,12 +80,42 @@ def test_without_a_confident_image_only_the_source_teaches():
     assert float(net.head.weight.grad.abs().sum()) > 0
 
 
-def test_both_domains_are_normalised_together():
+@pytest.mark.parametrize(("together", "passes"), [(True, 1), (False, 3)])
+def test_parts_are_normalised_together_or_each_by_its_own_statistics(together, passes):
     torch.manual_seed(0)
     net = backbones.build(num_classes=3, **ARCHITECTURE).train()
-    fixmatch.losses({"classifier": net}, batch_of(side=32), 0.0, fixmatch.Config())
+    fixmatch.losses({"classifier": net}, batch_of(side=32), 0.0, fixmatch.Config(together=together))
     counters = [int(buffer) for name, buffer in net.named_buffers() if "num_batches_tracked" in name]
-    assert set(counters) == {1}
+    assert set(counters) == {passes}
+
+
+def test_apart_each_part_is_what_it_is_alone_and_the_strong_view_is_the_last():
+    """An offset between the domains is gone where each is normalised by itself, and stays where one batch holds both."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(2, affine=False)
+    net = linear_classifier(torch.randn(3, 2))
+    net.features = lambda x: norm(x.flatten(1)[:, :2])
+    net.forward = lambda x: net.head(net.features(x))
+    batch = batch_of(n_s=4, n_t=4) | {"y_s": torch.tensor([2, 0, 1, 1])}
+    batch["x_t_weak"] = batch["x_t_strong"] = 5 * batch["x_s"] + 90
+    apart = fixmatch.losses({"classifier": net}, batch, 0.0, fixmatch.Config(threshold=0.0, together=False)).losses
+    pseudo = net(batch["x_s"]).argmax(1)
+    assert value(apart["consistency"]) == pytest.approx(value(F.cross_entropy(net(batch["x_s"]), pseudo)), rel=1e-4)
+    together = fixmatch.losses({"classifier": net}, batch, 0.0, fixmatch.Config(threshold=0.0)).losses
+    assert value(together["consistency"]) != pytest.approx(value(apart["consistency"]), rel=1e-2)
+    norm.reset_running_stats(), setattr(norm, "momentum", 1.0)
+    batch["x_t_strong"] = batch["x_s"] + 20
+    fixmatch.losses({"classifier": net}, batch, 0.0, fixmatch.Config(together=False))
+    assert torch.allclose(norm.running_mean, batch["x_t_strong"].flatten(1)[:, :2].mean(0), atol=1e-5)
+
+
+def test_apart_the_weak_views_leave_no_gradient_behind_in_low_precision_either():
+    torch.manual_seed(0)
+    net = backbones.build(num_classes=3, **ARCHITECTURE).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = fixmatch.losses({"classifier": net}, batch_of(side=32), 0.0, fixmatch.Config(threshold=0.0, together=False))
+    sum(terms.losses.values()).backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in net.parameters())
 
 
 def adapt(folder, method="fixmatch", options=None, recipe=RECIPE, augment=("weak", "weak")):

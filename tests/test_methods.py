@@ -16,18 +16,35 @@ from test_train import ARCHITECTURE, RECIPE, picture_set
 from torch import nn
 
 from aa_utils import inter_domain, intra_domain
-from aa_utils.classifiers import backbones
+from aa_utils.classifiers import backbones, inference
 from aa_utils.errors import InputError
 from aa_utils.inter_domain import dann, source_only
 from aa_utils.intra_domain import fixmatch
 from aa_utils.intra_domain.split import missing, split
+from aa_utils.seeds import stable_hash
 from aa_utils.training import registry
 
 STAGES = [(inter_domain, name) for name in registry.names(inter_domain)] + [(intra_domain, name) for name in registry.names(intra_domain)]
+TRAINED = [pair for pair in STAGES if not registry.load(*pair).training_free]
+TRAINING_FREE = [pair for pair in STAGES if registry.load(*pair).training_free]
 
 
-@pytest.fixture(params=STAGES, ids=lambda pair: f"{pair[0].__name__.rpartition('.')[2]}.{pair[1]}")
+def called(pair):
+    return f"{pair[0].__name__.rpartition('.')[2]}.{pair[1]}"
+
+
+@pytest.fixture(params=STAGES, ids=called)
 def stage_and_name(request):
+    return request.param
+
+
+@pytest.fixture(params=TRAINED, ids=called)
+def trained(request):
+    return request.param
+
+
+@pytest.fixture(params=TRAINING_FREE, ids=called)
+def training_free(request):
     return request.param
 
 
@@ -81,8 +98,8 @@ def tiny_batch(module, stage):
     return nn.ModuleDict({"classifier": classifier, **module.networks(classifier, config)}), batch, config
 
 
-def test_losses_are_finite_and_reach_every_weight(stage_and_name):
-    stage, name = stage_and_name
+def test_losses_are_finite_and_reach_every_weight(trained):
+    stage, name = trained
     module = registry.load(stage, name)
     nets, batch, config = tiny_batch(module, stage)
     reached = {}
@@ -111,6 +128,40 @@ def test_same_seed_same_bits_and_target_labels_are_never_read(stage_and_name, tm
     a, b, c = (load_file(tmp_path / folder / "model.safetensors") for folder in "abc")
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert not all(torch.equal(a[key], c[key]) for key in a)
+
+
+def test_a_method_without_training_names_the_target_by_itself(training_free, tmp_path, initial):
+    stage, name = training_free
+    run(stage, name, tmp_path, initial)
+    pixels = picture_set(9, seed=1).pixels
+    p, f = inter_domain.predict(tmp_path, pixels)
+    assert p.shape == (9, 3) and len(f) == 9
+    assert torch.allclose(p.sum(1), torch.ones(9), atol=1e-5)
+    assert torch.equal(inference.read_predictions(tmp_path / "predictions.parquet", picture_set(9).names), p)
+    assert (tmp_path / "history.csv").read_text().splitlines() == ["step,lr,images_per_second"], "no step was taken"
+    # What is saved is the network as it is built: where stage 4 starts.
+    torch.manual_seed(stable_hash("classifier", 0))
+    built = backbones.build(num_classes=3, **architecture(name)).state_dict()
+    assert all(torch.equal(value, built[key]) for key, value in load_file(tmp_path / "model.safetensors").items())
+    assert not torch.allclose(inference.predict(backbones.load(tmp_path)[0], pixels)[0], p)
+
+
+def test_a_method_without_training_sees_no_image_of_the_source(training_free, tmp_path, initial):
+    for folder, seed in (("a", 0), ("b", 5)):
+        recipe, target = replace(RECIPE, steps=3), picture_set(9, labels=False, seed=1)
+        inter_domain.adapt(picture_set(10, seed=seed), target, training_free[1], {}, ARCHITECTURE, recipe, 0, tmp_path / folder)
+    a, b = (inference.read_predictions(tmp_path / folder / "predictions.parquet", target.names) for folder in "ab")
+    assert torch.equal(a, b)
+
+
+def test_stage_4_refines_what_a_method_without_training_says(training_free, tmp_path, initial):
+    run(*training_free, tmp_path / "before", initial)
+    target = picture_set(9, labels=False, seed=1)
+    p = inference.read_predictions(tmp_path / "before/predictions.parquet", target.names)
+    parts = split(p, target.class_names)
+    for method in registry.names(intra_domain):
+        refined = intra_domain.refine(tmp_path / "before", target, parts, method, {}, replace(RECIPE, steps=2), 0, tmp_path / method)
+        assert refined.config["num_classes"] == 3
 
 
 def test_method_says_where_it_comes_from(stage_and_name):

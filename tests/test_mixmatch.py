@@ -16,7 +16,7 @@ from aa_utils.classifiers import backbones
 from aa_utils.errors import InputError
 from aa_utils.intra_domain import mixmatch
 from aa_utils.intra_domain.split import split
-from aa_utils.training import loop
+from aa_utils.training import batchnorm, loop
 
 
 def batch_of(labelled=2, unlabelled=3, views=2, side=1, seed=0):
@@ -129,7 +129,7 @@ def network():
 def test_guesses_leave_batchnorm_alone_and_use_the_batch():
     net, x = network(), torch.rand(5, 3, 32, 32)
     before = {name: buffer.clone() for name, buffer in net.named_buffers()}
-    with torch.no_grad(), mixmatch.statistics_kept(net):
+    with torch.no_grad(), batchnorm.untouched(net):
         z = net(x)
     assert all(torch.equal(before[name], buffer) for name, buffer in net.named_buffers())
     assert net.training
@@ -144,7 +144,7 @@ def test_guesses_leave_batchnorm_alone_and_use_the_batch():
 
 def test_statistics_are_followed_again_after_an_error():
     net = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2, track_running_stats=False))
-    with pytest.raises(RuntimeError), mixmatch.statistics_kept(net):
+    with pytest.raises(RuntimeError), batchnorm.untouched(net):
         raise RuntimeError
     assert [norm.track_running_stats for norm in net] == [True, False]
 

@@ -73,7 +73,9 @@ def test_tags_are_known(path, cells):
 
 def test_cells_are_short_and_plain_python(path, cells):
     for cell in code_of(cells):
-        assert len(cell.source.splitlines()) <= 25, cell.id
+        # Parameters are a list, one a line; logic is short.
+        longest = 40 if "parameters" in cell.metadata.get("tags", []) else 25
+        assert len(cell.source.splitlines()) <= longest, cell.id
         assert not re.search(r"^\s*[%!]", cell.source, re.MULTILINE), f"{cell.id}: magics and shell lines do not run elsewhere"
         ast.parse(cell.source)
     assert sum(len(cell.source.splitlines()) for cell in code_of(cells)) <= 150

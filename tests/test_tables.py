@@ -72,6 +72,21 @@ def test_per_seed_names_the_factors_and_the_run(made):
     assert len(frame) == 8 * 3 + 1 + 3
 
 
+def test_what_batchnorm_normalises_by_is_a_row_of_its_own(tmp_path):
+    source = made_records.images(tmp_path, "offline")
+    runs = []
+    for choice, accuracies in (("train", {0: 0.7, 1: 0.8}), ("frozen", {0: 0.9, 1: 0.8}), ("target", {0: 0.6, 1: 0.5})):
+        runs.append(made_records.inter(tmp_path, source, "dann", accuracies, f"inter_domain/{choice}", batchnorm=choice))
+    runs.append(made_records.intra(tmp_path, runs[0], "fixmatch", {0: 0.95}, batchnorm="frozen"))
+    runs.append(made_records.inter(tmp_path, source, "adabn", {0: 0.65}, batchnorm="train"))
+    frame = tables.per_seed(provenance.records([str(run) for run in runs], "uci_digits"))
+    assert cell(frame, inter_domain="dann@frozen", intra_domain="none", seed=0)["accuracy"] == 0.9
+    assert cell(frame, inter_domain="dann", intra_domain="fixmatch@frozen")["accuracy"] == 0.95
+    shown = layout.accuracy(tables.over_seeds(frame), frame)
+    assert [row[1] for row in shown.rows] == ["AdaBN", "DANN", "DANN (frozen BN)", "DANN (target BN)"]
+    assert "after FixMatch (frozen BN)" in shown.header
+
+
 def test_means_and_standard_deviations_over_seeds(made):
     means = tables.over_seeds(tables.per_seed(made[1]))
     row = cell(means, prompts="simple", inter_domain="source_only", intra_domain="fixmatch", metric="accuracy")

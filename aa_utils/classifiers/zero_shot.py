@@ -10,7 +10,6 @@ from aa_utils.errors import InputError
 from aa_utils.pretrained import clip
 
 
-@torch.no_grad()
 def predict(
     model_folder: str | Path,
     class_names: Sequence[str],
@@ -19,7 +18,21 @@ def predict(
     batch_size: int = 256,
     device: str = "cpu",
 ) -> Tensor:
-    """p (N, K) of CLIP by names alone (Radford et al. 2021, section 3.1): softmax of scaled cosines between images and class prompts.
+    """p (N, K) of CLIP by names alone: the first of `predict_with_features`."""
+    return predict_with_features(model_folder, class_names, pixels, template, batch_size, device)[0]
+
+
+@torch.no_grad()
+def predict_with_features(
+    model_folder: str | Path,
+    class_names: Sequence[str],
+    pixels: Tensor,
+    template: str = "a photo of a {}",
+    batch_size: int = 256,
+    device: str = "cpu",
+) -> tuple[Tensor, Tensor]:
+    """(p (N, K), f (N, D)) of CLIP by names alone (Radford et al. 2021, section 3.1): f are the normalised features of the images, p the
+    softmax of their scaled cosines to those of the class prompts.
 
     `model_folder`: any transformers `CLIPModel` with tokenizer and image processor, a folder or a hub id. `pixels` uint8 (N, 3, S, S).
     Errors: InputError if it is not whole (`clip.load`), and for a prompt that is longer than it reads.
@@ -34,10 +47,11 @@ def predict(
         )
     t = model.get_text_features(**prompts)
     t = torch.nn.functional.normalize(getattr(t, "pooler_output", t), dim=-1)
-    p = []
+    p, f = [], []
     for part in pixels.split(batch_size):
         inputs = processor(images=[image.permute(1, 2, 0).numpy() for image in part], return_tensors="pt").to(device)
         v = model.get_image_features(**inputs)
         v = torch.nn.functional.normalize(getattr(v, "pooler_output", v), dim=-1)
+        f.append(v.cpu())
         p.append((model.logit_scale.exp() * v @ t.T).softmax(1).cpu())
-    return torch.cat(p)
+    return torch.cat(p), torch.cat(f)

@@ -3,14 +3,19 @@
 """
 
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from aa_utils.classifiers import backbones
+from aa_utils import files
+from aa_utils.classifiers import backbones, inference
 from aa_utils.data.images import ImageSet
+from aa_utils.errors import InputError
 from aa_utils.seeds import stable_hash
 from aa_utils.training import loop, registry
+from aa_utils.training.method import Method
 
 STAGE = sys.modules[__name__]
 
@@ -26,19 +31,69 @@ def adapt(
     folder: Path,
     augment: tuple[str, str] = ("weak", "weak"),
 ) -> backbones.Classifier:
-    """Train a classifier on the labelled `source` and the pixels of `target`; writes model.safetensors, config.json, history.csv to
-    `folder`.
+    """Train a classifier on the labelled `source` and the pixels of `target`; writes model.safetensors, config.json, history.csv and
+    predictions.parquet (over `target`) to `folder`. Returns the classifier.
 
+    Of a method without training the predictions are its own, the history is empty, and the classifier is the network as it is built: where
+    stage 4 starts. Its own predictions would mean nothing, so ask `predict`.
     `options` go to the method's `Config`, `architecture` to `backbones.build`; `augment` names the views of source and target
-    (`augment.VIEWS`). Errors: InputError for unknown names, and for a loss that is not finite.
+    (`augment.VIEWS`). Errors: InputError for unknown names, a `recipe.batchnorm` that does not go with method or backbone, and for a
+    loss that is not finite.
     """
     module = registry.load(STAGE, method)
+    recipe = _with_batchnorm(module, method, recipe)
     config = registry.configure(STAGE, method, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("classifier", seed))
         classifier = backbones.build(num_classes=len(source.class_names), **architecture)
-    streams = [loop.Stream("s", source.pixels, source.labels, recipe.batch_size, {"x_s": augment[0]})]
+    if module.training_free:
+        _write_untrained(classifier, module, config, recipe, seed, folder, source.class_names)
+        p, _ = module.predict(target.pixels, source.class_names, config, recipe.device)
+    else:
+        streams = _streams(module, config, source, target, recipe, augment)
+        classifier = loop.fit(module, config, classifier, streams, recipe, seed, folder, source.class_names, target.pixels)
+        p, _ = inference.predict(classifier, target.pixels, device=recipe.device)
+    inference.write_predictions(folder / "predictions.parquet", target.names, p)
+    return classifier
+
+
+def predict(folder: Path, pixels: Tensor, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """(p (N, K), f (N, D)): probabilities and features of uint8 `pixels` (N, 3, S, S) by the run in `folder`, of stage 3 or 4.
+
+    They are its classifier's, or, of a method without training, the method's own.
+    """
+    classifier, about = backbones.load(folder)
+    stage, _, name = str(about.get("method", "")).rpartition(".")
+    if stage == "inter_domain" and registry.load(STAGE, name).training_free:
+        module, config = registry.load(STAGE, name), registry.configure(STAGE, name, about["method_config"])
+        return module.predict(pixels, about["class_names"], config, device)
+    return inference.predict(classifier, pixels, device=device)
+
+
+def _with_batchnorm(module: Method, name: str, recipe: loop.Recipe) -> loop.Recipe:
+    """The recipe with the choice that is part of the method, if there is one."""
+    if recipe.batchnorm not in ("train", module.batchnorm) and (module.batchnorm or module.training_free):
+        own = f"part of it is batchnorm={module.batchnorm}" if module.batchnorm else "it trains nothing"
+        raise InputError(f"batchnorm is '{recipe.batchnorm}', but the method is {name}, and {own}; leave batchnorm=train")
+    return replace(recipe, batchnorm=module.batchnorm) if module.batchnorm else recipe
+
+
+def _streams(
+    module: Method, config: object, source: ImageSet, target: ImageSet, recipe: loop.Recipe, augment: tuple[str, str]
+) -> list[loop.Stream]:
+    streams = []
+    if module.uses_source:
+        streams.append(loop.Stream("s", source.pixels, source.labels, recipe.batch_size, {"x_s": augment[0]}))
     if module.uses_target:
         views = dict(module.target_views) or {"x_t": augment[1]}
         streams.append(loop.Stream("t", target.pixels, None, getattr(config, "mu", 1) * recipe.batch_size, views))
-    return loop.fit(module, config, classifier, streams, recipe, seed, folder, source.class_names)
+    return streams
+
+
+def _write_untrained(
+    classifier: backbones.Classifier, module: Method, config: object, recipe: loop.Recipe, seed: int, folder: Path, class_names: list[str]
+) -> None:
+    name = module.__name__.removeprefix("aa_utils.")
+    files.write_text(folder / "history.csv", "step,lr,images_per_second\n")
+    about = {"method": name, "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed, "seconds_train": 0.0}
+    backbones.save(classifier, folder, class_names, **about)

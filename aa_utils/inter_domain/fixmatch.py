@@ -5,9 +5,10 @@ image_classification/fixmatch.py). With weak view a and strong view A of target 
 
 L = 1/B sum_b CE(x_s_b, y_s_b)  +  lambda_u * 1/(mu B) sum_{i=1}^{mu B} 1[max q_i >= tau] CE(A(x_t_i), argmax q_i)
 
-The second term is that of intra_domain/fixmatch.py, from the same function. TLlib runs three forward passes, so that each domain is
-normalised by its own BatchNorm statistics in training and by their mixture in evaluation; here, as in FixMatch's own code, the three parts
-go through the network together, and both are the same mixture. TLlib asks for q > tau, the paper for q >= tau; no float tells them apart.
+The second term is that of intra_domain/fixmatch.py, from the same function. Three parts go through the network: `together`, as in
+FixMatch's own code, so that BatchNorm sees one mixture of the domains in training and in evaluation; or one after the other, as in TLlib
+(weak target, source, strong target), each normalised by its own statistics in training and by their running mixture in evaluation. TLlib
+asks for q > tau, the paper for q >= tau; no float tells them apart.
 
 Watch `classes_named`: a target class that no confident image names teaches nothing and is soon unlearned (TLlib's README: VisDA-17 at 79.5
 per cent in the mean, its class truck at 8.6). `confident` near 1 within few steps means that tau filters nothing.
@@ -33,6 +34,7 @@ class Config:
     mu: int = 1  # target images for each source image, two views of each: 32 for 32; fixmatch.sh has 3 on Office-31, 2 on VisDA-17
     threshold: float = 0.9  # tau; 0.8 on VisDA-17 (fixmatch.sh), 0.95 in the paper's semi-supervised setting
     weight: float = 1.0  # lambda_u
+    together: bool = True  # one pass, as FixMatch; False: a pass for each part, as TLlib
 
     def __post_init__(self):
         check_number("mu", self.mu, at_least=1, whole=True)
@@ -43,8 +45,13 @@ class Config:
 
 def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> Terms:
     """{"classification", "consistency"} and, to watch, the share of target images over the threshold and of classes that these name."""
-    parts = [batch["x_s"], batch["x_t_weak"], batch["x_t_strong"]]
-    z_s, z_weak, z_strong = nets["classifier"](torch.cat(parts)).split([len(part) for part in parts])
+    classifier, parts = nets["classifier"], [batch["x_s"], batch["x_t_weak"], batch["x_t_strong"]]
+    if config.together:
+        z_s, z_weak, z_strong = classifier(torch.cat(parts)).split([len(part) for part in parts])
+    else:
+        with torch.no_grad():
+            z_weak = classifier(batch["x_t_weak"])
+        z_s, z_strong = classifier(batch["x_s"]), classifier(batch["x_t_strong"])
     loss, mask, pseudo = consistency.masked(z_weak, z_strong, config.threshold)
     named = (F.one_hot(pseudo, z_weak.shape[1]) * mask[:, None]).amax(0)
     terms = {"classification": F.cross_entropy(z_s, batch["y_s"]), "consistency": config.weight * loss}

@@ -39,6 +39,8 @@ def refine(
     """
     if start not in STARTS:
         raise InputError(f"start is '{start}'; there are: {', '.join(STARTS)}")
+    if recipe.batchnorm == "target":
+        raise InputError("batchnorm is 'target', but stage 4 sees no other images than the target's; it is train or frozen")
     module = registry.load(STAGE, method)
     config = registry.configure(STAGE, method, options)
     classifier, about = backbones.load(initial)

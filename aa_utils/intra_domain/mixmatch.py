@@ -19,17 +19,15 @@ statistics by the first; here all N mixtures go through the network in one pass,
 are for evaluation only.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError, check_number
+from aa_utils.training import batchnorm
 from aa_utils.training.loop import Stream
 from aa_utils.training.method import Terms
 
@@ -63,19 +61,6 @@ def streams(labelled: ImageSet, unlabelled: ImageSet, config: Config, batch_size
     ]
 
 
-@contextmanager
-def statistics_kept(net: nn.Module) -> Iterator[None]:
-    """Within it, BatchNorm in train mode normalises by the batch as ever, and leaves its running mean, variance and counter as they are."""
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
-
-
 def sharpen(p: Tensor, temperature: float) -> Tensor:
     """p^(1/T), each row of (N, K) divided by its sum. By logarithms: for small T the powers themselves would all be 0."""
     return (p.log() / temperature).softmax(1)
@@ -84,7 +69,7 @@ def sharpen(p: Tensor, temperature: float) -> Tensor:
 @torch.no_grad()
 def guess(classifier: nn.Module, views: list[Tensor], temperature: float) -> Tensor:
     """q (B, K): the sharpened mean of the predictions on V views (B, 3, S, S) of the same images; a pass each, no trace in BatchNorm."""
-    with statistics_kept(classifier):
+    with batchnorm.untouched(classifier):
         p = torch.stack([classifier(x).float().softmax(1) for x in views])
     return sharpen(p.mean(0), temperature)
 

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from aa_utils import files
-from aa_utils.classifiers import backbones, inference
+from aa_utils import files, inter_domain
+from aa_utils.classifiers import inference
 from aa_utils.data.images import ImageSet
 from aa_utils.evaluation import scoring, without_labels
 from aa_utils.paths import resolve
@@ -57,7 +57,7 @@ def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet,
         for seed in seeds:
             folder = resolve(out) / stage / f"seed{seed}"
             p[stage, seed] = inference.read_predictions(folder / "predictions.parquet", target.names)
-            p_s[stage, seed], _ = inference.predict(backbones.load(folder)[0], held_out.pixels, device=device)
+            p_s[stage, seed], _ = inter_domain.predict(folder, held_out.pixels, device)
         agreed = without_labels.agreement([p[stage, seed].argmax(1) for seed in seeds])
         for seed, agreement in zip(seeds, agreed, strict=True):
             found = without_labels.accuracies(p[stage, seed], p_s[stage, seed], held_out.labels) | {"agreement": agreement}
@@ -69,8 +69,8 @@ def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet,
     named = p[after].argmax(1)
     votes = torch.stack([other.argmax(1) == named for other in p.values()]).float().mean(0)
     trusted = counted_right(p[before], p_s[before], held_out.labels) & (votes == 1)
-    adapted = backbones.load(resolve(out) / "inter_domain" / f"seed{seeds[0]}")[0]
-    f, f_s = (inference.predict(adapted, images.pixels, device=device)[1] for images in (target, source))
+    adapted = resolve(out) / "inter_domain" / f"seed{seeds[0]}"
+    f, f_s = (inter_domain.predict(adapted, images.pixels, device)[1] for images in (target, source))
     counts = scoring.confusion(p_s[before].argmax(1), held_out.labels, len(target.class_names))
     return Judgement(p[after], votes, trusted, f, nearness(f, f_s), table, float(first["low"].min()), float(first["high"].max()), counts)
 

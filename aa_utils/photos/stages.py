@@ -123,11 +123,9 @@ def transfer(made: Plan, source: ImageSet, target: ImageSet, out: str | Path) ->
     for seed in made.seeds:
         folder = resolve(out) / "inter_domain" / f"seed{seed}"
         views = (s["augment"][0], s["augment"][1])
-        classifier = inter_domain.adapt(
+        inter_domain.adapt(
             source, target, s["method"], s["method_config"], made.architecture, made.recipe("inter_domain"), seed, folder, views
         )
-        p, _ = inference.predict(classifier, target.pixels, device=made.recipe("inter_domain").device)
-        inference.write_predictions(folder / "predictions.parquet", target.names, p)
 
 
 def refine(made: Plan, target: ImageSet, out: str | Path) -> dict[int, list[str]]:

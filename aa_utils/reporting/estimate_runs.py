@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from aa_utils import benchmarks, files
-from aa_utils.classifiers import backbones, inference
+from aa_utils import benchmarks, files, inter_domain
+from aa_utils.classifiers import inference
 from aa_utils.data import images
 from aa_utils.errors import InputError
 from aa_utils.evaluation import without_labels
@@ -44,9 +44,8 @@ def per_seed(runs: Sequence[str], benchmark: str, image_size: int, held_out: str
             seen = _trained_on(folders[name], seed)
             free = torch.tensor([i for i, digest in enumerate(hashes) if seen is not None and digest not in seen], dtype=torch.int64)
             chosen = free if len(free) else torch.arange(len(hashes))
-            classifier, _ = backbones.load(here[seed])
-            p_s, _ = inference.predict(classifier, labelled.pixels[chosen])
-            _, f = inference.predict(classifier, target.images.pixels)
+            p_s, _ = inter_domain.predict(here[seed], labelled.pixels[chosen])
+            _, f = inter_domain.predict(here[seed], target.images.pixels)
             found = (
                 without_labels.scores(p[seed], f)
                 | without_labels.accuracies(p[seed], p_s, labelled.labels[chosen])

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from aa_utils import inter_domain
 from aa_utils.benchmarks import Target
-from aa_utils.classifiers import backbones, inference
+from aa_utils.classifiers import inference
 from aa_utils.data.images import ImageSet
 from aa_utils.evaluation import scoring
 from aa_utils.paths import resolve
@@ -47,9 +48,8 @@ def embedding(runs: dict[str, str], seed: int, source: ImageSet, target: Target,
     picks = [np.sort(np.random.default_rng(0).permutation(len(images))[:per_domain]) for images in (source, target.images)]
     features = {}
     for name, run in runs.items():
-        classifier, _ = backbones.load(resolve(run) / f"seed{seed}")
         f_s, f_t = (
-            inference.predict(classifier, images.pixels[pick])[1].numpy()
+            inter_domain.predict(resolve(run) / f"seed{seed}", images.pixels[pick])[1].numpy()
             for images, pick in zip((source, target.images), picks, strict=True)
         )
         features[name] = (f_s, source.labels[picks[0]].numpy(), f_t, target.labels[picks[1]].numpy())

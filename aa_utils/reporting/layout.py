@@ -12,12 +12,13 @@ from aa_utils.reporting import code_notes, tables
 
 # How names are printed; a name that is not here is printed as it is, so a new method needs no entry.
 NAMES = {
-    "source_only": "source only", "dann": "DANN", "mcd": "MCD", "symnets": "SymNets", "cdtrans": "CDTrans", "mixmatch": "MixMatch",
+    "source_only": "source only", "adabn": "AdaBN", "dann": "DANN", "mcd": "MCD", "symnets": "SymNets", "cdtrans": "CDTrans",
+    "mixmatch": "MixMatch",
     "fixmatch": "FixMatch", "none": "none", "zero_shot": "zero-shot CLIP", "oracle": "supervised on target labels",
     "accuracy": "accuracy", "mean_per_class": "mean per class", "uci_digits": "UCI digits",
 }  # fmt: skip
 # The order of methods in the papers; others follow by name.
-ORDER = ("simple", "none", "source_only", "dann", "mcd", "symnets", "cdtrans", "mixmatch", "fixmatch", "zero_shot", "oracle")
+ORDER = ("simple", "none", "source_only", "adabn", "dann", "mcd", "symnets", "cdtrans", "mixmatch", "fixmatch", "zero_shot", "oracle")
 DASH = "–"
 
 
@@ -33,8 +34,9 @@ class Layout:
 
 
 def printed(name: str) -> str:
-    """The name of a method, benchmark or metric as it is printed."""
-    return NAMES.get(name, name)
+    """The name of a method, benchmark or metric as it is printed; "dann@frozen" is DANN with frozen BatchNorm statistics."""
+    name, _, choice = name.partition("@")
+    return NAMES.get(name, name) + (f" ({choice} BN)" if choice else "")
 
 
 def refined(refinement: str) -> str:
@@ -55,7 +57,8 @@ def ordered(names: Sequence[str]) -> list[str]:
 
 def rank(name: str) -> tuple[int, str]:
     """The sorting key of `ordered`."""
-    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+    method = name.partition("@")[0]
+    return (ORDER.index(method) if method in ORDER else len(ORDER), name)
 
 
 def percent(mean: float, sd: float = float("nan"), sign: bool = False) -> str:

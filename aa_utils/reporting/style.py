@@ -32,7 +32,7 @@ STYLE = {
     "svg.hashsalt": "adapt-anything", "svg.fonttype": "path", "path.simplify": False,
 }  # fmt: skip
 PALETTE = {
-    "source_only": "#6e6e6e", "dann": "#0072b2", "mcd": "#d55e00", "symnets": "#009e73", "cdtrans": "#cc79a7",
+    "source_only": "#6e6e6e", "adabn": "#a6a6a6", "dann": "#0072b2", "mcd": "#d55e00", "symnets": "#009e73", "cdtrans": "#cc79a7",
     "zero_shot": "#b07800", "oracle": "#000000",
 }  # fmt: skip
 SPARE = ("#56b4e9", "#e69f00", "#7f5fc0", "#8c564b", "#117733", "#882255")
@@ -42,7 +42,7 @@ SPARE_MARKERS = ("^", "v", "P", "X", "h")
 
 def colour(method: str) -> str:
     """The colour of a method: the same in every figure; one that is not in PALETTE gets a spare one by its name."""
-    return PALETTE.get(method) or SPARE[stable_hash("colour", method) % len(SPARE)]
+    return PALETTE.get(method.partition("@")[0]) or SPARE[stable_hash("colour", method) % len(SPARE)]
 
 
 def marker(refinement: str) -> str:

@@ -117,14 +117,20 @@ def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
         # Prompts go by the name of their run; without one, by that of the image folder.
         prompts = written.get("out") or drawn.get("out") or inter.get("source") or parameters.get("prompts", "")
         about |= {"prompts": Path(prompts).name, "model": Path(drawn.get("model") or drawn.get("preset", "")).name}
-        about |= {"inter_domain": inter.get("method") or parameters["inter_domain_method"]}
-        about |= {"intra_domain": parameters["method"] if own == "intra_domain" else NO_REFINEMENT}
+        about |= {"inter_domain": method_of(inter) or parameters["inter_domain_method"]}
+        about |= {"intra_domain": method_of(parameters) if own == "intra_domain" else NO_REFINEMENT}
     rows = []
     for row in entry["metrics"]:
         if row.get("accuracy") is not None:
             known = {"images": _images(row, chain), "seed": int(row.get("seed", 0))}
             rows.append(about | known | {metric: row.get(metric) for metric in METRICS})
     return rows
+
+
+def method_of(parameters: dict) -> str:
+    """The method in a run's parameters, with what BatchNorm normalises by where that is a choice: "dann", "dann@frozen"."""
+    choice = parameters.get("batchnorm", "train")
+    return parameters.get("method", "") + ("" if choice == "train" else f"@{choice}")
 
 
 def _drawn(chain: dict[str, dict]) -> dict:
@@ -151,7 +157,7 @@ def _check_alike(entries: dict[str, dict], vary: tuple[str, ...]) -> None:
             continue
         if own == "prompts":  # what prompts are made of is what a table compares, by the name of their run
             continue
-        method = parameters.get("method") or parameters.get("model") or ""
+        method = method_of(parameters) or parameters.get("model") or ""
         other_name, other = first.setdefault((own, method), (name, entry))
         free = FREE | set(vary) | {row["name"] for row in entry["inputs"]}
         for key in sorted((set(parameters) | set(other["parameters"])) - free):

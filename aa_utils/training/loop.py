@@ -21,7 +21,7 @@ from aa_utils.data import tensor_files
 from aa_utils.errors import InputError, check_number
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
-from aa_utils.training import augment, batches, checkpoint, history, optimization
+from aa_utils.training import augment, batches, batchnorm, checkpoint, history, optimization
 from aa_utils.training.method import Method
 
 # Learning-rate factor by progress p in [0, 1].
@@ -47,6 +47,7 @@ class Recipe:
     backbone_lr: float = 1.0  # factor on lr for the backbone: 0.1 is usual for pretrained weights
     weight_decay: float = 1e-3  # not on biases and normalisation weights
     schedule: str = "inverse"
+    batchnorm: str = "train"  # or frozen, target: what BatchNorm normalises by (`training.batchnorm`)
     clip: float = 0.0  # largest gradient norm; 0 = no clipping
     amp: str = "off"
     flip: bool = True  # False where left and right differ (digits, text)
@@ -56,7 +57,8 @@ class Recipe:
 
     def __post_init__(self):
         object.__setattr__(self, "device", devices.choose(self.device))
-        for name, allowed in (("optimizer", optimization.OPTIMIZERS), ("schedule", tuple(SCHEDULES)), ("amp", AMP)):
+        choices = {"optimizer": optimization.OPTIMIZERS, "schedule": SCHEDULES, "amp": AMP, "batchnorm": batchnorm.CHOICES}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
@@ -96,18 +98,24 @@ def fit(
     seed: int,
     folder: Path,
     class_names: list[str],
+    target: Tensor | None = None,
 ) -> backbones.Classifier:
     """Train `classifier` by `method` and write model.safetensors, config.json and history.csv to `folder`; returns it in eval mode.
 
+    `target`: uint8 images (N, 3, S, S) whose statistics BatchNorm keeps in the end, where the recipe says `batchnorm="target"`.
     A folder that already holds the result of the same call is read, not trained again; a checkpoint of the same call is continued.
     Errors: InputError if a loss is not finite (which step, which term), and if the weights or predictions are not after the last step.
     """
     check_number("seed", seed, whole=True)
-    identity = checkpoint.identity_of(method, config, classifier, streams, recipe, seed)
+    batchnorm.check(classifier, recipe.batchnorm)
+    statistics = [Stream("statistics", target, None, 0, {})] if recipe.batchnorm == "target" else []
+    identity = checkpoint.identity_of(method, config, classifier, [*streams, *statistics], recipe, seed)
     if checkpoint.finished(folder, identity):
         return backbones.load(folder)[0].to(recipe.device)
     nets, rows, seconds = _train(method, config, classifier, streams, recipe, seed, folder, identity)
     result = method.result(nets, config)
+    if recipe.batchnorm == "target":
+        batchnorm.estimate(result, target, recipe.device)
     _check_finite(result, streams, recipe)
     checkpoint.write_history(folder, rows)
     about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
@@ -125,6 +133,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
         if decay:
             nets["average"] = optimization.moving_average(classifier)
         optimizer = optimization.optimizer(nets, recipe, getattr(config, "lr_factors", {}))
+        frozen = batchnorm.layers(classifier.backbone) if recipe.batchnorm == "frozen" else []
         scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
         first, rows, seconds = checkpoint.resume(folder, identity, nets, optimizer, scaler)
         streams = [_placed(stream, device) for stream in streams]
@@ -141,6 +150,8 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
                 group["lr"] = lr * group["factor"]
             devices.seed(stable_hash("step", seed, step), recipe.device)
             streams = method.refresh(nets, streams, step, recipe.steps, config)
+            for norm in frozen:  # at every step: a method that predicts on the way switches all of the network back to train mode
+                norm.eval()
             batch = _batch(streams, seed, step, recipe.flip, device)
             with torch.autocast(device.type, kind, enabled=kind is not None):
                 terms = method.step(nets, batch, p, config, update)

@@ -22,7 +22,8 @@ class Terms(NamedTuple):
 
 
 class Method(Protocol):
-    """A method: a module of `inter_domain/` (stage 3) or `intra_domain/` (stage 4). It defines `Config`, and `losses` or `step`.
+    """A method: a module of `inter_domain/` (stage 3) or `intra_domain/` (stage 4). It defines `Config`, and `losses`, `step` or
+    `predict`.
 
     Everywhere `nets` is an `nn.ModuleDict` that holds the `classifier` and what `networks` gave; `batch` holds float images (B, 3, S, S) in
     [0, 1] by the names of their views, and int64 labels: `x_s`, `y_s`, `x_t` in stage 3; `progress` is the share of the steps done, p in
@@ -34,8 +35,17 @@ class Method(Protocol):
     (network name -> learning rate in multiples of the backbone's), `ema` (decay of averaged weights; 0 = none) and, in stage 3, `mu`
     (target images for each source image; else 1)."""
 
+    training_free: ClassVar[bool] = False
+    """Stage 3. True: there is no training. The file defines `predict`, and neither `losses` nor `step`."""
+
+    uses_source: ClassVar[bool] = True
+    """Stage 3. False: no image of the source plays a part; it only says which classes there are."""
+
     uses_target: ClassVar[bool] = True
-    """Stage 3. False: the method never looks at the target."""
+    """Stage 3. False: no batch holds images of the target."""
+
+    batchnorm: ClassVar[str] = ""
+    """Stage 3. The method's own choice among `batchnorm.CHOICES`, where it is part of the method."""
 
     target_views: ClassVar[Mapping[str, str]] = NOTHING
     """Stage 3. Views of the target other than one `x_t`: name in the batch -> view (`augment.VIEWS`), all of the same images. They take the
@@ -69,6 +79,10 @@ class Method(Protocol):
         What a method must remember lies in buffers or the extra state of its `networks`, so that a checkpoint holds it.
         """
         return streams
+
+    def predict(self, pixels: Tensor, class_names: list[str], config: Any, device: str) -> tuple[Tensor, Tensor]:
+        """Training-free methods: (p (N, K) probabilities, f (N, D) features) of uint8 images (N, 3, S, S), on the CPU."""
+        raise NotImplementedError
 
     def result(self, nets: nn.ModuleDict, config: Any) -> nn.Module:
         """The classifier to keep: its averaged weights if there are any, else itself."""
