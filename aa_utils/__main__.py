@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aa_utils import __version__
 from aa_utils.paths import ROOT
+from aa_utils.redaction import mask_output
 
 EPILOG = """examples:
   a classifier for 200 scans of digits, on a laptop, offline, in three minutes:
@@ -30,6 +31,8 @@ THINGS = "examples/stable_diffusion.yaml"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Call a subcommand; returns its exit code: 0 well, 1 it ran and failed, 2 the call was wrong."""
+    if arguments is None:
+        mask_output()
     parser = argparse.ArgumentParser(
         prog="adapt-anything",
         description="An image classifier for your unlabelled photos, from category names alone.",

@@ -10,9 +10,9 @@ import json
 import os
 import re
 import sys
-import traceback
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TextIO
 from urllib.parse import quote, quote_plus
 
 COMPUTES_NOTHING = "what must not be written"
@@ -36,11 +36,15 @@ _SHAPES = (
     r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*",  # JSON web tokens
     r"(?:Bearer|Basic)\s+(?=[^\s\"']*\d)[A-Za-z0-9._~+/-]{16,}=*",
 )
-TOKEN = re.compile("|".join(f"{_START}{shape}" for shape in _SHAPES))
+TOKEN = re.compile(f"{_START}(?:{'|'.join(_SHAPES)})")
+# A text without any of these holds no token: looking for them is a hundred times faster than looking for the shapes.
+_BEGINNINGS = (
+    *("k-", "k_", "hf_", "npm_", "r8_", "gh", "dckr_", "glpat-", "pypi-", "nvapi-", "xai-", "pplx-"),
+    *("AKIA", "ASIA", "AIza", "xox", "eyJ", "Bearer", "Basic"),
+)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 # user:password@ of any scheme; of the web also a token alone before the @.
-_USER = re.compile(r"(?<=://)[^\s/?#@\"'<>]*:[^\s/?#@\"'<>]*@|(?<=https://)[^\s/?#@\"'<>]+@|(?<=http://)[^\s/?#@\"'<>]+@")
-_BARE_USER = re.compile(r"[^\s:/@]+:[^\s/@]+@[\w.-]+(:\d+)?(/\S*)?")  # the same without a scheme
+_USER = re.compile(r"((?:https?)?://)(?:[^\s/?#@\"'<>]*:[^\s/?#@\"'<>]*|(?<=https://)[^\s/?#@\"'<>]+|(?<=http://)[^\s/?#@\"'<>]+)@")
 _QUERY = re.compile(
     r"([?&;#](?:[\w.-]*[_.-])?(?:api[_-]?key|apikey|key|[a-z]*token|pass|password|passwd|pwd|secret|credential|sig|signature|auth)=)"
     r"[^&#\s\"'<>]+",
@@ -50,11 +54,15 @@ _QUERY = re.compile(
 
 def redact(text: str) -> str:
     """`text` with every secret in it replaced by `***`."""
-    pattern = _of_environment(_secrets())
-    if pattern is not None:
-        text = pattern.sub(MASK, text)
-    text = _PRIVATE_KEY.sub(MASK, TOKEN.sub(MASK, text))
-    return _QUERY.sub(rf"\1{MASK}", _USER.sub(f"{MASK}@", text))
+    for spelling in _spelled(_secrets()):
+        text = text.replace(spelling, MASK)
+    if any(beginning in text for beginning in _BEGINNINGS):
+        text = TOKEN.sub(MASK, text)
+    if "PRIVATE KEY" in text:
+        text = _PRIVATE_KEY.sub(MASK, text)
+    if "://" in text:
+        text = _USER.sub(rf"\1{MASK}@", text)
+    return _QUERY.sub(rf"\1{MASK}", text) if "=" in text else text
 
 
 def redact_all(value: object) -> object:
@@ -69,28 +77,44 @@ def redact_all(value: object) -> object:
 
 
 def secret_in(text: str) -> str:
-    """What kind of secret `text` holds, as words for a message; "" for none. The secret itself is not in the answer."""
+    """What secret `text` holds, in words without it: a value of the environment, or a token by its shape; "" for none."""
     for name in sorted(os.environ):
-        if NAME.search(name) and _is_secret(os.environ[name]) and _of_environment((os.environ[name],)).search(text):
+        if NAME.search(name) and any(spelling in text for spelling in _spelled((os.environ[name],))):
             return f"the value of the environment variable {name}"
     if TOKEN.search(text) or _PRIVATE_KEY.search(text):
         return "what looks like a key"
-    if _USER.search(text) or _BARE_USER.fullmatch(text) or ("://" in text and _QUERY.search(text)):
-        return "credentials in a URL"
     return ""
 
 
-def mask_tracebacks() -> None:
-    """From now on a traceback of this process is printed masked."""
+class _Masked:
+    """A text stream whose every write is masked."""
 
-    def show(kind: type, error: BaseException, where: object) -> None:
-        sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))
+    def __init__(self, stream: TextIO):
+        self.stream = stream
 
-    sys.excepthook = show
+    def write(self, text: str) -> int:
+        self.stream.write(redact(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
+def mask_output() -> None:
+    """From now on whatever this process prints is masked: messages, tracebacks, complaints about a call. For commands."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, _Masked):
+            setattr(sys, name, _Masked(stream))
 
 
 def _secrets() -> tuple[str, ...]:
-    return tuple(sorted({value for name, value in os.environ.items() if NAME.search(name) and _is_secret(value)}))
+    return tuple(os.fsdecode(value) for name, value in os.environb.items() if _named(name))
+
+
+@cache
+def _named(name: bytes) -> bool:
+    return NAME.search(os.fsdecode(name)) is not None
 
 
 def _is_secret(value: str) -> bool:
@@ -103,12 +127,10 @@ def _is_secret(value: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _of_environment(secrets: tuple[str, ...]) -> re.Pattern | None:
-    """Any of the `secrets` as a file may spell it; longest first, so that no part of one stays."""
-    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
-    if not spellings:
-        return None
-    return re.compile("|".join(map(re.escape, sorted(spellings, key=lambda text: (-len(text), text)))))
+def _spelled(values: tuple[str, ...]) -> list[str]:
+    """The secrets among `values` as a file may spell them; longest first, so that no part of one stays."""
+    spellings = {spelling for value in values if _is_secret(value) for spelling in _spellings(value)}
+    return sorted(spellings, key=lambda text: (-len(text), text))
 
 
 def _spellings(secret: str) -> set[str]:

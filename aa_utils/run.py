@@ -4,11 +4,12 @@
 
 Exit codes: 0 the run is whole and `<out>/record.json` stands; 1 the notebook failed; 2 the call was wrong (nothing was started);
 130 or 143 interrupted. The executed notebook is `<out>/executed.ipynb`, after a failure too. After a failure or a kill the same call
-goes on: the stages themselves continue where they stopped.
+goes on: the stages themselves continue where they stopped. A call that fails before it has written anything leaves a finished run in its
+folder as it was, and its own notebook as `<out>/failed.ipynb`. A call that finds, once it is its turn, that another one has just finished
+the same run keeps that.
 """
 
 import argparse
-import errno
 import fcntl
 import json
 import os
@@ -21,7 +22,10 @@ from pathlib import Path
 
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
-from aa_utils.runner import code_closure, notebook_kernel, parameters, record
+from aa_utils.redaction import mask_output, redact
+from aa_utils.runner import code_closure, finished_run, machine_limits, notebook_kernel, parameters, record
+
+SINCE = "AA_SINCE"  # set by whatever starts several runs (the Snakefile): seconds since 1970 when it began
 
 
 class Interrupted(BaseException):
@@ -30,6 +34,9 @@ class Interrupted(BaseException):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one notebook from the command line; returns the exit code."""
+    if arguments is None:
+        mask_output()
+    begun = float(os.environ.get(SINCE) or time.time())
     parser = argparse.ArgumentParser(prog="python -m aa_utils.run", description="Run one notebook with checked parameters, and record it.")
     parser.add_argument("notebook", help="such as notebooks/30_inter_domain.ipynb")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="values in YAML: lr=1e-4 'seeds=[0,1]'")
@@ -43,18 +50,18 @@ def main(arguments: list[str] | None = None) -> int:
         if options.check:
             print(json.dumps(values, indent=2, ensure_ascii=False))
             return 0
+        machine_limits.open_files()
         with locked(resolve(values["out"]), options.wait) as lock:
-            done = execute(notebook, known, values, lock)
+            done = execute(notebook, known, values, lock, begun)
     except InputError as error:
         return _say(str(error), 2)
     except notebook_kernel.RunError as error:
         return _say(str(error), 1)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return _say(f"cannot write {error.filename or 'the run'}: {error.strerror}; choose another 'out', or set AA_ARTIFACTS", 1)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, MemoryError) as error:
+        limit = machine_limits.of_error(error) if isinstance(error, OSError) else machine_limits.sentence("MemoryError")
+        if not limit:
             raise
-        return _say(notebook_kernel.disk_full(error.filename), 1)
+        return _say(limit, 1)
     except Interrupted as error:
         number = error.args[0]
         return _say(f"stopped by {signal.Signals(number).name}; the same call goes on from what is already written", 128 + number)
@@ -78,34 +85,44 @@ def check(notebook: str, wanted: dict[str, object]) -> tuple[Path, list[paramete
         raise InputError(f"'{notebook}' is not a notebook: {str(error).splitlines()[0][:200]}") from error
     known = parameters.of_notebook(cells, path.name)
     values = parameters.checked(known, wanted, path.name)
-    out = resolve(values["out"])
-    if out in (ROOT, Path.home()) or out in ROOT.parents or (out.exists() and not out.is_dir()):
-        raise InputError(f"out='{values['out']}' cannot be a run's folder; give one of its own, such as artifacts/my/run")
     return path.resolve(), known, values
 
 
-def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str, object], lock: int) -> dict:
+def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str, object], lock: int, begun: float | None = None) -> dict:
     """Run `notebook` with `values` in a kernel of this interpreter and return its record, written last to `<out>/record.json`.
 
-    `lock` is what `locked` gave. Errors: notebook_kernel.RunError when a cell fails or the kernel dies; OSError when the disk is full.
+    `lock` is what `locked` gave. A record of the same call that another process wrote after `begun` (seconds since 1970) is returned as it
+    stands. Errors: notebook_kernel.RunError when a cell fails or the kernel dies; OSError when the disk is full.
     """
     out = resolve(values["out"])
     inputs = [record.describe_input(name, path) for name, path in parameters.inputs(known, values)]
     code = record.code_of(notebook, values, inputs)
-    # From here on the folder is not a whole run until its record stands again.
-    for stale in ("record.json", "metrics.json"):
-        (out / stale).unlink(missing_ok=True)
+    run_id = record.run_id(code, values, inputs)
+    standing = finished_run.since(out, time.time() if begun is None else begun, run_id, values)
+    if standing is not None:
+        return standing
+    try:
+        with finished_run.set_aside(out):
+            return _execute(notebook, out, values, lock, {"run_id": run_id, "code": code, "inputs": inputs})
+    except notebook_kernel.RunError as error:
+        if not (out / finished_run.FAILED).exists():
+            raise
+        moved = str(error).replace(str(out / "executed.ipynb"), str(out / finished_run.FAILED))
+        raise notebook_kernel.RunError(moved) from error
+
+
+def _execute(notebook: Path, out: Path, values: dict[str, object], lock: int, identity: dict) -> dict:
     started, clock = time.time(), time.monotonic()
     notebook_kernel.run(notebook, out, values, lock)
     name = notebook.relative_to(ROOT).as_posix() if notebook.is_relative_to(ROOT) else notebook.name
     done = {
         "schema": record.SCHEMA,
-        "run_id": record.run_id(code, values, inputs),
+        "run_id": identity["run_id"],
         "notebook": name,
-        "code": code,
+        "code": identity["code"],
         "parameters": values,
-        "inputs": inputs,
-        "git": record.git_state(code),
+        "inputs": identity["inputs"],
+        "git": record.git_state(identity["code"]),
         "environment": record.environment(),
         "hardware": record.hardware(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -113,7 +130,7 @@ def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str,
         "peak_memory_mb": notebook_kernel.peak_memory_mb(),
         "metrics": record.read_metrics(out),
     }
-    edited = code_closure.changes(code, record.code_of(notebook, values, inputs))
+    edited = code_closure.changes(identity["code"], record.code_of(notebook, values, identity["inputs"]))
     if edited:  # what of it the kernel had read already cannot be known
         print(f"edited while the run was on its way: {', '.join(edited)}; its record says so, and verify will name it", file=sys.stderr)
         done["edited"] = edited
@@ -154,7 +171,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _say(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    print(redact(message), file=sys.stderr)
     return code
 
 

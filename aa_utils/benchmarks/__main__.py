@@ -16,10 +16,13 @@ from aa_utils import benchmarks
 from aa_utils.benchmarks import _manifests
 from aa_utils.benchmarks._check import SHOWN, Report, grouped
 from aa_utils.errors import InputError
+from aa_utils.redaction import mask_output
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print domains, classes, counts and problems of each name; returns 0 if nothing is wrong. Every image is decoded to its end."""
+    if arguments is None:
+        mask_output()
     parser = argparse.ArgumentParser(prog="python -m aa_utils.benchmarks", description="What a benchmark has, and what is wrong with it.")
     sets = [name for name in _manifests.MANIFESTS if name not in benchmarks.names()]
     parser.add_argument("names", nargs="+", metavar="benchmark[:domain]", help=", ".join([*benchmarks.names(), *sets]))

@@ -8,11 +8,14 @@ from aa_utils import text
 from aa_utils.errors import InputError
 from aa_utils.experiment import check, keys, place
 from aa_utils.experiment.scale import scaled
+from aa_utils.redaction import mask_output
 from aa_utils.runner import parameters
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Check an experiment file and print its results folder; returns the exit code."""
+    if arguments is None:
+        mask_output()
     parser = argparse.ArgumentParser(prog="python -m aa_utils.experiment", description="Check an experiment and print its results folder.")
     parser.add_argument("file")
     parser.add_argument("--scale", default="", help="one of the file's scales, such as smoke")

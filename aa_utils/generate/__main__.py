@@ -13,6 +13,7 @@ from inspect import signature
 from aa_utils.errors import InputError
 from aa_utils.generate import generate, presets
 from aa_utils.paths import ROOT
+from aa_utils.redaction import mask_output
 from aa_utils.runner import parameters
 
 NOTEBOOK = "20_generate.ipynb"
@@ -22,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 done, 1 the disk is full, 2 the call was wrong."""
     import nbformat
 
+    if arguments is None:
+        mask_output()
     parser = argparse.ArgumentParser(prog="python -m aa_utils.generate", description="Make one shard of the images of 20_generate.")
     parser.add_argument("--shard", type=int, required=True, help="which one, from 0")
     parser.add_argument("--num-shards", type=int, required=True, help="of how many")

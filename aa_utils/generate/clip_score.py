@@ -24,6 +24,7 @@ from aa_utils.errors import InputError
 from aa_utils.paths import existing, resolve
 from aa_utils.pretrained import clip
 from aa_utils.progress import note, progress
+from aa_utils.redaction import mask_output
 
 COLUMNS = ("clip_score", "clip_confidence", "clip_class")
 DIGITS = 6  # kept of a score: the last bits depend on the machine
@@ -178,6 +179,8 @@ def _measure(where: Path, root: Path, batches: list, classes: list[str], templat
 
 def main(arguments: list[str] | None = None) -> int:
     """Score a folder and print the scores by class; returns the exit code: 0 done, 2 the call was wrong."""
+    if arguments is None:
+        mask_output()
     parser = argparse.ArgumentParser(prog="python -m aa_utils.generate.clip_score", description="CLIP scores as columns of metadata.jsonl.")
     parser.add_argument("folder", help="an image folder with metadata.jsonl")
     parser.add_argument("--model", required=True, help="transformers CLIPModel: folder or hub id")

@@ -14,6 +14,7 @@ from pathlib import Path
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 from aa_utils.pretrained import file_kinds, weight_files
+from aa_utils.redaction import mask_output
 
 XL = "conditioner.embedders."  # what only names of tensors of Stable Diffusion XL begin with
 
@@ -80,6 +81,8 @@ def _pipeline(source: Path, xl: bool, config: Path | None):
 
 def main(arguments: list[str] | None = None) -> int:
     """Convert a file; returns the exit code: 0 done, 2 the call was wrong."""
+    if arguments is None:
+        mask_output()
     parser = argparse.ArgumentParser(prog="python -m aa_utils.pretrained.one_file", description="A one-file checkpoint becomes a folder.")
     parser.add_argument("file", help="a .safetensors or .ckpt of Stable Diffusion")
     parser.add_argument("folder", help="the model folder to make")

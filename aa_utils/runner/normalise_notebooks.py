@@ -14,6 +14,7 @@ from pathlib import Path
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
+from aa_utils.redaction import mask_output
 
 TAGS = {"parameters", "nbval-check-output", "nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "keep-output"}
 KEEPS_OUTPUT = {"nbval-check-output", "keep-output"}
@@ -81,6 +82,8 @@ def _output(output: dict, name: str, cell: str) -> dict:
 
 def main(arguments: list[str] | None = None) -> int:
     """Normalise the notebooks given (by default all) in place; with --check only say which are not normal. Returns the exit code."""
+    if arguments is None:
+        mask_output()
     parser = argparse.ArgumentParser(
         prog="python -m aa_utils.runner.normalise_notebooks", description="Bring notebooks into their committed form."
     )

@@ -1,23 +1,23 @@
 """Papermill underneath: one notebook in a kernel of this very interpreter, that ends with the runner, whatever ends the runner."""
 
-import json
+import fcntl
 import logging
 import os
-import re
 import resource
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aa_utils import files
 from aa_utils.paths import ROOT
-from aa_utils.runner import parameters
+from aa_utils.redaction import redact
+from aa_utils.runner import machine_limits
 
 START_TIMEOUT = 120  # seconds; a busy shared machine needs more than papermill's 60
-DISK_FULL = re.compile(r"\[Errno (28|122)\]|No space left on device|os error 28")
+SOCKETS = "aa-kernel-"  # how the folders of sockets are called in the temporary folder
 # A unix socket's path holds 107 bytes; the kernel's are this folder plus "/kernel-ipc-5".
 LONGEST_SOCKET_FOLDER = 85
 
@@ -68,8 +68,7 @@ def run(notebook: Path, out: Path, values: dict[str, object], lock: int) -> None
                 raise RunError(_cell_failed(error, begun, executed)) from error
             except (DeadKernelError, CellTimeoutError) as error:
                 if begun:
-                    why = "the kernel died (often: out of memory)" if isinstance(error, DeadKernelError) else "a cell took too long"
-                    raise RunError(f"{why} in cell {begun[-1]}; see {executed}") from error
+                    raise RunError(_kernel_gone(isinstance(error, DeadKernelError), begun, executed)) from error
                 _start_failed(error, attempt)
             except RuntimeError as error:
                 if begun:
@@ -78,26 +77,31 @@ def run(notebook: Path, out: Path, values: dict[str, object], lock: int) -> None
 
 
 def _start_failed(error: Exception, attempt: int) -> None:
+    message = redact(str(error).strip()) or type(error).__name__
     if attempt == 2:
-        raise RunError(f"the kernel did not start, twice: {str(error).strip() or type(error).__name__}") from error
-    print(f"the kernel did not start ({str(error).strip().splitlines()[0][:200]}); trying once more", file=sys.stderr)
+        limit = machine_limits.limited_memory()
+        why = f" (this shell allows it {limit} MB of memory: ulimit -v)" if limit else ""
+        raise RunError(f"the kernel did not start, twice: {message}{why}") from error
+    print(f"the kernel did not start ({message.splitlines()[0][:200]}); trying once more", file=sys.stderr)
+
+
+def _kernel_gone(died: bool, begun: list[str], executed: Path) -> str:
+    if not died:
+        return f"a cell took too long in cell {begun[-1]}; see {executed}"
+    way_out = "use a smaller batch_size or image_size, or a machine with more memory"
+    return f"the kernel died (often: out of memory) in cell {begun[-1]}; see {executed}; if it was memory, {way_out}"
 
 
 def _cell_failed(error: Exception, begun: list[str], executed: Path) -> str:
-    message = str(error.evalue).strip()
-    if DISK_FULL.search(message):
-        return disk_full(message.partition(": ")[2].strip("'\"") or None, begun[-1])
+    # Masked before it is cut: half a secret would not be seen.
+    message = redact(str(error.evalue).strip())
     if error.ename == "InputError":
         return message
+    limit = machine_limits.of_cell(error.ename, message, list(map(str, getattr(error, "traceback", None) or [])), begun[-1])
+    if limit:
+        return limit
     first = message.splitlines()[0][:500] if message else ""
     return f"{error.ename}{': ' + first if first else ''} (cell {begun[-1]}; see {executed})"
-
-
-def disk_full(where: str | None, cell: str = "") -> str:
-    """What to say when there is no space left to write `where`."""
-    what = f": could not write {where}" if where else ""
-    during = f" (cell {cell})" if cell else ""
-    return f"the disk is full{what}{during}; free space or set AA_ARTIFACTS to a larger disk, then run the same call again"
 
 
 def _kernel_class(lock: int) -> type:
@@ -132,29 +136,56 @@ def _config(sockets: Path | None):
 
 @contextmanager
 def _socket_folder() -> Iterator[Path | None]:
-    fits = [base for base in (tempfile.gettempdir(), "/tmp") if len(base) + 12 < LONGEST_SOCKET_FOLDER and os.access(base, os.W_OK)]
-    folder = Path(tempfile.mkdtemp(prefix="aa-", dir=fits[0])) if fits else None
+    """A folder for the kernel's sockets, which only this process locks; those that a killed process left are removed."""
+    longest = LONGEST_SOCKET_FOLDER - len(SOCKETS) - 9
+    fits = [base for base in (tempfile.gettempdir(), "/tmp") if len(base) < longest and os.access(base, os.W_OK)]
+    if not fits:
+        yield None
+        return
+    for left in Path(fits[0]).glob(f"{SOCKETS}*"):
+        _remove_if_left(left)
+    folder = Path(tempfile.mkdtemp(prefix=SOCKETS, dir=fits[0]))
     try:
-        yield folder
+        with (folder / "lock").open("w") as stream:
+            with suppress(OSError):  # a file system without locks: nobody cleans up after a kill
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield folder
     finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove the folder of another process if that has ended; one that is just being made has no lock yet."""
+    with suppress(OSError), (folder / "lock").open("r+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class WholeFiles:
-    """papermill's file handler, but a notebook is whole or absent, and no secret of the environment gets into it."""
+    """papermill's file handler, but a notebook is whole or absent, and no secret gets into it."""
 
     def read(self, path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
 
     def write(self, text: str, path: str) -> None:
-        for name, value in os.environ.items():
-            if parameters.SECRET_NAME.search(name) and len(value) >= 8:
-                text = text.replace(json.dumps(value)[1:-1], "***")
-        files.write_text(Path(path), text)
+        import nbformat
+
+        notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+        files.write_text(Path(path), nbformat.writes(_masked(notebook), version=nbformat.NO_CONVERT))
 
     def pretty_path(self, path: str) -> str:
         return path
+
+
+def _masked(value: object) -> object:
+    """A notebook, or a part of one, without secrets; pictures are left alone."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    if isinstance(value, dict):
+        return type(value)({redact(key): item if key in ("image/png", "image/jpeg") else _masked(item) for key, item in value.items()})
+    return value
 
 
 def _no_braces(path: Path) -> str:

@@ -15,13 +15,16 @@ from pathlib import Path
 from aa_utils import text
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
-from aa_utils.runner.addresses import secret_in
+from aa_utils.redaction import NAME as SECRET_NAME
+from aa_utils.redaction import TOKEN as SECRET_VALUE  # noqa: F401  (for whoever looks for keys in texts)
+from aa_utils.redaction import secret_in
+from aa_utils.runner import addresses
 from aa_utils.runner.code_closure import cells as cells_of
-from aa_utils.runner.yaml_values import FLOAT, read_yaml
+from aa_utils.runner.out_folder import check_apart, check_out
+from aa_utils.runner.parameter_types import CommandLine, cast, shown, texts
+from aa_utils.runner.yaml_values import read_yaml
 
 COMPUTES_NOTHING = "what a run is asked for: its record says it"
-SECRET_NAME = re.compile(r"(api_?key|secret|password|passwd|credential|(^|_)key$|(^|_)token$)", re.IGNORECASE)
-SECRET_VALUE = re.compile(r"(?<![A-Za-z0-9])(sk-[A-Za-z0-9_-]{8,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,})")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
@@ -93,7 +96,7 @@ def given(settings: list[str], file: str | None) -> dict[str, object]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
-            raise InputError(f"--set takes name=value; got '{_shown(setting)}'")
+            raise InputError(f"--set takes name=value; got '{shown(setting)}'")
         if name in seen:
             raise InputError(f"'{name}' is set twice")
         seen.add(name)
@@ -101,20 +104,20 @@ def given(settings: list[str], file: str | None) -> dict[str, object]:
     return values
 
 
-class CommandLine(str):
-    """A value as typed on the command line: its type is decided by the default it replaces, so `domain=yes` stays text."""
-
-
 def checked(parameters: list[Parameter], wanted: dict[str, object], name: str) -> dict[str, object]:
     """All parameters of the notebook `name` with the `wanted` values put in, each in the type of its default.
 
-    Errors: InputError for an unknown name, a wrong type, a secret, or an input that is not there.
+    Errors: InputError for an unknown name, a wrong type, a secret, an `out` that is no run's own, or an input that is not there.
     """
     known = {parameter.name: parameter for parameter in parameters}
     for key, value in wanted.items():
-        if SECRET_NAME.search(key) or any(SECRET_VALUE.search(text) for text in _texts(value)):
-            raise InputError(f"'{key}' looks like a secret; secrets come from the environment (OPENAI_API_KEY), never from parameters")
-        if secret := next(filter(None, map(secret_in, _texts(value))), ""):
+        held = next(filter(None, map(secret_in, texts(value))), "")
+        if held or SECRET_NAME.search(key):
+            raise InputError(
+                f"'{shown(key)}' looks like a secret{f' (it holds {held})' if held else ''}; "
+                "secrets come from the environment (OPENAI_API_KEY), never from parameters"
+            )
+        if secret := next(filter(None, map(addresses.secret_in, texts(value))), ""):
             raise InputError(
                 f"'{key}' holds {secret}, which every file of the run would keep; secrets come from the environment (OPENAI_API_KEY)"
             )
@@ -122,11 +125,12 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str) -
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(known)}"
             raise InputError(f"{name} has no parameter '{key}'{hint}")
-    values = {key: _cast(key, wanted[key], known[key].default) if key in wanted else known[key].default for key in known}
+    values = {key: cast(key, wanted[key], known[key].default) if key in wanted else known[key].default for key in known}
     if "out" not in values:
         raise InputError(f"{name} has no parameter 'out'; a run needs the folder it writes to")
     if not isinstance(values["out"], str) or not values["out"].strip():
         raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
+    check_out(values["out"])
     for parameter in parameters:
         if parameter.is_input:
             _check_input(parameter, values[parameter.name], values["out"])
@@ -148,6 +152,8 @@ def check(notebook: str, namespace: dict[str, object]) -> None:
             wanted[key] = CommandLine(value)
         elif isinstance(default, str) and isinstance(value, (bool, int, float)):
             raise InputError(f"'{key}' takes text; got {value!r}, as papermill's -p reads it: hand it over with -r {key} …")
+        elif not isinstance(value, (str, bool, int, float, list, tuple, dict, type(None))):
+            raise InputError(f"'{key}' holds a {type(value).__name__} now; run the parameters cell again before this one")
     namespace.update(checked(list(known.values()), wanted, name))
 
 
@@ -159,72 +165,25 @@ def _injected(executed: list[str]) -> list[str]:
 
 def inputs(parameters: list[Parameter], values: dict[str, object]) -> list[tuple[str, str]]:
     """(parameter name, path) of every input of a run that lies on this disk; a list of paths gives one pair each."""
-    pairs = [(p.name, path) for p in parameters if p.is_input for path in _texts(values[p.name])]
-    return [(key, path) for key, path in pairs if path and resolve(path).exists()]
+    pairs = [(p.name, path) for p in parameters if p.is_input for path in texts(values[p.name])]
+    return [(key, path) for key, path in pairs if path and _exists(path)]
 
 
 def _check_input(parameter: Parameter, value: object, out: str) -> None:
-    for path in _texts(value):
+    for path in texts(value):
         if not path and parameter.comment.startswith("optional"):
             continue
-        if path and resolve(path) == resolve(out):
-            raise InputError(f"'out' and the input '{parameter.name}' are both '{path}'; a run must not write over what it reads")
-        if path and resolve(path).exists():
+        if path and _exists(path):
+            check_apart(out, parameter.name, path, container="folders of runs" in parameter.comment)
             continue
-        if "hub id" in parameter.comment.partition(":")[0] and HUB_ID.fullmatch(path) and not resolve(path.partition("/")[0]).exists():
+        if "hub id" in parameter.comment.partition(":")[0] and HUB_ID.fullmatch(path) and not _exists(path.partition("/")[0]):
             continue
         what = parameter.comment.partition(":")[2].strip()
-        raise InputError(f"input '{parameter.name}': nothing at '{path}'" + (f" ({what})" if what else ""))
+        raise InputError(f"input '{parameter.name}': nothing at '{shown(path)}'" + (f" ({what})" if what else ""))
 
 
-def _cast(name: str, value: object, default: object) -> object:
-    if isinstance(value, CommandLine):
-        parsed = read_yaml(value, f"the value of '{name}'")
-        # Where text is expected the typed text counts, whatever YAML would make of it.
-        value = str(value) if isinstance(default, str) and not isinstance(parsed, str) else parsed
-    return _typed(name, value, default)
-
-
-def _typed(name: str, value: object, default: object) -> object:
-    if default is None:
-        return value
-    if isinstance(default, float) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(default, float) and isinstance(value, str) and FLOAT.fullmatch(value):
-        return float(value)
-    if isinstance(default, (list, tuple)) and isinstance(value, (list, tuple)):
-        kinds = {type(item) for item in default}
-        if kinds <= {int, float} and kinds:
-            return [_typed(f"{name}[{i}]", item, 0.0 if float in kinds else 0) for i, item in enumerate(value)]
-        return [_typed(f"{name}[{i}]", item, default[0]) if len(kinds) == 1 else item for i, item in enumerate(value)]
-    if type(value) is type(default):
-        return value
-    hint = f"; write '{name}=[{_shown(value)}]'" if isinstance(default, list) and not isinstance(value, (dict, type(None))) else ""
-    raise InputError(f"'{name}' takes {_kind(default)}, such as {default!r}; got {_shown(value)!r} ({_kind(value)}){hint}")
-
-
-def _kind(value: object) -> str:
-    names = {
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        str: "text",
-        list: "a list",
-        tuple: "a list",
-        dict: "a mapping",
-    }
-    return names.get(type(value), "nothing" if value is None else type(value).__name__)
-
-
-def _texts(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [str(value)]
-    if isinstance(value, (list, tuple)):
-        return [text for item in value for text in _texts(item)]
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in _texts(item)]
-    return []
-
-
-def _shown(value: object) -> object:
-    return SECRET_VALUE.sub("***", value) if isinstance(value, str) else value
+def _exists(path: str) -> bool:
+    try:
+        return resolve(path).exists()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False

@@ -13,14 +13,15 @@ from pathlib import Path
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
-from aa_utils.runner import code_closure
+from aa_utils.redaction import redact_all
+from aa_utils.runner import code_closure, finished_run
 
 COMPUTES_NOTHING = "what a run leaves behind"
 SCHEMA = 2
 READABLE = (1, 2)  # records of schema 1 do not say of which code they are
 PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "timm", "numpy", "pandas", "papermill", "openai")
 # What the runner and the clock write into a run's folder: never part of the folder's identity as an input.
-BOOKKEEPING = {"record.json", "executed.ipynb", "progress.log", "metrics.json", "history.csv"}
+BOOKKEEPING = {"record.json", finished_run.FAILED, "executed.ipynb", "progress.log", "metrics.json", "history.csv"}
 
 
 def write_metrics(out: str | Path, rows: list[dict]) -> None:
@@ -31,23 +32,24 @@ def write_metrics(out: str | Path, rows: list[dict]) -> None:
     plain = []
     for row in rows:
         plain.append({str(name): _scalar(name, value) for name, value in row.items()})
-    files.write_json(resolve(out) / "metrics.json", plain)
+    files.write_json(resolve(out) / "metrics.json", redact_all(plain))
 
 
 def read_metrics(out: str | Path) -> list[dict]:
     """The rows a run handed over; none if its notebook wrote no metrics."""
     path = resolve(out) / "metrics.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return files.read_json(path, "the run's call, once more, writes it again") if path.exists() else []
 
 
 def read(out: str | Path) -> dict:
     """The record of the run that wrote the folder `out`. Errors: InputError if there is none, or a newer schema."""
-    path = resolve(out) / "record.json"
+    path = next((resolve(out) / name for name in finished_run.RECORDS if (resolve(out) / name).exists()), resolve(out) / "record.json")
     if not path.exists():
         raise InputError(f"no record at '{path}': that run did not finish, or was not started by python -m aa_utils.run")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found.get("schema") not in READABLE:
-        raise InputError(f"'{path}' has record schema {found.get('schema')!r}; this code reads {' and '.join(map(str, READABLE))}")
+    found = files.read_json(path, "that run counts as not finished: run its call once more")
+    if not isinstance(found, dict) or found.get("schema") not in READABLE:
+        schema = found.get("schema") if isinstance(found, dict) else None
+        raise InputError(f"'{path}' has record schema {schema!r}; this code reads {' and '.join(map(str, READABLE))}")
     return found
 
 
@@ -96,9 +98,7 @@ def describe_input(name: str, value: str) -> dict:
     else:
         digest = files.sha256(path)
     folder = path if path.is_dir() else path.parent
-    parent = None
-    if (folder / "record.json").is_file():
-        parent = json.loads((folder / "record.json").read_text(encoding="utf-8")).get("run_id")
+    parent = (finished_run.read(folder) or {}).get("run_id")
     return {"name": name, "path": str(value), "sha256": digest, "parent": parent}
 
 
@@ -112,10 +112,8 @@ def code_of(notebook: Path, parameters: dict, inputs: list[dict]) -> dict[str, s
     given: list[object] = [parameters]
     for row in inputs:
         path = resolve(row["path"])
-        file = (path if path.is_dir() else path.parent) / "record.json"
-        if file.is_file():
-            made = json.loads(file.read_text(encoding="utf-8")).get("parameters", {})
-            given += [value for key, value in made.items() if key not in parameters]
+        made = (finished_run.read(path if path.is_dir() else path.parent) or {}).get("parameters", {})
+        given += [value for key, value in made.items() if key not in parameters]
     return code_closure.of_notebook(code_closure.cells(notebook), name, given)
 
 
@@ -135,7 +133,7 @@ def run_id(code: dict[str, str], parameters: dict, inputs: list[dict]) -> str:
 
 def write(out: str | Path, record: dict) -> None:
     """Write `<out>/record.json` atomically. It comes last of all: its presence says that the run is whole."""
-    files.write_json(resolve(out) / "record.json", record)
+    finished_run.write(resolve(out), redact_all(record))
 
 
 def _scalar(name: str, value: object) -> object:

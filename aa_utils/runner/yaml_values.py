@@ -8,6 +8,7 @@ from aa_utils.errors import InputError
 from aa_utils.text import UniqueKeys
 
 FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)|[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)")
+LARGEST, DEEPEST = 1_000_000, 100  # values, and levels
 
 
 class _Yaml(UniqueKeys):
@@ -22,12 +23,31 @@ _Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"^(?:{FLOAT.
 
 
 def read_yaml(text: str, what: str) -> object:
-    """The value of a YAML text, with 1e-4 as a float. Errors: InputError naming `what` and the line."""
+    """The value of a YAML text, with 1e-4 as a float. Errors: InputError naming `what` and the line, or what makes it endless."""
     try:
-        return yaml.load(text, Loader=_Yaml)
+        value = yaml.load(text, Loader=_Yaml)
     except RecursionError:
         raise InputError(f"{what} is not YAML that can be read: it is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{what}{where} is not YAML: {getattr(error, 'problem', None) or error}") from error
+        raise InputError(f"{what}{where} is not YAML: {str(getattr(error, 'problem', None) or error).splitlines()[0]}") from error
+    _check_bounds(value, what)
+    return value
+
+
+def _check_bounds(value: object, what: str) -> None:
+    """Aliases (`&a [*a]`) can make a few characters endless, or gigabytes."""
+    todo: list[tuple[object, frozenset[int]]] = [(value, frozenset())]
+    seen = 0
+    while todo:
+        item, above = todo.pop()
+        if not isinstance(item, (dict, list, tuple, set)):
+            continue
+        if id(item) in above:
+            raise InputError(f"{what} refers to itself (an alias '*' within what its '&' names); write the values out")
+        seen += len(item) + 1
+        if seen > LARGEST or len(above) > DEEPEST:
+            raise InputError(f"{what} is nested too deeply, or grows beyond {LARGEST} values by its aliases; write less")
+        inside = [part for pair in item.items() for part in pair] if isinstance(item, dict) else item
+        todo += [(part, above | {id(item)}) for part in inside]
