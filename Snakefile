@@ -27,7 +27,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 from aa_utils import experiment
 from aa_utils.errors import InputError
-from aa_utils.experiment import place, settings
+from aa_utils.experiment import keys, place, settings
 from aa_utils.experiment.scale import scaled
 
 if "name" not in config:
@@ -52,6 +52,7 @@ NAME, RESULTS, WRITERS, SOURCES, ADAPTED, GENERATOR, TASKS = (
 )
 ONE = TASKS.get("")  # the task of an experiment with one target: ablations are of it
 RUNS = [f"{stage}/{run}" for stage, made in experiment.runs(TASKS).items() for run in made]
+JUDGED = [run for run in RUNS if not run.startswith("oracle/")]  # what an estimate without labels can be of
 TABLES = X["benchmark"]["notebook"]
 
 
@@ -80,6 +81,11 @@ def call(notebook, choose, *names):
 
 def task(wildcards):
     return TASKS[wildcards.task.rstrip("/")]
+
+
+def named_task(oracle):
+    """The name of the task that an oracle is of."""
+    return oracle if oracle in TASKS else ""
 
 
 def module(stage, task, name):
@@ -141,7 +147,8 @@ POINTS = [f"few_images/inter_domain/{CURVE['writer']}/{CURVE['method']}/{limit}"
 CURVE_RUNS = [*POINTS, f"inter_domain/{CURVE['writer']}/{CURVE['method']}"] if CURVE else []
 # The tables of one target come with a close look at two of its runs; those of several tasks with a row for each run.
 LOOK = {"baseline": "inter_domain", "full": "intra_domain"} if "baseline" in X["benchmark"] else {}
-FAMILY = TABLES.partition("_benchmark_")[2]
+# What the tables are called: as the experiment says, else as their notebook does.
+FAMILY = X["benchmark"].get("family") or next((p.default for p in keys.of_notebook(TABLES) if p.name == "family"), "")
 TABLE_FILES = [f"tables/{name}.csv" for name in (("accuracy", "claims") if LOOK else (FAMILY, f"{FAMILY}_seeds"))]
 PHOTOS = not LOOK and bool(settings(TABLES, {"clip": ""}))  # the tables of photo benchmarks have CLIP's line, and a figure
 FIGURE_FILES = [f"figures/{name}.png" for name in (("accuracy_by_stage", "confusion", "embedding") if LOOK else ("by_target",) * PHOTOS)]
@@ -152,6 +159,7 @@ wildcard_constraints:
     real=one_of(SOURCES),
     adapted=one_of(ADAPTED),
     task="([^/]+/)?",
+    target=one_of([name or "target" for name in TASKS]),
     source="[^/]+",
     method="[^/]+",
     refinement="[^/]+",
@@ -384,6 +392,32 @@ rule intra_domain:
         command("40_intra_domain")
 
 
+# What the target's own labels teach the same network: a line to compare with, never a method.
+rule oracle:
+    message:
+        "oracle: {wildcards.target}"
+    input:
+        ancient(DATA),
+    output:
+        record("oracle/{target}"),
+    params:
+        **call(
+            "41_oracle",
+            lambda w, s: s(
+                TASKS[named_task(w.target)]["inter_domain"],
+                TASKS[named_task(w.target)]["oracle"],
+                TASKS[named_task(w.target)],
+                out=out(f"oracle/{w.target}"),
+            ),
+        ),
+    log:
+        **logs("oracle/{target}"),
+    priority: 2
+    threads: X["threads"]
+    shell:
+        command("41_oracle")
+
+
 rule benchmark:
     message:
         f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}"
@@ -444,7 +478,7 @@ rule without_labels:
     message:
         "tables and figures: accuracy without labels"
     input:
-        [record(run) for run in RUNS + POINTS],
+        [record(run) for run in JUDGED + POINTS],
         record("images/held_out"),
     output:
         record("ablations/without_labels"),
@@ -455,9 +489,9 @@ rule without_labels:
             "62_ablation_without_labels",
             lambda w, s: s(
                 ONE["inter_domain"],
-                runs=[out(run) for run in RUNS + POINTS],
+                runs=[out(run) for run in JUDGED + POINTS],
                 held_out=out("images/held_out"),
-                chosen=out(next(run for run in RUNS if run.partition("/")[2] == X["ablations"]["without_labels"]["chosen"])),
+                chosen=out(next(run for run in JUDGED if run.partition("/")[2] == X["ablations"]["without_labels"]["chosen"])),
                 target=ONE["target"],
                 results=RESULTS,
                 out=out("ablations/without_labels"),

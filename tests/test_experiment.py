@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -224,8 +225,8 @@ def test_held_out_images_are_one_more_writers_that_no_task_uses(smoke):
     assert "held_out" not in checked["tasks"][""]["sources"]
 
 
-def planned(name: str, folder) -> list[str]:
-    """The commands that Snakemake would run for an experiment of which nothing is made yet."""
+def planned(name, folder) -> list[str]:
+    """The commands that Snakemake would run for an experiment, by name or path, of which nothing is made yet."""
     command = [
         sys.executable,
         "-m",
@@ -237,7 +238,7 @@ def planned(name: str, folder) -> list[str]:
         "--dry-run",
         "--printshellcmds",
     ]
-    command += ["--configfile", str(ROOT / f"experiments/{name}.yaml"), "--cores", "1"]
+    command += ["--configfile", str(name if Path(name).is_file() else ROOT / f"experiments/{name}.yaml"), "--cores", "1"]
     environment = os.environ | {"AA_ARTIFACTS": str(folder / "artifacts")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

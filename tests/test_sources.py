@@ -1,6 +1,7 @@
 """Folders of labelled images that exist already: what is read, which class is taken for which, what is used, and what is refused."""
 
 import json
+import os
 from collections import Counter
 
 import made_datasets
@@ -329,3 +330,14 @@ def test_other_folders_and_benchmarks_agree(data):
     other = sources.load(root / "domain_adaptation_images/dslr/images", 16, one.class_names)
     assert torch.equal(one.pixels, other.pixels)
     assert torch.equal(one.labels, other.labels)
+
+
+def test_names_that_are_no_utf8(data, tmp_path):
+    root = make(data / "sd", ["cat", "dog"])
+    try:
+        (root / "cat/0.jpg").rename(root / "cat" / os.fsdecode(b"caf\xe9.jpg"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    rows = sources.write(sources.choose("sd", []), tmp_path / "out")
+    assert "cat/caf\\xe9.jpg" in [row["source_file"] for row in rows]
+    assert len(images.load(tmp_path / "out", 16)) == 6

@@ -1,4 +1,7 @@
-"""The oracle line of a table: the same network, taught with the target's own labels. Not a method, and marked as such."""
+"""The oracle line of a table: the same network, taught with the target's own labels. Not a method, and marked as such.
+
+Inductive where the benchmark has images apart to score on; else cross-validated, so that no image is named by a network that saw its label.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,4 +40,41 @@ def cross_validated(
         classifier = inter_domain.adapt(labelled, unused, "source_only", {}, architecture, recipe, seed, where, (view, view))
         p[asked] = inference.predict(classifier, unused.pixels, device=recipe.device)[0]
     inference.write_predictions(folder / "predictions.parquet", target.ids, p)
+    return p
+
+
+def predictions(
+    target: Target,
+    test: Target | None,
+    architecture: dict,
+    recipe: loop.Recipe,
+    seed: int,
+    folder: Path,
+    folds: int = 5,
+    view: str = "weak",
+) -> Path:
+    """The file of an oracle's predictions: `inductive` on `test`, where there is one, else `cross_validated` on `target` itself."""
+    if test is not None:
+        inductive(target, test, architecture, recipe, seed, folder, view)
+        return folder / "test.parquet"
+    cross_validated(target, architecture, recipe, seed, folder, folds, view)
+    return folder / "predictions.parquet"
+
+
+def inductive(target: Target, test: Target, architecture: dict, recipe: loop.Recipe, seed: int, folder: Path, view: str = "weak") -> Tensor:
+    """p (N, K) for the N images of `test` by a network trained (`source_only`) on the labelled images of `target`.
+
+    Writes the network to `folder`, and its predictions to `folder/test.parquet`. Errors: InputError for other classes, for a target without
+    labels, and for images that are in both.
+    """
+    if target.labels is None:
+        raise InputError(f"'{target.name}' has no labels to teach an oracle with")
+    if target.class_names != test.class_names:
+        raise InputError(f"'{target.name}' and '{test.name}' have other classes: {target.class_names} and {test.class_names}")
+    if target.name == test.name:
+        raise InputError(f"'{test.name}' is what the oracle is taught with; score it on other images, or by folds (test empty)")
+    labelled = replace(target.images, labels=target.labels)
+    classifier = inter_domain.adapt(labelled, target.images, "source_only", {}, architecture, recipe, seed, folder, (view, view))
+    p, _ = inference.predict(classifier, test.images.pixels, device=recipe.device)
+    inference.write_predictions(folder / "test.parquet", test.ids, p)
     return p

@@ -6,7 +6,7 @@ of options: a name is right if the notebook has it, a value if it fits the defau
 A task says what adapts to what: from each of its `sources` (writers of prompts, adapted generators, or real sources), by every method, to
 its `target`. An experiment with one target needs no `tasks`: it is one task without a name, from all its writers and adapted generators to
 `target`. A method may be kept to some `sources`, a refinement to those runs that come `after` some methods; one whose name is not its
-module says `method`.
+module says `method`. `oracle: {…}` adds the same network taught by the target's own labels, with these settings in place of the section's.
 """
 
 import copy
@@ -23,10 +23,10 @@ from aa_utils.runner import code_closure, parameters
 
 REQUIRED = ("name", "class_names", "seeds", "inter_domain", "benchmark")
 ONE_TARGET = ("target", "writers", "generator")  # required where no `tasks` say what adapts to what
-OPTIONAL = ("intra_domain", "sources", "adapted", "tasks", "ablations", "results", "threads")
+OPTIONAL = ("intra_domain", "sources", "adapted", "tasks", "oracle", "ablations", "results", "threads")
 # A method may say which part of the grid it is in: from which sources, and a refinement after which methods.
 ONLY = {"inter_domain": ("sources",), "intra_domain": ("sources", "after")}
-TASK = ("sources", "target", "test", "seeds", "inter_domain", "intra_domain")
+TASK = ("sources", "target", "test", "seeds", "inter_domain", "intra_domain", "oracle")
 ABLATIONS = {"number_of_images": ("writer", "method", "limit_per_class"), "without_labels": ("writer", "held_out", "chosen")}
 
 
@@ -51,7 +51,7 @@ def check(config: dict, source: str = "the experiment") -> dict:
     keys.check_list("class_names", config["class_names"], str, source)
     keys.check_list("seeds", config["seeds"], int, source)
     optional = {key: {} for key in ("writers", "generator", "sources", "adapted", "intra_domain", "ablations")}
-    optional |= {"results": f"results/{config['name']}", "threads": 1}
+    optional |= {"oracle": None, "results": f"results/{config['name']}", "threads": 1}
     done = copy.deepcopy(optional | config)
     sources.check(done, source)
     for section in ("inter_domain", "intra_domain"):
@@ -67,7 +67,10 @@ def check(config: dict, source: str = "the experiment") -> dict:
 
 
 def runs(tasks: dict[str, dict]) -> dict[str, list[str]]:
-    """stage -> its runs, as paths below the stage's folder: [task/]source/method, and for a refinement [task/]source/method/refinement."""
+    """stage -> its runs, as paths below the stage's folder: [task/]source/method, and for a refinement [task/]source/method/refinement.
+
+    The oracles, where tasks have one, are called as their tasks are, or `target` in an experiment with one target.
+    """
     inter, intra = [], []
     for name, task in tasks.items():
         for source, method in product(task["sources"], task["inter_domain"]["methods"]):
@@ -77,7 +80,8 @@ def runs(tasks: dict[str, dict]) -> dict[str, list[str]]:
                 for refinement, own in task["intra_domain"]["methods"].items():
                     if source in own.get("sources", [source]) and method in own.get("after", [method]):
                         intra.append(f"{run}/{refinement}")
-    return {"inter_domain": inter, "intra_domain": intra}
+    oracles = [name or "target" for name, task in tasks.items() if "oracle" in task]
+    return {"inter_domain": inter, "intra_domain": intra} | ({"oracle": oracles} if oracles else {})
 
 
 def settings(notebook: str, *sections: dict, **values: object) -> list[str]:
@@ -160,6 +164,10 @@ def _task(where: str, own: dict, config: dict, source: str) -> dict:
         for name, key in product(task[section]["methods"], allowed):
             for value in task[section]["methods"][name].get(key, []):
                 keys.check_choice(f"{where}{section}.methods.{name}.{key}", value, there[key], source)
+    oracle = task.pop("oracle", config["oracle"])
+    if oracle is not None:
+        task["oracle"] = keys.mapping(config["oracle"], "oracle", source) | keys.mapping(oracle, f"{where}oracle", source)
+        keys.check_parameters(f"{where}oracle", task["oracle"], keys.NOTEBOOKS["oracle"], source)
     return task
 
 
@@ -195,7 +203,7 @@ def _check_ablation(name: str, options: dict, config: dict, source: str) -> None
     unknown = sorted(set(options) - set(ABLATIONS[name]))
     if unknown:
         raise InputError(f"{source}: {where}: unknown key '{unknown[0]}'; keys: {', '.join(ABLATIONS[name])}")
-    grid = [run for made in runs(config["tasks"]).values() for run in made]
+    grid = [run for stage, made in runs(config["tasks"]).items() if stage in ONLY for run in made]
     there = {"writer": task["sources"], "method": task["inter_domain"]["methods"], "chosen": grid}
     for key in ABLATIONS[name]:
         if key in there:

@@ -19,6 +19,7 @@ NOTEBOOKS = {
     "draw": ("74_bridge",),
     "inter_domain": ("30_inter_domain",),
     "intra_domain": ("40_intra_domain",),
+    "oracle": ("41_oracle",),
 }
 
 

@@ -35,14 +35,15 @@ def per_seed(entries: dict[str, dict]) -> pd.DataFrame:
     """
     families: dict[tuple, set[str]] = {}
     for name, entry in entries.items():
-        if provenance.stage(entry) in (*tables.PIPELINE, "zero_shot"):
+        if provenance.stage(entry) in tables.SCORED:
             family = _family(name, entries)
             real = [entries[other]["parameters"]["benchmark"] for other in family if provenance.stage(entries[other]) == "real_source"]
             networks = [
                 entries[other]["parameters"].get("backbone", "") for other in family if provenance.stage(entries[other]) == "inter_domain"
             ]
-            target, clip = entry["parameters"].get("target", ""), Path(entry["parameters"].get("model", "")).name
-            key = (real[0] if real else "", target, entry["parameters"].get("test") or target, networks[0] if networks else clip)
+            own = entry["parameters"]
+            alone = own.get("backbone") or Path(own.get("model", "")).name  # an oracle's network, CLIP
+            key = (real[0] if real else "", own.get("target", ""), own.get("test") or own.get("target", ""), (networks or [alone])[0])
             families.setdefault(key, set()).update(family)
     if not families:
         raise InputError(f"none of the {len(entries)} records is a run of notebook 30 or 40")

@@ -155,7 +155,7 @@ def _check_alike(entries: dict[str, dict], vary: tuple[str, ...]) -> None:
         own, parameters = stage(entry), entry["parameters"]
         if entry["run_id"] == UNRECORDED:
             continue
-        if own == "prompts":  # what prompts are made of is what a table compares, by the name of their run
+        if own in ("prompts", "real_source"):  # what a source is made of is what a table compares, by the name of its run
             continue
         method = method_of(parameters) or parameters.get("model") or ""
         other_name, other = first.setdefault((own, method), (name, entry))

@@ -26,6 +26,9 @@ CELLS = [*ROW, "column", "seed", "value", "derived", "run_ids"]  # derived: comp
 MEANS = [*ROW, "column", "mean", "sd", "n", "derived", "run_ids"]
 OURS = "this kit"
 REAL, PAIRS, NONE, SYNTHETIC = "real", "real, mean over sources", "none: web pairs", "synthetic"
+OWN = "the target's own labels"
+NO_IMAGES = "none: class names"  # and what the backbone learned them from
+WITHOUT_SOURCE = ("zero_shot", "imagenet_head")  # methods of stage 3 that look at no image of a source
 ZERO_SHOT = "CLIP zero-shot"
 # Other names of a method in the published rows, which are printed as they are there.
 ALSO = {
@@ -46,19 +49,30 @@ def short(name: str) -> str:
     return _photos.asked(photos, domain).domain.short if photos else printed(module)
 
 
-def ours(per_seed: pd.DataFrame, column: Callable[[pd.Series], dict[str, float]] | None = None) -> pd.DataFrame:
-    """CELLS of a frame of `benchmark_tables.per_seed`: accuracy in the column of the run's task, or what `column` says of its row."""
+def ours(
+    per_seed: pd.DataFrame,
+    column: Callable[[pd.Series], dict[str, float]] | None = None,
+    labelled: Callable[[pd.Series], str] | None = None,
+) -> pd.DataFrame:
+    """CELLS of a frame of `benchmark_tables.per_seed`: accuracy in the column of the run's task, or what `column` says of its row.
+
+    `labelled`: what a row of synthetic images is called, where it is not prompts and a generator.
+    """
     rows = []
     for _, run in per_seed.iterrows():
         if run["system"] == "zero_shot":
             about = {"labelled": NONE, "method": ZERO_SHOT}
+        elif run["system"] == "oracle":
+            about = {"labelled": OWN, "method": printed("oracle")}
         else:
             refined = [] if run["intra_domain"] == tables.NO_REFINEMENT else [printed(run["intra_domain"])]
             drawn = f"{SYNTHETIC}: {', '.join(filter(None, [run['prompts'] + ' prompts', run['model']]))}"
-            about = {"labelled": REAL if run["real_source"] else drawn}
+            drawn = labelled(run) if labelled else drawn
+            free = run["inter_domain"].partition("@")[0] in WITHOUT_SOURCE
+            about = {"labelled": NO_IMAGES if free else REAL if run["real_source"] else drawn}
             about["method"] = " + ".join([printed(run["inter_domain"]), *refined])
         about |= {"network": run["network"], "protocol": "no training" if run["system"] == "zero_shot" else "last step", "origin": OURS}
-        source = f"{short(run['real_source'])}->" if run["real_source"] else ""
+        source = f"{short(run['real_source'])}->" if run["real_source"] and about["labelled"] == REAL else ""
         values = column(run) if column else {f"{source}{short(run['test'])}": run["accuracy"]}
         known = {"seed": int(run["seed"]), "derived": False, "run_ids": run["run_id"]}
         rows += [about | known | {"column": name, "value": value} for name, value in values.items()]
@@ -194,7 +208,7 @@ def _number(cell: pd.Series, origin: str) -> str:
 
 
 def _order(about: dict[str, str]) -> tuple:
-    kinds = (NONE, SYNTHETIC, REAL, PAIRS)
+    kinds = ("none", SYNTHETIC, REAL, PAIRS, OWN)
     kind = next(k for k in reversed(range(len(kinds))) if about["labelled"].startswith(kinds[k]))
     method = about["method"].lower().partition(" (")[0].partition(" + ")[0]
     method = next((name for name, others in ALSO.items() if method in others), method).replace(" ", "_")

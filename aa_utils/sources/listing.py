@@ -12,7 +12,7 @@ from pathlib import Path
 from aa_utils import text
 from aa_utils.data import formats, walk
 from aa_utils.errors import InputError
-from aa_utils.paths import data_root, resolve
+from aa_utils.paths import as_text, data_root, resolve
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 COLUMNS = ("class_name", "label", "class", "category")
@@ -33,7 +33,8 @@ class Listing:
 
     def name(self, path: Path) -> str:
         """The path of a picture below the folder, with / on every system: "cat/1.jpg"."""
-        return path.as_posix()[len(self.root.as_posix().rstrip("/")) + 1 :]  # as path.relative_to, which takes seconds for 50,000
+        name = path.as_posix()[len(self.root.as_posix().rstrip("/")) + 1 :]  # as path.relative_to, which takes seconds for 50,000
+        return name if name.isascii() else as_text(name)
 
     @property
     def counts(self) -> dict[str, int]:

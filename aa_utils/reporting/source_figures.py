@@ -1,0 +1,67 @@
+"""One figure that compares sources: which labelled source teaches which method best, beside what needs none and the supervised line."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from aa_utils.reporting.style import WIDTH, caption, styled, title
+from aa_utils.reporting.task_tables import REAL
+
+PANELS = 3  # side by side
+SYNTHETIC_COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#7f5fc0")
+REAL_COLOURS = ("#d55e00", "#e69f00", "#cc79a7", "#8c564b")
+LINES = {"supervised": "#000000", "best published": "#6e6e6e"}  # by how a line's name begins
+CLASS_NAMES = "#b07800"  # of a line that took class names alone
+
+
+@styled
+def by_source(points: pd.DataFrame) -> Figure:
+    """A panel a target and network, a row a method, a mark a labelled source: mean and standard deviation over seeds.
+
+    Vertical lines are what took no labelled source: class names alone, or the target's own labels. `points`: `source_tables.points`.
+    """
+    import seaborn as sns
+
+    shown, lines = points[points["reference"] == ""], points[points["reference"] != ""]
+    panels = list(dict.fromkeys(points["panel"]))
+    sources = sorted(set(shown["labelled"]), key=lambda name: (name.startswith(REAL), name))
+    methods = {panel: list(dict.fromkeys(shown.loc[shown["panel"] == panel, "method"])) for panel in panels}
+    wide = min(len(panels), PANELS)
+    high = -(-len(panels) // wide)
+    rows = max(max(len(names) for names in methods.values()), 1)
+    figure = Figure(figsize=(max(WIDTH, 3.6 * wide), 1.6 + high * (1.0 + 0.34 * rows)), layout="constrained")
+    grid = figure.subplots(high, wide, squeeze=False).flatten()
+    for empty in grid[len(panels) :]:
+        empty.remove()
+    colours, names = _colours(sources), sorted(set(lines["reference"]))
+    for axes, panel in zip(grid, panels, strict=False):
+        here = shown[shown["panel"] == panel].assign(accuracy=100 * shown["accuracy"])
+        if len(here):
+            look = {"linestyle": "none", "markersize": 5, "capsize": 0.12, "err_kws": {"linewidth": 1.2}}
+            look |= {"order": methods[panel], "hue_order": sources, "palette": colours, "dodge": 0.35 if len(sources) > 1 else False}
+            sns.pointplot(here, x="accuracy", y="method", hue="labelled", errorbar="sd", ax=axes, legend=False, **look)
+        for name, group in lines[lines["panel"] == panel].groupby("reference", sort=False):
+            axes.axvline(100 * group["accuracy"].mean(), color=_line(name), lw=1.4, ls=(0, (4, 2)), zorder=1)
+        axes.set_title(panel, fontsize=9.5)
+        axes.set_xlabel("")
+        axes.set_ylabel("")
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(labelsize=8)
+    handles = [grid[0].plot([], [], "o", color=colours[name], label=name)[0] for name in sources]
+    handles += [grid[0].plot([], [], color=_line(name), ls=(0, (4, 2)), label=name)[0] for name in names]
+    figure.legend(handles=handles, loc="outside lower right", ncols=min(3, max(1, len(handles))), fontsize=8.5)
+    title(figure, "Which source teaches what")
+    seeds = shown.groupby(["panel", "labelled", "method"])["seed"].nunique() if len(shown) else pd.Series([0])
+    said = " to ".join(map(str, dict.fromkeys([int(seeds.min()), int(seeds.max())])))
+    text = f"Accuracy in per cent; marks and bars: mean and standard deviation over seeds, n = {said}."
+    caption(figure, text, lines_below=1 + -(-len(handles) // 3))
+    return figure
+
+
+def _line(name: str) -> str:
+    return next((colour for begin, colour in LINES.items() if name.startswith(begin)), CLASS_NAMES)
+
+
+def _colours(sources: list[str]) -> dict[str, str]:
+    """labelled source -> colour: cold for synthetic images, warm for real ones."""
+    cold, warm = iter(SYNTHETIC_COLOURS * len(sources)), iter(REAL_COLOURS * len(sources))
+    return {name: next(warm if name.startswith(REAL) else cold) for name in sources}

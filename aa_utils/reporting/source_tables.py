@@ -1,0 +1,128 @@
+"""Tables that compare sources: a row a labelled source and method, a column a target, inductive and transductive numbers told apart.
+
+Inductive: scored on test images that no training saw, the headline where a benchmark has them. Transductive: scored on the very images that
+train without their labels, as Office-31's literature does. What a number rests on stands in its row: who labelled, which network, whether
+it was pretrained, what BatchNorm normalised by.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from aa_utils.paths import ROOT
+from aa_utils.reporting import provenance, tables
+from aa_utils.reporting.layout import printed, rank
+from aa_utils.reporting.task_tables import CELLS, NO_IMAGES, NONE, OURS, OWN, REAL, SYNTHETIC, WITHOUT_SOURCE, ZERO_SHOT, short
+
+INDUCTIVE, TRANSDUCTIVE = "inductive", "transductive"
+POINTS = ["panel", "labelled", "method", "seed", "accuracy", "reference"]
+
+
+def cells(per_seed: pd.DataFrame, entries: dict[str, dict], column: Callable[[pd.Series], str]) -> pd.DataFrame:
+    """CELLS of a frame of `benchmark_tables.per_seed` and the records it comes from, in the column that `column` says of a row.
+
+    A run that was scored on test images has two rows: theirs, and the images that trained without labels, where these are labelled.
+    """
+    by_id = {entry["run_id"]: entry for entry in entries.values()}
+    rows = []
+    for _, run in per_seed.iterrows():
+        entry = entries[run["run"]]
+        about = _about(run, provenance.ancestors(entry, by_id))
+        known = {"column": column(run), "seed": int(run["seed"]), "derived": False, "run_ids": run["run_id"], "origin": OURS}
+        apart = run["test"] != run["target"]
+        cross = run["system"] == "oracle" and not apart
+        protocol = "cross-validated" if cross else "no training" if run["system"] == "zero_shot" else INDUCTIVE if apart else TRANSDUCTIVE
+        rows.append(about | known | {"protocol": protocol, "value": run["accuracy"]})
+        metrics = [row for row in entry["metrics"] if int(row.get("seed", 0)) == run["seed"]]
+        if apart and metrics and metrics[0].get("transductive_accuracy") is not None:
+            rows.append(about | known | {"protocol": TRANSDUCTIVE, "value": metrics[0]["transductive_accuracy"]})
+    return pd.DataFrame(rows, columns=CELLS)
+
+
+def variants(entries: dict[str, dict]) -> list[str]:
+    """Which images were scored, in the words of their benchmark ("JPEG copies, 10,000 of …"), as the records have it."""
+    return sorted({row["scored"] for entry in entries.values() for row in entry["metrics"] if row.get("scored")})
+
+
+def published(path: str | Path, column: str, source: str) -> pd.DataFrame:
+    """CELLS of a CSV of numbers that others printed from the real labelled source `source`, all of them in one column."""
+    rows = []
+    for row in pd.read_csv(ROOT / path).itertuples():
+        where, _, kind = row.source_url_or_path.partition(" [")
+        about = {"labelled": f"{REAL}: {source}", "method": row.method, "network": row.backbone, "protocol": kind.rstrip("]")}
+        known = {"origin": where, "column": column, "seed": 0, "derived": False, "run_ids": ""}
+        rows.append(about | known | {"value": round(row.accuracy / 100, 6)})
+    return pd.DataFrame(rows, columns=CELLS)
+
+
+def points(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """POINTS for the figure `by_source`: a row a seed of the kit's headline numbers, a panel a column and network.
+
+    `reference` is what a vertical line is called (an oracle, class names alone, the best published number), empty for a point.
+    """
+    ours = frame[(frame["origin"] == OURS) & frame["column"].isin(columns)]
+    both = ours.groupby(["column", "network"])["protocol"].transform(lambda kinds: INDUCTIVE in set(kinds))
+    ours = ours[~(both & (ours["protocol"] == TRANSDUCTIVE))]
+    shown = ours["labelled"].str.startswith((REAL, SYNTHETIC))
+    made = [
+        ours.assign(
+            panel=ours["column"] + "\n" + ours["network"].str.replace(r", [^)]*", "", regex=True),
+            reference=ours["method"].where(~shown, ""),
+        )
+    ]
+    theirs = frame[(frame["origin"] != OURS) & frame["column"].isin(columns)]
+    for column, group in theirs.groupby("column"):
+        best = group.loc[[group["value"].idxmax()]]
+        panels = made[0].loc[made[0]["column"] == column, "panel"].unique()
+        made += [best.assign(panel=panel, reference=f"best published, {best['labelled'].iloc[0]}") for panel in panels]
+    both = pd.concat(made, ignore_index=True).rename(columns={"value": "accuracy"})
+    order = {name: k for k, name in enumerate(columns)}
+    both = both.assign(place=both["column"].map(order), row=[rank(_first(method)) for method in both["method"]])
+    return tables.rounded(both.sort_values(["place", "panel", "row", "method", "labelled", "seed"])[POINTS].reset_index(drop=True))
+
+
+def labels(entries: dict[str, dict]) -> Callable[[pd.Series], str]:
+    """What a row's labelled source is called, for `task_tables.ours`: the generator that made a folder's images, say."""
+    by_id = {entry["run_id"]: entry for entry in entries.values()}
+    return lambda run: _labelled(run, provenance.ancestors(entries[run["run"]], by_id))
+
+
+def target_of(run: pd.Series) -> str:
+    """The column of a row in tables with a column a target: its short name ("W")."""
+    return short(run["test"])
+
+
+def _about(run: pd.Series, chain: dict[str, dict]) -> dict[str, str]:
+    """labelled, method and network of a row, from its record and those that it was made from."""
+    if run["system"] == "zero_shot":
+        return {"labelled": NONE, "method": ZERO_SHOT, "network": run["network"]}
+    own = chain.get("inter_domain") or chain["oracle"]
+    network = _network(own["parameters"])
+    if run["system"] == "oracle":
+        return {"labelled": OWN, "method": printed("oracle"), "network": network}
+    refined = [] if run["intra_domain"] == tables.NO_REFINEMENT else [printed(run["intra_domain"])]
+    method = " + ".join([printed(run["inter_domain"]), *refined])
+    if run["inter_domain"].partition("@")[0] in WITHOUT_SOURCE:
+        return {"labelled": NO_IMAGES, "method": method, "network": network}
+    return {"labelled": _labelled(run, chain), "method": method, "network": network}
+
+
+def _labelled(run: pd.Series, chain: dict[str, dict]) -> str:
+    source = chain.get("real_source", {"parameters": {}})["parameters"]
+    if source.get("folder"):
+        return f"{SYNTHETIC}: {source['made_by']}" if source.get("made_by") else f"{REAL}: {Path(source['folder']).name}"
+    if run["real_source"]:
+        return f"{REAL}: {run['real_source'].partition('[')[0].partition(':')[2] or printed(run['real_source'])}"
+    return f"{SYNTHETIC}: {', '.join(filter(None, [run['prompts'] + ' prompts', run['model']]))}"
+
+
+def _network(parameters: dict) -> str:
+    """The backbone without timm's tag of the weights, and where its weights come from."""
+    weights = parameters.get("pretrained")
+    taught = "from scratch" if not weights else "pretrained" if weights is True else f"pretrained, {str(weights).removeprefix('package:')}"
+    return f"{str(parameters.get('backbone', '')).partition('.')[0]} ({taught})"
+
+
+def _first(method: str) -> str:
+    return method.lower().partition(" + ")[0].partition(" (")[0].replace(" ", "_")
