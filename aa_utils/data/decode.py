@@ -29,6 +29,7 @@ from aa_utils.data.picture import square
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 from aa_utils.progress import note, progress, warn
+from aa_utils.runner import code_closure
 from aa_utils.seeds import stable_hash
 
 KEEP_FROM = 64 << 20  # bytes of files and pixels together: a second or two of decoding
@@ -36,7 +37,6 @@ CHUNK = 512  # images between two syncs to the disk: 100 MB at 256 px
 SPARE = 1 << 30  # bytes that stay free on the disk
 BLOCK = 1 << 24  # bytes of a cache that have one checksum
 MARK = b"aa-crc32"  # ends a cache whose checksums stand before it
-VERSION = 2  # raise it where the same files give other pixels
 
 Bad = list[tuple[int, str]]
 
@@ -55,7 +55,7 @@ def pixels(paths: Sequence[Path], size: int, name: str, sha256: Sequence[str] = 
     root = os.path.commonpath([path.parent for path in paths])
     files = [(os.path.relpath(path, root), *stat) for path, stat in zip(paths, stats, strict=True)]
     turbo = features.version("libjpeg_turbo") or features.version("jpg")
-    key = stable_hash("decode", VERSION, Image.__version__, turbo, size, files, list(sha256))
+    key = stable_hash("decode", code_closure.fingerprint(__name__), Image.__version__, turbo, size, files, list(sha256))
     kept = resolve("artifacts/cache/images") / f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)}-{size}px-{key:016x}.npy"
     header = _header(len(paths), size)
     if not _is_whole(kept, len(header) + len(paths) * image):

@@ -24,12 +24,12 @@ from aa_utils.generate.steps import check as check_steps
 from aa_utils.generate.switches import check as check_switches
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
+from aa_utils.runner import code_closure
 
 # diffusers would like Jupyter widgets for bars that are off here.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 DTYPES = ("float32", "float16", "bfloat16")
-RECIPE = 1  # counts changes of this code that change images: those of an earlier recipe are no part of a folder
 WRITERS = 4  # threads that encode, hash and write images while the next batch is made
 
 
@@ -58,8 +58,9 @@ def generate(
     `model` may also be a folder of GLIDE's checkpoints (glide.py); `presets.expand` gives the settings of known models. `scheduler` is a
     diffusers class name, "" keeps the model's own; `guidance` of 1 or less means none; `width` and `height` in pixels, 0 for the model's
     own; `switches` (switches.py) save memory or time. `num_shards` calls with `shard` 0, 1, … may run at once, on one machine or many; the
-    last to finish writes `metadata.jsonl`. More `images_per_prompt` later go on from the images that stand; any other change needs another
-    folder. A model's safety checker is not loaded: it would black out images that keep their label.
+    last to finish writes `metadata.jsonl`. More `images_per_prompt` later go on from the images that stand; images that other code made are
+    set aside, with a warning; any other change needs another folder. A model's safety checker is not loaded: it would black out images that
+    keep their label.
 
     Returns {images, made, kept, black, truncated, complete, seconds, images_per_second}: the number of `images` of this shard, `made` now
     and `kept` from before, `black` ones among them, prompts that the text encoder cut off (None where no image was made), `complete` once
@@ -99,9 +100,10 @@ def generate(
         "prompts": jobs.fingerprint(rows),
         "images_per_prompt": images_per_prompt,
         "safety_checker": "not loaded",
-        "recipe": RECIPE,
+        "code": code_closure.fingerprint(at_work.__name__),
     }
     folder.check_settings(out, settings)
+    folder.set_aside(out, settings["code"])
     batches = jobs.batches(work, batch_size)[shard::num_shards]
     mine = [job for batch in batches for job in batch]
     standing = folder.standing(out, mine)

@@ -25,6 +25,7 @@ from aa_utils.paths import existing, resolve
 from aa_utils.pretrained import clip
 from aa_utils.progress import note, progress
 from aa_utils.redaction import mask_output
+from aa_utils.runner import code_closure
 
 COLUMNS = ("clip_score", "clip_confidence", "clip_class")
 DIGITS = 6  # kept of a score: the last bits depend on the machine
@@ -55,7 +56,8 @@ def score(folder: str | Path, model: str, template: str = "a photo of a {}", bat
     where = clip.find(model)
     classes = sorted({row["class_name"] for row in rows})
     about = {"clip_model": str(model), "clip_revision": clip.revision(where), "clip_template": template}
-    key = hashlib.sha256(json.dumps([about["clip_revision"], template, classes]).encode()).hexdigest()[:16]
+    decided = [code_closure.fingerprint(__name__), about["clip_revision"], template, classes]
+    key = hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:16]
     store = root / f".clip_score.{key}.jsonl"
     known = {(row["sha256"], row["text"]): row for row in _readable(store)}
     wanted = [(row, row.get("sha256") or files.sha256(root / row["file_name"]), _text(row, template)) for row in rows]

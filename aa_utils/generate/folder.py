@@ -1,6 +1,7 @@
 """The image folder: what must hold before it is written, one image and its row, and the metadata once all images stand."""
 
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.generate.jobs import Job
+from aa_utils.progress import warn
 
 if TYPE_CHECKING:
     import numpy as np
 
 SETTINGS = ".settings.json"
+ASIDE = ".of_other_code"  # images that the code of today would not make
 BYTES_PER_PIXEL = 2.0  # of a PNG of a photograph; noise takes 3
 BYTES_PER_FILE = 4096  # what a file system rounds up to
 
@@ -57,7 +60,8 @@ def check_settings(out: Path, settings: dict) -> None:
         return
     before = _settings(path)
     for name, value in settings.items():
-        if name in ("model", "images_per_prompt"):  # a model is the same by its revision, wherever it lies
+        # A model is the same by its revision, wherever it lies; images of other code are set aside.
+        if name in ("model", "images_per_prompt", "code"):
             continue
         if before.get(name) != value:
             was, now = (f"{x.get(name)!r}" + (f" ({x.get('model')})" if name == "revision" else "") for x in (before, settings))
@@ -65,6 +69,25 @@ def check_settings(out: Path, settings: dict) -> None:
     copies = settings["images_per_prompt"]
     if copies < before["images_per_prompt"]:
         raise InputError(f"'{out}' already holds {before['images_per_prompt']} images a prompt, not {copies}; choose another 'out'")
+
+
+def set_aside(out: Path, code: str) -> None:
+    """Move the images that other code made in `out` to a hidden folder there, and say so. Shards that start together do it once."""
+    if not (out / SETTINGS).exists():
+        return
+    with (out / ".set_aside.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = _settings(out / SETTINGS)
+        if before.get("code") == code:
+            return
+        aside = out / ASIDE / f"{before.get('code', 'unknown')}-{secrets.token_hex(4)}"
+        aside.mkdir(parents=True)
+        for path in sorted(out.iterdir()):
+            if (path.is_dir() and path.name != ASIDE) or path.name == "metadata.jsonl" or path.name.startswith(".clip_score"):
+                path.rename(aside / path.name)
+        # Last of all: who is killed on the way moves the rest next time.
+        files.write_json(out / SETTINGS, before | {"code": code})
+    warn(f"'{out}' starts anew: its images were made with other code. They lie in '{aside}'; remove them if nobody wants them")
 
 
 def open_for(out: Path, settings: dict, work: list[Job]) -> None:

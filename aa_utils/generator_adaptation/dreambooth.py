@@ -31,8 +31,7 @@ from aa_utils.generator_adaptation.guide import Guide
 from aa_utils.paths import existing, resolve
 from aa_utils.pocket.fit import Fit, Loss, train
 from aa_utils.pretrained.quiet import quiet
-from aa_utils.runner.identity import digest
-from aa_utils.seeds import stable_hash
+from aa_utils.runner import identity
 
 ABOUT = "dreambooth.json"
 SHORT = 3  # characters; a longer word that the tokenizer has whole means something already (section 3.2, rare-token identifiers)
@@ -202,11 +201,14 @@ def fine_tune(
     out, guide = resolve(out), guides.load(model, revision, device)
     shown = [part for part in (few, prior) if part is not None]
     settings = asdict(fit) | {"weight": weight, "seed": seed, "weights": weights, "model": str(model), "revision": guide.revision}
-    parts = [files.sha256(Path(__file__)), digest(part.pixels for part in shown), [part.texts for part in shown], sorted(settings.items())]
-    identity = f"{stable_hash(*parts, torch.__version__):016x}"
+    learned = [item for part in shown for item in (part.pixels, *part.texts)]
+    known = identity.of(settings, learned, __name__)
     if out.exists():
-        if not (out / ABOUT).is_file() or json.loads((out / ABOUT).read_text(encoding="utf-8"))["identity"] != identity:
+        if not (out / ABOUT).is_file():
             raise InputError(f"'{out}' holds something else than this fine-tuning; take another folder, or remove it")
+        why = identity.differences(json.loads((out / ABOUT).read_text(encoding="utf-8"))["identity"], known)
+        if why:
+            raise InputError(f"'{out}' holds something else than this fine-tuning: one with other {why}; take another folder, or remove it")
         return out
     ready = [examples(guide, part) for part in shown]
     guide.unet.requires_grad_(True)
@@ -214,15 +216,15 @@ def fine_tune(
         guide.unet.enable_gradient_checkpointing()
     loss = denoising(guide, ready[0], ready[1] if prior else None, fit.batch, weight)
     work = out.with_name(f"{out.name}-training")
-    train(guide.unet, loss, fit, f"unet-{identity}", work, seed, device)
-    about = {"identity": identity, **settings, "pictures": len(few.pixels), "texts": sorted(set(few.texts))}
+    train(guide.unet, loss, fit, "unet", work, seed, device, data=[*learned, str(sorted(known.items()))])
+    about = {"identity": known, **settings, "pictures": len(few.pixels), "texts": sorted(set(few.texts))}
     about |= {"class_pictures": len(prior.pixels) if prior else 0}
-    _write(model_files.find(model, revision) or model_files.download(str(model), revision), guide, out, weights, about, work, identity)
+    _write(model_files.find(model, revision) or model_files.download(str(model), revision), guide, out, weights, about, work)
     shutil.rmtree(work)
     return out
 
 
-def _write(source: Path, guide: Guide, out: Path, dtype: str, about: dict, work: Path, identity: str) -> None:
+def _write(source: Path, guide: Guide, out: Path, dtype: str, about: dict, work: Path) -> None:
     """The pipeline of `source` with the tuned U-Net, whole or not at all: all its other files are copied."""
     temporary = work / "pipeline"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -238,6 +240,6 @@ def _write(source: Path, guide: Guide, out: Path, dtype: str, about: dict, work:
     with quiet():
         guide.unet.to(getattr(torch, dtype)).save_pretrained(temporary / "unet")
     shutil.copyfile(source / "unet" / "config.json", temporary / "unet" / "config.json")  # diffusers would note the folder's path in it
-    shutil.copyfile(work / f"unet-{identity}.csv", temporary / "history.csv")
+    shutil.copyfile(work / "unet.csv", temporary / "history.csv")
     files.write_json(temporary / ABOUT, about)
     temporary.rename(out)

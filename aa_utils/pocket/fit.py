@@ -7,8 +7,8 @@ Everything random in step k is seeded by (name, seed, k), so an interrupted run 
 
 import csv
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from aa_utils import devices
 from aa_utils.data import tensor_files
 from aa_utils.errors import check_number
 from aa_utils.files import atomic
-from aa_utils.progress import progress
+from aa_utils.progress import progress, warn
+from aa_utils.runner import identity
 from aa_utils.seeds import torch_generator
 from aa_utils.training import history, optimization
 
@@ -54,12 +55,15 @@ def learning_rate(step: int, fit: Fit) -> float:
     return fit.lr * (0.02 + 0.98 * 0.5 * (1 + cos(pi * p)))
 
 
-def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: int = 0, device: str = "cpu") -> nn.Module:
+def train(
+    net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: int = 0, device: str = "cpu", *, data: Iterable[object]
+) -> nn.Module:
     """Train `net` and return it with the averaged weights, in evaluation mode.
 
-    `loss(generator)` draws a batch with `generator` and returns its terms by name; their sum is minimised. `folder` receives `<name>.pt`
-    (the state, to resume from), `<name>-<step>.pt` for `fit.keep_at` and `<name>.csv` (the history). A finished run is loaded, not
-    repeated. Errors: InputError for numbers that cannot be, and for weights that are not finite at the end.
+    `loss(generator)` draws a batch with `generator` and returns its terms by name; their sum is minimised. `data` are the tensors and texts
+    that it draws from. `folder` receives `<name>.pt` (the state, to resume from), `<name>-<step>.pt` for `fit.keep_at` and `<name>.csv`
+    (the history). A finished run is loaded, not repeated; what other settings, data or code left starts anew, and a warning says so.
+    Errors: InputError for numbers that cannot be, and for weights that are not finite at the end.
     """
     _check(fit)
     device = devices.choose(device)
@@ -69,8 +73,9 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
     optimizer = torch.optim.AdamW(parameters, lr=fit.lr, weight_decay=fit.weight_decay, betas=(0.9, 0.99), fused=True)
     average = optimization.moving_average(net, buffers=True)
     start, rows = 0, []
+    known = _identity(net, loss, fit, name, seed, device, data)
     state = tensor_files.read_state(state_file, device)
-    if state is not None:
+    if state is not None and _continues(state, known, fit, name, folder):
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         average.module.load_state_dict(state["average"])
@@ -94,7 +99,7 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
             rows.append({"step": done, **history.means(pending, done, f"loss of {name}"), "seconds_per_step": seconds})
             pending = []
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "average": average.module.state_dict()}
-            tensor_files.write_state(state_file, state | {"step": done, "rows": rows})
+            tensor_files.write_state(state_file, state | {"step": done, "rows": rows, "identity": known})
             with atomic(history_file) as temporary, temporary.open("w", newline="") as stream:
                 writer = csv.DictWriter(stream, rows[0])
                 writer.writeheader()
@@ -104,6 +109,24 @@ def train(net: nn.Module, loss: Loss, fit: Fit, name: str, folder: Path, seed: i
     tensor_files.check_finite(average.module.state_dict(), f"the weights of {name} after the last of its {fit.steps} steps")
     net.load_state_dict(average.module.state_dict())
     return net.eval()
+
+
+def _identity(net: nn.Module, loss: Loss, fit: Fit, name: str, seed: int, device: str, data: Iterable[object]) -> dict[str, str]:
+    """What decides the weights after a step: not how many steps there will be, as long as the learning rate is laid out for as many."""
+    settings = {key: value for key, value in asdict(fit).items() if key not in ("steps", "every", "keep_at")}
+    settings |= {"horizon": max(fit.steps, fit.horizon), "name": name, "seed": seed, "device": torch.device(device).type}
+    return identity.of(settings, [*data, *net.state_dict().values()], __name__, loss.__module__)
+
+
+def _continues(state: dict, known: dict[str, str], fit: Fit, name: str, folder: Path) -> bool:
+    """True if the state is one that this very training passes through; else says why it starts anew."""
+    what = f"the training of '{folder / name}'"
+    lost = [step for step in fit.keep_at if step <= state["step"] and not (folder / f"{name}-{step}.pt").is_file()]
+    if state["step"] > fit.steps or lost:
+        why = f"the weights after step {lost[0]} are wanted, and not kept" if lost else f"{fit.steps} are wanted"
+        warn(f"{what} starts anew: it has made {state['step']} steps, and {why}")
+        return False
+    return identity.same(state.get("identity"), known, what)
 
 
 def _check(fit: Fit) -> None:

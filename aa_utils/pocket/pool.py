@@ -8,6 +8,7 @@ import numpy as np
 
 from aa_utils.files import atomic
 from aa_utils.progress import progress
+from aa_utils.runner import code_closure
 from aa_utils.seeds import stable_hash
 
 PART = 4096
@@ -16,6 +17,8 @@ PART = 4096
 def load(folder: Path, n: int, seed: int, workers: int = 1) -> tuple[np.ndarray, list[str], dict[str, np.ndarray]]:
     """`n` pictures (n, 32, 32, 3) uint8, their captions and factors; parts that are missing in `folder` are rendered first."""
     parts = -(-n // PART)
+    # In a folder of their own for each code that renders; a part is seeded by the name of its file.
+    folder = folder / code_closure.fingerprint(__name__)
     files = [folder / f"renders-{seed}-{k:04d}.npz" for k in range(parts)]
     missing = [file for file in files if not file.exists()]
     if missing:

@@ -40,8 +40,9 @@ def make_clip(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> tup
     vocabulary = clip.tokenizer(data.captions)
     torch.manual_seed(seed)
     net = clip.model(vocabulary)
-    loss = clip.contrastive(net, data.pictures, clip.tokens(vocabulary, data.captions), fit.batch, device)
-    return train(net, loss, fit, "clip", folder, seed, device), vocabulary
+    captions = clip.tokens(vocabulary, data.captions)
+    loss = clip.contrastive(net, data.pictures, captions, fit.batch, device)
+    return train(net, loss, fit, "clip", folder, seed, device, data=[data.pictures, captions]), vocabulary
 
 
 def teach_names(net: CLIPModel, vocabulary: CLIPTokenizer, data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> CLIPModel:
@@ -51,14 +52,15 @@ def teach_names(net: CLIPModel, vocabulary: CLIPTokenizer, data: Pool, fit: Fit,
     labels = torch.tensor([CHARACTERS.index(c) for c in data.characters])
     captions = clip.tokens(vocabulary, data.captions)
     loss = clip.naming(net, data.pictures, captions, labels, sentences, fit.batch, device)
-    return train(net, loss, fit, "clip-names", folder, seed, device)
+    return train(net, loss, fit, "clip-names", folder, seed, device, data=[data.pictures, captions, labels, *sentences])
 
 
 def make_autoencoder(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> AutoencoderKL:
     """The autoencoder, with the latent scale that diffusion needs."""
     torch.manual_seed(seed)
     net = autoencoder.model()
-    train(net, autoencoder.reconstruction(net, data.pictures, fit.batch, device), fit, "autoencoder", folder, seed, device)
+    loss = autoencoder.reconstruction(net, data.pictures, fit.batch, device)
+    train(net, loss, fit, "autoencoder", folder, seed, device, data=[data.pictures])
     autoencoder.set_scale(net, autoencoder.encode(net, data.pictures[:4096], device))
     return net
 
@@ -79,7 +81,8 @@ def make_unet(
     torch.manual_seed(seed)
     net = diffusion.model(text.config.text_config.hidden_size)
     loss = diffusion.denoising(net, encoder, latents, weights, ids, empty, fit.batch, device)
-    return train(net, loss, fit, "unet", folder, seed, device)
+    learned = [data.pictures, ids, empty, weights, *vae.state_dict().values(), *encoder.state_dict().values()]
+    return train(net, loss, fit, "unet", folder, seed, device, data=[*learned, str(vae.config.scaling_factor)])
 
 
 def early_unet(text: CLIPModel, step: int, folder: Path) -> nn.Module:
@@ -98,7 +101,8 @@ def make_reader(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> n
     pictures, labels = data.pictures[torch.from_numpy(digits)], torch.from_numpy(data.characters[digits].astype(int))
     torch.manual_seed(seed)
     net = reader.model()
-    return train(net, reader.reading(net, pictures, labels, fit.batch, device), fit, "reader", folder, seed, device)
+    loss = reader.reading(net, pictures, labels, fit.batch, device)
+    return train(net, loss, fit, "reader", folder, seed, device, data=[pictures, labels])
 
 
 @torch.inference_mode()

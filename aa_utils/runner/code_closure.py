@@ -66,6 +66,11 @@ def digest(code: dict[str, str]) -> str:
     return source_digest.digest("".join(f"{name} {value}\n" for name, value in sorted(code.items())))
 
 
+def fingerprint(*modules: str) -> str:
+    """16 hex digits of the code of `modules` and of all that they import: part of the key of whatever they make and keep."""
+    return digest(of_modules(*modules))
+
+
 def edited(code: dict[str, str]) -> list[str]:
     """The files of a closure that are not what they were: edited since in what they compute, or gone."""
     return [name for name, before in code.items() if _today(name) != before]

@@ -22,9 +22,8 @@ def of(settings: object, data: Iterable[object], *modules: str) -> dict[str, str
     import torch
 
     written = json.dumps(settings, sort_keys=True, default=str)
-    code = code_closure.digest(code_closure.of_modules(*modules))
     parts = {"settings": hashlib.sha256(written.encode()).hexdigest()[:16], "data": digest(data)[:16]}
-    return parts | {"code": code, "torch": str(torch.__version__)}
+    return parts | {"code": code_closure.fingerprint(*modules), "torch": str(torch.__version__)}
 
 
 def digest(data: Iterable[object]) -> str:

@@ -4,6 +4,7 @@ It is trained on renders alone and knows what the adaptation never tells it: whe
 pocket world even where there is none, so a high share of "chalk" alone says little of how good the chalk is.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.pocket import fit, pool, reader, world
 from aa_utils.pocket.clip import normalised
 from aa_utils.pocket.render import render
+from aa_utils.runner import code_closure, identity
 
 FACTORS = ("style", "ink", "paper", "quality")
 VALUES = {factor: world.values(factor) for factor in FACTORS}
 SIZES = [len(values) for values in VALUES.values()]
-FILE = "judge.safetensors"
+FILE, ABOUT = "judge.safetensors", "judge.json"
 FRESH = 2 * 10**6  # the seed of renders that no training pool holds
 
 
@@ -30,18 +33,23 @@ def train(folder: Path, renders: int = 32768, steps: int = 2000, batch: int = 96
     Errors: InputError if `folder` holds a judge of another recipe.
     """
     recipe = f"judge-{renders}-{steps}-{batch}-{seed}"
+    decided = {"recipe": recipe, "code": code_closure.fingerprint(__name__), "torch": str(torch.__version__)}
     if (folder / FILE).is_file():
         if not (folder / f"{recipe}.csv").is_file():
             raise InputError(f"'{folder}' holds a judge that is not {recipe}; take another folder, or remove it")
-        return load(folder)
+        before = json.loads((folder / ABOUT).read_text(encoding="utf-8")) if (folder / ABOUT).is_file() else None
+        if identity.same(before, decided, f"the training of the judge in '{folder}'"):
+            return load(folder)
     pictures, _, known = pool.load(folder / "renders", renders, seed, workers)
     answers = torch.stack([torch.from_numpy(np.searchsorted(values, known[factor])) for factor, values in VALUES.items()], 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = reader.model(sum(SIZES))
     settings = fit.Fit(steps=steps, batch=batch, lr=2e-3, warmup=min(100, steps // 5), weight_decay=0.02, average=0.995)
-    fit.train(net, _judging(net, torch.from_numpy(pictures), answers, batch), settings, recipe, folder, seed)
+    shown = torch.from_numpy(pictures)
+    fit.train(net, _judging(net, shown, answers, batch), settings, recipe, folder, seed, data=[shown, answers])
     reader.save(net, folder / FILE)
+    files.write_json(folder / ABOUT, decided)
     return load(folder)
 
 

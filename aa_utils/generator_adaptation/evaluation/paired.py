@@ -28,6 +28,7 @@ from aa_utils.generator_adaptation.pretraining.pocket_gan import CLASSES, PLAIN
 from aa_utils.pocket.new_style import draw, sample
 from aa_utils.pocket.render import CHUNK
 from aa_utils.progress import progress
+from aa_utils.runner import code_closure
 from aa_utils.seeds import stable_hash
 
 FORMS = ("flat", "solid")
@@ -48,7 +49,7 @@ def twins(folder: Path, domain: dict[str, str], per_digit: int, seed: int) -> Tw
 
     Errors: InputError for a factor or value that the pocket world does not have.
     """
-    name = f"{stable_hash('twins', per_digit, seed, *sorted(domain.items())):x}"
+    name = f"{stable_hash('twins', code_closure.fingerprint(__name__), per_digit, seed, *sorted(domain.items())):x}"
     file = folder / f"twins-{name}.npz"
     labels = torch.arange(CLASSES).repeat_interleave(per_digit)
     if not file.is_file():

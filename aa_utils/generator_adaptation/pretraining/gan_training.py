@@ -31,6 +31,7 @@ from aa_utils.generator_adaptation.pretraining import camera_training
 from aa_utils.generator_adaptation.pretraining.camera_training import Views
 from aa_utils.generator_adaptation.pretraining.gan_batches import batch, drawn, styles
 from aa_utils.progress import progress
+from aa_utils.runner import identity
 from aa_utils.seeds import torch_generator
 from aa_utils.training import history, optimization
 
@@ -84,7 +85,7 @@ def train(
 
     `folder` receives `<name>.pt` (the state, to resume from) and `<name>.csv` (the history: losses, the share of real and generated images
     that the discriminator takes for real, penalties, seconds a step). A finished run is loaded, not repeated; one with more steps goes on.
-    Errors: InputError for pixels or labels that do not fit the networks, or a state in `folder` that another recipe left.
+    Errors: InputError for pixels or labels that do not fit the networks, or a state in `folder` that other settings, data or code left.
     """
     _check(generator, pixels, labels)
     device = devices.choose(device)
@@ -99,10 +100,14 @@ def train(
     parts = {"generator": generator, "discriminator": discriminator, "average": average.module, "adam_g": adam_g, "adam_d": adam_d}
     start, rows, length = 0, [], torch.zeros((), device=device)
     settings = _settings(recipe, seed) | {"generator": str(generator.config)} | (asdict(views) if solid else {})
+    known = identity.of(settings, [pixels, labels], __name__, type(generator).__module__)
     state = tensor_files.read_state(state_file, device)
     if state is not None:
-        if state["settings"] != settings:
-            raise InputError(f"'{state_file}' is of a training with other settings: {state['settings']}. Remove it, or take another folder")
+        why = identity.differences(state.get("identity"), known)
+        if why:
+            raise InputError(f"'{state_file}' is of a training with other {why}; remove it, or take another folder")
+        if state["step"] > recipe.steps:
+            raise InputError(f"'{state_file}' has made {state['step']} steps, and {recipe.steps} are wanted; take another folder")
         for key, part in parts.items():
             part.load_state_dict(state[key])
         start, rows, length = state["step"], state["rows"], state["length"]
@@ -154,7 +159,8 @@ def train(
             rows.append({"step": done, **means, "seconds_per_step": (time.perf_counter() - since) / (done - start)})
             pending = []
             state = {key: part.state_dict() for key, part in parts.items()}
-            tensor_files.write_state(state_file, state | {"step": done, "rows": rows, "length": length, "settings": settings})
+            state |= {"step": done, "rows": rows, "length": length, "identity": known}
+            tensor_files.write_state(state_file, state)
             _write_history(folder / f"{name}.csv", rows)
     tensor_files.check_finite(average.module.state_dict(), f"the weights of {name} after the last of its {recipe.steps} steps")
     return average.module

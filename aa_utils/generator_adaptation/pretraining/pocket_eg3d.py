@@ -28,6 +28,7 @@ from aa_utils.pocket import solids
 from aa_utils.pocket.render import SIZE
 from aa_utils.pocket.world import Factors, sample
 from aa_utils.progress import progress
+from aa_utils.runner import code_closure
 from aa_utils.seeds import stable_hash, torch_generator
 
 YAW, PITCH = 0.5, 0.25  # how far a camera goes to the sides, and up and down (`cameras.angles`)
@@ -133,7 +134,7 @@ def renders(folder: Path, n: int, seed: int | str, workers: int = 1, domain: dic
     """`n` renders of digits in `domain`, kept in `folder`; parts that are missing there are rendered first, by `workers` processes."""
     if n < 1:
         raise InputError(f"{n} renders; take at least one")
-    name = f"{stable_hash(seed, *sorted(domain.items())):x}"
+    name = f"{stable_hash(seed, code_closure.fingerprint(__name__), *sorted(domain.items())):x}"
     jobs = [(k, min(PART, n - k * PART), folder / f"solids-{name}-{k:03d}-{min(PART, n - k * PART)}.npz") for k in range(-(-n // PART))]
     missing = [job for job in jobs if not job[2].exists()]
     if missing:

@@ -21,6 +21,7 @@ from aa_utils.generator_adaptation.pretraining import gan_card
 from aa_utils.generator_adaptation.pretraining.gan_training import Recipe
 from aa_utils.pocket.world import DIGIT_NAMES
 from aa_utils.progress import progress
+from aa_utils.runner import code_closure
 from aa_utils.seeds import stable_hash
 
 PLAIN = {"style": "handwritten", "tool": "pen", "ink": "black", "paper": "white", "background": "plain", "quality": "sharp"}
@@ -49,7 +50,7 @@ def renders(folder: Path, per_digit: int, seed: int | str, workers: int = 1, dom
     if per_digit < 1:
         raise InputError(f"{per_digit} renders of each digit; take at least one")
     jobs = [(digit, k) for digit in range(CLASSES) for k in range(-(-per_digit // PART))]
-    name = f"{stable_hash(seed, *sorted(domain.items())):x}"
+    name = f"{stable_hash(seed, code_closure.fingerprint(__name__), *sorted(domain.items())):x}"
     files = {(digit, k): folder / f"{name}-{digit}-{k:03d}-{_size(k, per_digit)}.npy" for digit, k in jobs}
     missing = [(job, file) for job, file in files.items() if not file.exists()]
     if missing:
