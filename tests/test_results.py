@@ -45,7 +45,6 @@ def test_tables_and_layouts_follow_from_the_csv(folder, tmp_path):
 def test_figures_have_all_their_files(folder):
     figures = folder / "figures"
     for path in sorted(figures.glob("*.csv")):
-        assert path.with_suffix(".svg").is_file()
         assert path.with_suffix(".png").is_file()
 
 

@@ -81,8 +81,8 @@ def test_the_table_has_every_cell(finished):
     methods = [(inter, intra) for inter in ("source_only", "dann") for intra in ("none", "fixmatch")]
     assert cells == {(writer, *method) for writer in ("simple", "offline") for method in methods}
     assert (finished.artifacts / "results/tables/accuracy.md").exists()
-    assert (finished.artifacts / "results/figures/number_of_images.svg").exists()
-    assert (finished.artifacts / "results/figures/estimates.svg").exists()
+    assert (finished.artifacts / "results/figures/number_of_images.png").exists()
+    assert (finished.artifacts / "results/figures/estimates.png").exists()
 
 
 def test_a_second_call_does_nothing(finished):

@@ -1,9 +1,10 @@
-"""The look of every figure, and how one is saved: SVG + PNG + the CSV of the points drawn, the same points always giving the same bytes.
+"""The look of every figure, and how one is saved: a PNG and the CSV of the points drawn, the same points always giving the same bytes.
 
 Colours are Okabe and Ito's ("Color Universal Design", 2008), told apart by readers with any colour vision; marker shapes say the same once
 more. A method has the same colour in every figure.
 """
 
+import os
 import textwrap
 from collections.abc import Callable
 from functools import wraps
@@ -63,11 +64,15 @@ def styled(function: Callable) -> Callable:
 
 @styled
 def save(figure: Figure, name: str, folder: str | Path, points: pd.DataFrame) -> Path:
-    """Write `<folder>/<name>.svg`, `.png` and `.csv` (the points drawn), atomically and byte-stable; returns the PNG's path."""
+    """Write `<folder>/<name>.png` and `.csv` (the points drawn), atomically and byte-stable; returns the PNG's path.
+
+    With the environment variable AA_SVG set, `<name>.svg` too: for print. It is not kept in git, where each changes whole.
+    """
     folder = resolve(folder)
     tables.write_csv(folder / f"{name}.csv", points)
     FigureCanvasAgg(figure)
-    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+    kinds = {"png": {"Software": None}} | ({"svg": {"Date": None, "Creator": None}} if os.environ.get("AA_SVG") else {})
+    for kind, metadata in kinds.items():
         with files.atomic(folder / f"{name}.{kind}") as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata, dpi=DPI)
     return folder / f"{name}.png"
