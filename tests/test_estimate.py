@@ -170,7 +170,8 @@ def finished(tmp_path_factory):
         name = f"digit/{i}.png"
         (root / "images/offline/digit").mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(root / "images/offline" / name)
-        rows.append({"file_name": name, "label": i % 10, "class_name": target.class_names[i % 10], "sha256": f"hash {i}"})
+        about = {"label": i % 10, "class_name": target.class_names[i % 10], "sha256": files.sha256(root / "images/offline" / name)}
+        rows.append({"file_name": name, **about})
     files.write_jsonl(root / "images/offline/metadata.jsonl", rows)
     source = record.describe_input("source", str(root / "images/offline"))
     for method, limit in (("dann", 0), ("source_only", 2)):

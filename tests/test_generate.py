@@ -206,13 +206,13 @@ def test_images_made_elsewhere_are_left_alone(model, prompts, tmp_path):
 def test_a_full_disk_is_one_sentence_and_the_same_call_goes_on(model, prompts, tmp_path, monkeypatch):
     real, written = files.write_bytes, []
 
-    def full(path, data):
+    def full(path, data, durable=True):
         if path.suffix == ".png" and len(written) >= 5:
             with files.atomic(path) as temporary:
                 temporary.write_bytes(data[:10])
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written.append(path)
-        real(path, data)
+        real(path, data, durable)
 
     monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(OSError, match=r"no space left for images in .*: \d of 9 stand; free some") as error:
@@ -379,7 +379,7 @@ def test_an_image_that_cannot_be_read_is_named(model, prompts, tmp_path):
     generate(prompts, model, out, **TINY)
     (out / "metadata.jsonl").unlink()
     sorted(out.rglob("*.png"))[0].write_bytes(b"not a picture")
-    with pytest.raises(InputError, match="cannot be read as an image; delete it"):
+    with pytest.raises(InputError, match=r"1 of the 9 images .* cannot be kept: digit-.*not a picture.*; delete them, and"):
         generate(prompts, model, out, **TINY)
 
 

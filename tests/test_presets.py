@@ -177,7 +177,7 @@ def test_shards_started_at_once_give_the_bytes_of_one(model, prompts, tmp_path, 
         process.join(240)
     assert [process.exitcode for process in running] == [0] * num_shards
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
-    assert len(contents(tmp_path / "many")) == 18 + 2  # images, metadata.jsonl and the settings: nothing is left over
+    assert len(contents(tmp_path / "many")) == 18 + 3  # images, metadata.jsonl, its seal and the settings: nothing is left over
 
 
 def test_glide_says_what_it_needs(prompts, tmp_path):

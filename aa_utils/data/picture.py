@@ -20,6 +20,8 @@ from PIL import Image
 
 from aa_utils.data import containers, depth, formats, sixteen_bits
 from aa_utils.data.formats import Kind, Unreadable
+from aa_utils.errors import InputError
+from aa_utils.paths import as_text
 
 SMALLEST = 4  # pixels a side: below it lie spacers and tracking pixels
 LARGEST = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # pixels: Pillow's own limit against decompression bombs
@@ -51,9 +53,8 @@ def read(path: Path, at_least: int = 0, sha256: str = "") -> Picture:
     """
     try:
         with formats.opened(path) as stream:
-            if sha256 and (found := hashlib.file_digest(stream, "sha256").hexdigest()) != sha256:
-                raise Unreadable(f"not the picture that was written: its SHA-256 begins {found[:8]}, and the metadata has {sha256[:8]}")
-            stream.seek(0)
+            if sha256:
+                _compare(stream, sha256)
             found = formats.kind(stream.read(formats.HEAD), path.suffix.lower())
             if found is None or not found.formats:
                 raise Unreadable(_not_read(found))
@@ -68,12 +69,33 @@ def read(path: Path, at_least: int = 0, sha256: str = "") -> Picture:
         raise Unreadable(_reason(error)) from error
 
 
+def array(path: Path, sha256: str = "") -> np.ndarray:
+    """The picture as uint8 (height, width, 3). Errors: InputError that names the file and what is wrong with it."""
+    try:
+        return np.array(read(path, sha256=sha256).image)
+    except Unreadable as error:
+        raise InputError(f"'{as_text(path)}' cannot be read as an image: {error}") from error
+
+
+def check(path: Path, sha256: str) -> None:
+    """Read the file without decoding it. Errors: Unreadable if there is none, or its digest is not `sha256`."""
+    with formats.opened(path) as stream:
+        _compare(stream, sha256)
+
+
 def square(path: Path, size: int, sha256: str = "") -> tuple[Image.Image, Picture]:
     """(the picture with both sides squeezed to `size`, bicubic, as in the adaptation literature; what `read` gives)."""
     picture = read(path, size, sha256)
     if picture.image.size == (size, size):
         return picture.image, picture
     return picture.image.resize((size, size), Image.Resampling.BICUBIC), picture
+
+
+def _compare(stream: BinaryIO, sha256: str) -> None:
+    found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256:
+        raise Unreadable(f"not the picture that was written: its SHA-256 begins {found[:8]}, and the metadata has {sha256[:8]}")
+    stream.seek(0)
 
 
 def _decoded(stream: BinaryIO, kind: Kind, at_least: int) -> Picture:

@@ -108,6 +108,9 @@ def generate(
     mine = [job for batch in batches for job in batch]
     standing = folder.standing(out, mine)
     todo = [batch for batch in batches if any(job.file_name not in standing for job in batch)]
+    # Before the model is loaded, and any image is made: what stands is to be whole.
+    with ThreadPoolExecutor(WRITERS) as threads:
+        kept = folder.rows_of_standing(out, [job for job in mine if job.file_name in standing], work, settings, threads)
     # Before the folder is marked: a model that is not whole leaves it free for the one that is.
     pipe = at_work.load(found, scheduler, dtype, device, settings["switches"]) if todo else None
     folder.open_for(out, settings, work)
@@ -125,9 +128,7 @@ def generate(
             except OSError as error:
                 raise folder.named_if_full(error, out, len(folder.standing(out, mine)), len(mine)) from error
             seconds = time.perf_counter() - started
-        finished = folder.finished_rows(out, work)
-        kept = [job for job in mine if job.file_name in standing and job.file_name not in finished]
-        known = finished | made | {row["file_name"]: row for row in writers.map(lambda job: folder.row_of_file(out, job, settings), kept)}
+    known = kept | made
     own_rows = [known[job.file_name] for job in mine]
     return {
         "images": len(mine),

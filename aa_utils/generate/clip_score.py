@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from aa_utils import devices, files
+from aa_utils.data import picture
+from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
 from aa_utils.paths import existing, resolve
 from aa_utils.pretrained import clip
@@ -49,7 +51,8 @@ def score(folder: str | Path, model: str, template: str = "a photo of a {}", bat
     _check_template(template)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError(f"batch_size is {batch_size!r}; it is a whole number of at least 1")
-    rows = files.read_jsonl(existing(root / "metadata.jsonl", "metadata.jsonl", "20_generate"))
+    existing(root / "metadata.jsonl", "metadata.jsonl", "20_generate")
+    rows = image_rows.read(root, "20_generate")
     unnamed = next((row for row in rows if "class_name" not in row), None)
     if unnamed or not rows:
         raise InputError(f"'{folder}' has " + (f"an image without a class_name, '{unnamed['file_name']}'" if unnamed else "no images"))
@@ -111,7 +114,8 @@ def _check_template(template: str) -> None:
 
 
 def _scored(folder: str | Path) -> list[dict]:
-    rows = files.read_jsonl(existing(resolve(folder) / "metadata.jsonl", "metadata.jsonl", "20_generate"))
+    existing(resolve(folder) / "metadata.jsonl", "metadata.jsonl", "20_generate")
+    rows = image_rows.read(resolve(folder), "20_generate")
     if not all("clip_score" in row for row in rows):
         raise InputError(f"images of '{folder}' have no CLIP scores; run: python -m aa_utils.generate.clip_score '{folder}' --model …")
     return rows
@@ -140,7 +144,6 @@ def _readable(store: Path) -> list[dict]:
 def _measure(where: Path, root: Path, batches: list, classes: list[str], template: str, device: str) -> Iterator[list[dict]]:
     """The scores of one batch after the other, {sha256, text, clip_score, clip_confidence, clip_class} an image."""
     import torch
-    from PIL import Image
     from torch.nn.functional import normalize
 
     net, tokenizer, processor = clip.load(where, devices.choose(device))
@@ -153,17 +156,14 @@ def _measure(where: Path, root: Path, batches: list, classes: list[str], templat
         found = net.get_text_features(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
         return normalize(getattr(found, "pooler_output", found), dim=-1)
 
-    def picture(item: tuple[dict, str, str]) -> Any:
-        try:
-            with Image.open(root / item[0]["file_name"]) as opened:
-                return processor(images=opened.convert("RGB"), return_tensors="pt").pixel_values[0]
-        except (OSError, SyntaxError) as error:
-            raise InputError(f"'{root / item[0]['file_name']}' cannot be read as an image: {error}") from error
+    def pixels(item: tuple[dict, str, str]) -> Any:
+        row, sha256, _ = item
+        return processor(images=picture.array(root / row["file_name"], sha256), return_tensors="pt").pixel_values[0]
 
     with torch.no_grad(), ThreadPoolExecutor(4) as threads:
         of_classes = texts([template.format(name) for name in classes])
         for batch in batches:
-            found = net.get_image_features(pixel_values=torch.stack(list(threads.map(picture, batch))).to(device))
+            found = net.get_image_features(pixel_values=torch.stack(list(threads.map(pixels, batch))).to(device))
             images = normalize(getattr(found, "pooler_output", found), dim=-1)
             cosine = (images * texts([text for _, _, text in batch])).sum(1).tolist()
             p = (net.logit_scale.exp() * images @ of_classes.T).softmax(1).cpu()

@@ -4,14 +4,16 @@ import errno
 import fcntl
 import hashlib
 import io
-import json
 import os
 import secrets
 import shutil
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aa_utils import files
+from aa_utils.data import formats, picture
+from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
 from aa_utils.generate.jobs import Job
 from aa_utils.progress import warn
@@ -59,6 +61,8 @@ def check_settings(out: Path, settings: dict) -> None:
             raise InputError(f"'{out}' already holds images that were made elsewhere; choose another 'out'")
         return
     before = _settings(path)
+    if before is None:
+        return
     for name, value in settings.items():
         # A model is the same by its revision, wherever it lies; images of other code are set aside.
         if name in ("model", "images_per_prompt", "code"):
@@ -96,21 +100,31 @@ def open_for(out: Path, settings: dict, work: list[Job]) -> None:
     if not path.exists():
         check_settings(out, settings)
         files.write_json(path, settings)
+    before = _settings(path)
+    if before is None:  # nobody knows how the images were made that stand
+        for job in work:
+            (out / job.file_name).unlink(missing_ok=True)
+        files.write_json(path, settings)
     check_settings(out, settings)  # read back: another shard may have been first, with other settings
-    if settings["images_per_prompt"] > _settings(path)["images_per_prompt"]:
+    if before and settings["images_per_prompt"] > before["images_per_prompt"]:
         files.write_json(path, settings)
     if not finished_rows(out, work):
         (out / "metadata.jsonl").unlink(missing_ok=True)  # it is there only when the folder is whole
 
 
-def _settings(path: Path) -> dict:
-    # Folders made before there were switches had none on.
-    return {"switches": []} | json.loads(path.read_text(encoding="utf-8"))
+def _settings(path: Path) -> dict | None:
+    """The settings that a folder was made with; None if they cannot be read, which is said: its images are then made again."""
+    found = files.read_json_if_whole(path)
+    if not isinstance(found, dict) or "images_per_prompt" not in found:
+        return None
+    return {"switches": []} | found  # folders made before there were switches had none on
 
 
 def standing(out: Path, work: list[Job]) -> set[str]:
     """The file names of `work` that exist already; an empty file, which a power failure can leave, does not count."""
     found = set()
+    if (out / SETTINGS).exists() and _settings(out / SETTINGS) is None:
+        return found
     for name in {job.file_name.partition("/")[0] for job in work}:
         if (out / name).is_dir():
             with os.scandir(out / name) as entries:
@@ -125,27 +139,56 @@ def write_image(out: Path, job: Job, image: "np.ndarray", settings: dict) -> dic
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png")
     files.write_bytes(out / job.file_name, buffer.getvalue())
-    return _row(job, buffer.getvalue(), image.shape[1], image.shape[0], not image.any(), settings)
+    sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
+    return _row(job, sha256, image.shape[1], image.shape[0], not image.any(), settings)
 
 
-def row_of_file(out: Path, job: Job, settings: dict) -> dict:
-    """The metadata row of an image that stands: the very row that making it again would give. Errors: InputError if it is no image."""
-    from PIL import Image
+def rows_of_standing(out: Path, kept: list[Job], work: list[Job], settings: dict, threads: Executor) -> dict[str, dict]:
+    """The rows, by file name, of the images `kept` that stand: the very rows that making them again would give, and later scores.
 
-    data = (out / job.file_name).read_bytes()
-    try:
-        image = Image.open(io.BytesIO(data))
-        black = image.convert("RGB").getbbox() is None
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"'{out / job.file_name}' cannot be read as an image; delete it, and the same call makes it again") from error
-    return _row(job, data, image.width, image.height, black, settings)
+    Every file is read. Errors: InputError that names those which are no image any more, or not the one that was written.
+    """
+    before = _rows_that_stand(out)
+    finished = before.keys() == {job.file_name for job in work}
+    bad: list[str] = []
+
+    def row(job: Job) -> dict:
+        said, path = before.get(job.file_name, {}), out / job.file_name
+        try:
+            if said.get("sha256"):
+                picture.check(path, said["sha256"])
+            if finished and said.get("sha256"):
+                return said
+            found = picture.read(path)
+        except formats.Unreadable as error:
+            bad.append(f"{job.file_name} ({error})")
+            return {}
+        black = found.image.getbbox() is None
+        return _row(job, files.sha256(path), found.width, found.height, black, settings)
+
+    rows = dict(zip((job.file_name for job in kept), threads.map(row, kept), strict=True))
+    if bad:
+        named = ", ".join(sorted(bad)[:20]) + (f" and {len(bad) - 20} more" if len(bad) > 20 else "")
+        raise InputError(
+            f"{len(bad)} of the {len(kept)} images that stand in '{out}' cannot be kept: {named}; delete them, and the same call makes "
+            "them again"
+        )
+    return rows
 
 
 def finished_rows(out: Path, work: list[Job]) -> dict[str, dict]:
     """The rows of metadata.jsonl by file name if it stands and holds exactly the images of `work`; else none."""
-    path = out / "metadata.jsonl"
-    rows = {row["file_name"]: row for row in files.read_jsonl(path)} if path.exists() else {}
+    rows = _rows_that_stand(out)
     return rows if rows.keys() == {job.file_name for job in work} else {}
+
+
+def _rows_that_stand(out: Path) -> dict[str, dict]:
+    """The rows of metadata.jsonl by file name; none if there is no such file, or it is not whole, which is said."""
+    try:
+        return {row["file_name"]: row for row in image_rows.read(out)} if (out / "metadata.jsonl").exists() else {}
+    except InputError as error:
+        warn(f"{error}. It counts as absent, and is written anew")
+        return {}
 
 
 def finish(out: Path, rows: list[dict], work: list[Job], shard: int, num_shards: int) -> bool:
@@ -155,14 +198,23 @@ def finish(out: Path, rows: list[dict], work: list[Job], shard: int, num_shards:
     files.write_jsonl(out / ".shards" / f"{shard}-of-{num_shards}.jsonl", rows)
     parts = [out / ".shards" / f"{k}-of-{num_shards}.jsonl" for k in range(num_shards)]
     # Every shard writes before it looks, so the last one sees all; should two see all, both write the same file.
-    known = {row["file_name"]: row for part in parts if part.exists() for row in files.read_jsonl(part)}
+    known = {row["file_name"]: row for part in parts for row in _rows_of_shard(part)}
     if any(job.file_name not in known for job in work):
         return False
     for name in {job.file_name.partition("/")[0] for job in work}:
         for leftover in (out / name).glob(".*.tmp"):  # of calls that were killed
             leftover.unlink(missing_ok=True)
-    files.write_jsonl(out / "metadata.jsonl", [known[job.file_name] for job in work])
+    image_rows.write(out, [known[job.file_name] for job in work])
     return True
+
+
+def _rows_of_shard(part: Path) -> list[dict]:
+    """The rows that a shard left behind; none if it has not yet, or they are not whole: that shard's call writes them anew."""
+    try:
+        return files.read_jsonl(part) if part.exists() else []
+    except InputError as error:
+        warn(f"{error}. These rows count as absent; the call of that shard writes them anew")
+        return []
 
 
 def named_if_full(error: OSError, out: Path, done: int, total: int) -> OSError:
@@ -173,7 +225,7 @@ def named_if_full(error: OSError, out: Path, done: int, total: int) -> OSError:
     return OSError(error.errno, message)
 
 
-def _row(job: Job, data: bytes, width: int, height: int, black: bool, settings: dict) -> dict:
+def _row(job: Job, sha256: str, width: int, height: int, black: bool, settings: dict) -> dict:
     return {
         "file_name": job.file_name,
         "label": job.label,
@@ -184,6 +236,6 @@ def _row(job: Job, data: bytes, width: int, height: int, black: bool, settings: 
         **{name: settings[name] for name in ("model", "revision", "scheduler", "steps", "guidance")},
         "width": width,
         "height": height,
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": sha256,
         "black": black,
     }

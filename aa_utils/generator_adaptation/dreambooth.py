@@ -24,6 +24,7 @@ from torch import Tensor
 
 from aa_utils import files
 from aa_utils.data import images
+from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
 from aa_utils.generate import model_files
 from aa_utils.generator_adaptation import guide as guides
@@ -82,8 +83,8 @@ def read(folder: str | Path, size: int, prompt: str = "") -> Pictures:
         if found.labels is None:
             raise InputError(f"{prompt!r} asks for the class of a picture, and '{folder}' says none: it has no metadata.jsonl")
         return Pictures(found.pixels, [prompt.replace("{}", found.class_names[k]) for k in found.labels.tolist()])
-    path = existing(folder, "image folder") / "metadata.jsonl"
-    rows = files.read_jsonl(path) if path.is_file() else []
+    root = existing(folder, "image folder")
+    rows = image_rows.read(root) if image_rows.has_rows(root) else []
     if not rows or "prompt" not in rows[0]:
         raise InputError(f"'{folder}' does not say from which prompts its pictures are; 20_generate's folders do")
     return Pictures(found.pixels, [row["prompt"] for row in rows])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aa_utils import files
+from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 
@@ -20,8 +20,8 @@ def contact_sheet(images: "Sequence[Path | np.ndarray]", titles: Sequence[str], 
     An image is a path or an array (height, width, 3) uint8. Errors: InputError for no image, or not one title an image.
     """
     import matplotlib.pyplot as plt
-    import numpy as np
-    from PIL import Image
+
+    from aa_utils.data import picture
 
     if not images or len(images) != len(titles):
         raise InputError(
@@ -37,7 +37,7 @@ def contact_sheet(images: "Sequence[Path | np.ndarray]", titles: Sequence[str], 
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
-        pixels = np.asarray(Image.open(image).convert("RGB")) if isinstance(image, (str, Path)) else image
+        pixels = picture.array(Path(image)) if isinstance(image, (str, Path)) else image
         # Few pixels stay visible as pixels; many are averaged.
         axis.imshow(pixels, interpolation="nearest" if max(pixels.shape[:2]) <= 64 else "antialiased")
         axis.text(0.5, -0.04, title, transform=axis.transAxes, ha="center", va="top", fontsize=6)
@@ -49,6 +49,7 @@ def examples(folder: str | Path, per_class: int) -> list[dict]:
     """The first `per_class` metadata rows of each class of an image folder, class by class, each with its `path`."""
     folder = existing(folder, "image folder", "20_generate")
     rows: dict[int, list[dict]] = {}
-    for row in files.read_jsonl(existing(folder / "metadata.jsonl", "metadata.jsonl", "20_generate")):
+    existing(folder / "metadata.jsonl", "metadata.jsonl", "20_generate")
+    for row in image_rows.read(folder, "20_generate"):
         rows.setdefault(row["label"], []).append({**row, "path": folder / row["file_name"]})
     return [row for label in sorted(rows) for row in rows[label][:per_class]]

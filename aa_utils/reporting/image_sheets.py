@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 
-from aa_utils import files
 from aa_utils.benchmarks import Target
+from aa_utils.data import picture
+from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 from aa_utils.reporting import figures
@@ -29,7 +29,8 @@ def generated_by_prompt(folders: Sequence[str], folder: str | Path, classes: int
     for source in folders:
         root = existing(source, "image folder", "notebooks/20_generate.ipynb")
         by_class: dict[int, list[dict]] = {}
-        for row in files.read_jsonl(existing(root / "metadata.jsonl", "list of images", "notebooks/20_generate.ipynb")):
+        existing(root / "metadata.jsonl", "list of images", "notebooks/20_generate.ipynb")
+        for row in image_rows.read(root, "notebooks/20_generate.ipynb"):
             by_class.setdefault(row["label"], []).append(row)
         for label in sorted(by_class)[:classes]:
             drawn = by_class[label]
@@ -37,7 +38,7 @@ def generated_by_prompt(folders: Sequence[str], folder: str | Path, classes: int
             prompts = list(dict.fromkeys(row["prompt"] for row in shown))
             more = f" and {len(prompts) - 1} other prompts" if len(prompts) > 1 else ""
             name = f"{root.name}: “{prompts[0]}”{more}"
-            rows.append((name, [np.asarray(Image.open(root / row["file_name"]).convert("RGB")) for row in shown]))
+            rows.append((name, [picture.array(root / row["file_name"]) for row in shown]))
             points += [
                 {"title": root.name, "id": Path(row["file_name"]).stem, "prompt": row["prompt"], "sha256": row["sha256"]} for row in shown
             ]
@@ -71,12 +72,13 @@ def overview(source: str, target: Target, per_seed: pd.DataFrame, folder: str | 
     methods = per_seed[per_seed["system"] == "pipeline"].groupby(["prompts", "inter_domain"]).ngroups
     rows = max(4, -(-methods // 2))
     root = existing(source, "image folder", "notebooks/20_generate.ipynb")
-    drawn = files.read_jsonl(existing(root / "metadata.jsonl", "list of images", "notebooks/20_generate.ipynb"))
+    existing(root / "metadata.jsonl", "list of images", "notebooks/20_generate.ipynb")
+    drawn = image_rows.read(root, "notebooks/20_generate.ipynb")
     classes = range(min(10, len(target.class_names)))
     synthetic = [_spread([row for row in drawn if row["class_name"] == target.class_names[k]], rows) for k in classes]
     real = [(target.labels == k).nonzero()[:rows, 0].tolist() for k in classes]
     figure = Figure(figsize=(OVERVIEW_WIDTH, rows))  # an inch a row is what two grids of images need
-    pictures = [[np.asarray(Image.open(root / row["file_name"]).convert("RGB")) for row in column] for column in synthetic]
+    pictures = [[picture.array(root / row["file_name"]) for row in column] for column in synthetic]
     _grid(figure, 0.87, "drawn by the generator: labelled, synthetic", pictures)
     pictures = [[target.images.pixels[i].permute(1, 2, 0).numpy() for i in column] for column in real]
     _grid(figure, 0.41, f"{printed(target.name)}: the target, without labels", pictures)
