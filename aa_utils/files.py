@@ -49,6 +49,20 @@ def _to_disk(path: Path) -> None:
         os.close(number)
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the exclusive lock of the file `path`, waiting for it: of several processes, one makes what all of them need.
+
+    The lock ends with its process, however that ends. The file stays: were it removed, two processes could hold one lock each.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
 def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
     """Write `data` to `path` atomically; `durable` as of `atomic`."""
     with atomic(path, durable) as temporary:

@@ -346,3 +346,34 @@ def test_a_file_system_without_locks_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(run.fcntl, "flock", no_locks)
     with pytest.raises(InputError, match=r"cannot be locked \(No locks available\); put AA_ARTIFACTS on"), run.locked(tmp_path, 0):
         pass
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("true", True),
+        ("False", False),
+        ("package:some-weights", "package:some-weights"),
+        ("hf-hub:timm/x", "hf-hub:timm/x"),
+        ("here", "here"),
+    ],
+)
+def test_a_switch_that_may_name_files_takes_text_too(tmp_path, monkeypatch, value, wanted):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    known = parameters.parse('pretrained = False  # optional input or name: weights\nout = ""  # output', "x.ipynb")
+    value, wanted = (str(tmp_path / "w.pth") if v == "here" else v for v in (value, wanted))
+    given = parameters.given([f"pretrained={value}", "out=artifacts/x"], None)
+    found = parameters.checked(known, given, "x.ipynb")
+    assert found["pretrained"] == wanted
+    assert type(found["pretrained"]) is type(wanted) or isinstance(wanted, str)
+    assert parameters.inputs(known, found) == ([("pretrained", str(tmp_path / "w.pth"))] if value.endswith("w.pth") else [])
+
+
+def test_a_switch_that_names_a_file_that_is_not_there():
+    known = parameters.parse('pretrained = False  # optional input or name: weights\nout = ""  # output', "x.ipynb")
+    with pytest.raises(InputError, match=r"input 'pretrained': nothing at 'no/such\.pth' \(weights\)"):
+        parameters.checked(known, {"pretrained": "no/such.pth", "out": "artifacts/x"}, "x.ipynb")
+    with pytest.raises(InputError, match="'pretrained' takes true or false"):
+        parameters.checked(known, {"pretrained": 3, "out": "artifacts/x"}, "x.ipynb")
+    assert parameters.checked(known, {"pretrained": "no/such.pth", "out": "a"}, "x.ipynb", paths=False)["pretrained"] == "no/such.pth"

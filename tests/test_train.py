@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from aa_utils import inter_domain
-from aa_utils.classifiers import backbones
+from aa_utils.classifiers import backbones, weights
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.runner import code_closure
@@ -272,7 +272,7 @@ def test_backbones_refuse_clearly(monkeypatch):
     def offline(*_, **__):
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr(backbones.timm, "create_model", offline)
+    monkeypatch.setattr(weights.timm, "create_model", offline)
     with pytest.raises(InputError, match=r"cannot get the pretrained weights of 'resnet18' .*no route to host"):
         backbones.build("resnet18", 3, pretrained=True)
 

@@ -1,40 +1,19 @@
 """Classifiers: a timm backbone, an optional bottleneck, a head; saved as `model.safetensors` + `config.json`."""
 
 import copy
-import difflib
 from functools import partial
 from pathlib import Path
 
-import timm
 import torch
-from timm.models import register_model
-from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
-from aa_utils.classifiers import lenet, pocket_vit, wrn  # noqa: F401  (they register their networks with timm)
+from aa_utils.classifiers import networks, weights
 from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
 
 HALF = (0.5, 0.5, 0.5)
 AGAIN = "the run that wrote it makes it again: run its call once more (notebooks 30 and 40 write classifiers)"
-
-
-@register_model
-def pocket_resnet(pretrained: bool = False, **kwargs) -> ResNet:
-    """A ResNet for 32 px: four stages of one basic block, 16 to 128 channels, 16x16 to 2x2; 0.3 M weights, 4 M multiply-adds an image."""
-    _only_from_scratch("pocket_resnet", pretrained, kwargs)
-    shape = {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128), "stem_type": "deep", "stem_width": 8, "zero_init_last": False}
-    net = ResNet(BasicBlock, **(shape | kwargs))
-    net.maxpool = nn.Identity()  # 32 px are too few to halve them twice before the first block
-    net.pretrained_cfg = {"mean": HALF, "std": HALF}
-    return net
-
-
-def _only_from_scratch(name: str, pretrained: bool, kwargs: dict) -> None:
-    if pretrained:
-        raise InputError(f"{name} has no pretrained weights; set pretrained=False")
-    for key in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
-        kwargs.pop(key, None)
+KEYS = ("backbone", "kwargs", "bottleneck", "num_classes", "mean", "std")  # of a config, what makes the classifier
 
 
 class Classifier(nn.Module):
@@ -43,31 +22,52 @@ class Classifier(nn.Module):
     A backbone with `make_head(num_classes)` brings its own head instead, of any depth; it takes no bottleneck. `heads` > 1: as many heads
     of that kind, whose logits are averaged (`joined`).
     It takes float images (N, 3, H, W) in [0, 1] and normalises them itself, so that source and target cannot be normalised differently.
+    `config` is all that makes it again, without its weights. `frozen`: neither weights nor statistics of the backbone change in training,
+    and the backbone's features (N, D) may stand for the images wherever these go (`aa_utils.classifiers.features`).
     """
 
-    def __init__(self, backbone: str, num_classes: int, bottleneck: int = 0, pretrained: bool = False, heads: int = 1, **kwargs):
+    def __init__(self, config: dict):
         super().__init__()
-        self.backbone = _backbone(backbone, pretrained, kwargs)
+        self.config, self.frozen = dict(config), False
+        backbone, num_classes, bottleneck = (config[key] for key in ("backbone", "num_classes", "bottleneck"))
+        self.backbone = networks.create(backbone, **config["kwargs"])
         if bottleneck and hasattr(self.backbone, "make_head"):
             raise InputError(f"bottleneck is {bottleneck}, but {backbone} brings its own head; set bottleneck=0")
-        self.width = bottleneck or self.backbone.num_features
+        self.backbone_width = networks.width(self.backbone)
+        self.width = bottleneck or self.backbone_width
         self.bottleneck = nn.Identity()
         if bottleneck:
-            self.bottleneck = nn.Sequential(nn.Linear(self.backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
+            self.bottleneck = nn.Sequential(nn.Linear(self.backbone_width, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
         make_head = getattr(self.backbone, "make_head", partial(nn.Linear, self.width))
+        heads = config.get("heads", 1)
         self.head = make_head(num_classes) if heads == 1 else Heads(make_head(num_classes) for _ in range(heads))
-        normalisation = {name: list(self.backbone.pretrained_cfg.get(name) or HALF) for name in ("mean", "std")}
-        self.config = {"backbone": backbone, "kwargs": kwargs, "bottleneck": bottleneck, "num_classes": num_classes} | normalisation
-        if heads > 1:
-            self.config["heads"] = heads
-        self.register_buffer("mean", torch.tensor(normalisation["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(normalisation["std"]).view(1, 3, 1, 1), persistent=False)
+        for name in ("mean", "std"):
+            self.config.setdefault(name, list(self.backbone.pretrained_cfg.get(name) or HALF))
+            self.register_buffer(name, torch.tensor(self.config[name]).view(1, -1, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # a sixth faster on CPU, more with tensor cores; the values are the same to rounding
 
+    def freeze(self, frozen: bool = True) -> "Classifier":
+        """Itself, with a backbone that stays as it is in training; or, with False, one that learns."""
+        self.frozen = frozen
+        self.config.pop("frozen", None)
+        self.config |= {"frozen": True} if frozen else {}
+        self.backbone.requires_grad_(not frozen)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Train or eval mode; a frozen backbone stays in eval mode, in which BatchNorm's statistics do not move."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
     def features(self, x: Tensor) -> Tensor:
-        """f (N, width): pooled backbone features, after the bottleneck if there is one."""
-        x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return self.bottleneck(self.backbone(x))
+        """f (N, width): pooled backbone features, after the bottleneck if there is one. `x`: images, or the backbone's features (N, D)."""
+        return self.bottleneck(x if x.ndim == 2 else self.of_backbone(x))
+
+    def of_backbone(self, x: Tensor) -> Tensor:
+        """f (N, D): what the backbone makes of images, before any bottleneck."""
+        return self.backbone(((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
 
     def forward(self, x: Tensor) -> Tensor:
         """z (N, K): logits."""
@@ -104,12 +104,65 @@ def reset(net: nn.Module) -> None:
             layer.reset_parameters()
 
 
-def build(backbone: str, num_classes: int, bottleneck: int = 0, pretrained: bool = False, **kwargs) -> Classifier:
+def build(
+    backbone: str,
+    num_classes: int,
+    bottleneck: int = 0,
+    pretrained: bool | str = False,
+    normalisation: dict | None = None,
+    **kwargs: object,
+) -> Classifier:
     """A classifier on any timm model, `pocket_resnet` and `pocket_vit` among them; weights not pretrained come from the random state.
 
-    `kwargs` go to the timm model (for example `img_size` of a ViT). Errors: InputError for an unknown backbone or weights out of reach.
+    `backbone`: timm's name, or "hf-hub:…", "local-dir:…". `pretrained`: True for timm's own weights, or where others are
+    (`weights.FORMS`); the images are then normalised as these were taught. `normalisation` {"mean", "std"} says it otherwise. `kwargs` go
+    to the timm model (for example `img_size` of a ViT). Errors: InputError for an unknown backbone, and for weights out of reach or of
+    another network.
     """
-    return Classifier(backbone, num_classes, bottleneck, pretrained, **kwargs)
+    architecture, options = networks.identify(backbone)
+    options |= kwargs
+    options.pop("num_classes", None)
+    config = {"backbone": architecture, "kwargs": options, "bottleneck": bottleneck, "num_classes": num_classes}
+    if pretrained is False:
+        return Classifier(config | (normalisation or {}))
+    source = backbone if pretrained is True and architecture != backbone else pretrained
+    taught = weights.fetch(architecture, options, source)
+    about = {"mean": taught.mean, "std": taught.std, "weights": taught.about}
+    classifier = Classifier(config | about | (normalisation or {}))
+    weights.put(classifier.backbone, taught, architecture, options)
+    return classifier
+
+
+def check(architecture: dict, image_size: int, num_classes: int = 2, batch_size: int = 2) -> Classifier:
+    """The classifier that `architecture`, options of `build`, stands for; tried on two images. Its pretrained weights are fetched here.
+
+    Errors: InputError as `build` and `check_fit`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        classifier = build(num_classes=num_classes, **architecture)
+    check_fit(classifier, image_size, batch_size)
+    return classifier
+
+
+def check_fit(classifier: Classifier, image_size: int, batch_size: int = 2) -> None:
+    """InputError if the backbone does not take images of `image_size` pixels, or normalises by a batch that is of one number only."""
+    name, bottleneck = classifier.config["backbone"], classifier.config["bottleneck"]
+    networks.check_images(classifier.backbone, name, image_size)
+    if batch_size > 1:
+        return
+    trial = copy.deepcopy(classifier).train()  # statistics move
+    try:
+        with torch.no_grad():
+            trial.features(torch.zeros(1, 3, image_size, image_size, device=classifier.mean.device))
+    except ValueError as error:
+        part = f"a bottleneck of {bottleneck}" if bottleneck else f"'{name}' at {image_size} pixels"
+        way_out = "set batch_size=2 or more" + (", or bottleneck=0" if bottleneck else "")
+        raise InputError(f"batch_size is {batch_size}, and {part} is normalised by the batch, which takes two images; {way_out}") from error
+
+
+def renewed(classifier_config: dict) -> Classifier:
+    """A classifier of the same kind with one head, for images normalised in the same way; all weights come from the random state."""
+    return Classifier({name: value for name, value in classifier_config.items() if name in KEYS})
 
 
 def save(classifier: Classifier, folder: Path, class_names: list[str], **more: object) -> None:
@@ -123,29 +176,9 @@ def load(folder: Path) -> tuple[Classifier, dict]:
         raise InputError(f"no classifier in '{folder}': it needs model.safetensors and config.json (notebooks 30 and 40 write them)")
     config, tensors = tensor_files.read_config(folder, AGAIN), tensor_files.read_weights(folder, AGAIN)
     try:
-        heads = config.get("heads", 1)
-        classifier = build(config["backbone"], config["num_classes"], config["bottleneck"], heads=heads, **config["kwargs"])
+        classifier = Classifier({name: value for name, value in config.items() if name in (*KEYS, "heads", "weights")})
         classifier.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"'{folder}' holds no classifier of this kit: config.json and weights do not fit ({reason}); {AGAIN}") from error
-    return classifier.eval(), config
-
-
-def _backbone(name: str, pretrained: bool, kwargs: dict) -> nn.Module:
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), n=5)
-        hint = f"; near it: {', '.join(close)}" if close else ""
-        raise InputError(f"timm has no model '{name}'{hint}")
-    try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **kwargs)
-    except InputError:
-        raise
-    except Exception as error:
-        if not pretrained:
-            raise
-        # timm raises whatever its download library raises: offline, refused, no such weights.
-        raise InputError(
-            f"cannot get the pretrained weights of '{name}' ({type(error).__name__}: {str(error).splitlines()[0][:200]}); "
-            "connect once so that the Hugging Face cache holds them (HF_HOME), or set pretrained=False"
-        ) from error
+    return classifier.freeze(config.get("frozen", False)).eval(), config

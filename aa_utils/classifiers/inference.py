@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aa_utils import devices, files
+from aa_utils.classifiers import features
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
 
@@ -15,10 +16,12 @@ DIGEST = b"content_sha256"  # a key of the file's metadata
 AGAIN = "the run that wrote it makes it again: run its call once more"
 
 
-def predict(classifier: nn.Module, pixels: Tensor, batch_size: int = 256, device: str = "cpu") -> tuple[Tensor, Tensor]:
+def predict(classifier: nn.Module, pixels: Tensor, batch_size: int = 0, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """(p (N, K) probabilities, f (N, D) features) of uint8 `pixels` (N, 3, S, S), in eval mode, without augmentation; on the CPU.
 
-    Errors: InputError if a probability is not finite: the classifier diverged.
+    `batch_size` 0: as many images at once as their size allows (`features.batch_size`). Features of a frozen backbone are read where they
+    are kept; stored ones (N, 1 + V, D) may also stand for the pixels. Errors: InputError if a probability is not finite: the classifier
+    diverged.
     """
     p, f = _predicted(classifier, pixels, batch_size, device)
     return _finite(p), f
@@ -28,17 +31,23 @@ def predict(classifier: nn.Module, pixels: Tensor, batch_size: int = 256, device
 def _predicted(classifier: nn.Module, pixels: Tensor, batch_size: int, device: str) -> tuple[Tensor, Tensor]:
     device = devices.choose(device)
     classifier = classifier.to(device).eval()
-    p, f = [], []
-    for part in pixels.split(batch_size):
-        f_part = classifier.features(part.to(device).float().div_(255))
-        f.append(f_part.float().cpu())
-        p.append(classifier.head(f_part).float().softmax(1).cpu())
-    return torch.cat(p), torch.cat(f)
+    if pixels.dtype == torch.uint8 and getattr(classifier, "frozen", False):
+        pixels = features.stored(classifier, pixels, device)
+    size = batch_size or (features.batch_size(pixels.shape[-1], device) if pixels.dtype == torch.uint8 else features.AT_ONCE)
+    made: list[Tensor] = []
+    for start in range(0, len(pixels), size):
+        f = classifier.features(features.as_input(pixels[start : start + size], device))
+        here = classifier.head(f).float().softmax(1), f.float()
+        if not made:
+            made = [torch.empty(len(pixels), value.shape[1]) for value in here]
+        for whole, value in zip(made, here, strict=True):
+            whole[start : start + len(value)] = value
+    return made[0], made[1]
 
 
 def finite(classifier: nn.Module, pixels: Tensor, device: str = "cpu") -> bool:
     """Whether all predictions for uint8 `pixels` are finite."""
-    return bool(_predicted(classifier, pixels, 256, device)[0].isfinite().all())
+    return bool(_predicted(classifier, pixels, 0, device)[0].isfinite().all())
 
 
 def _finite(p: Tensor) -> Tensor:

@@ -30,9 +30,9 @@ class Block(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """Float images (N, 3, S, S): f (N, 64 width), the mean over the last map, a quarter of S a side."""
+    """Float images (N, 3, S, S): f (N, 64 width), the mean over the last map, a quarter of S a side; with a head, z (N, num_classes)."""
 
-    def __init__(self, depth: int, width: int):
+    def __init__(self, depth: int, width: int, num_classes: int = 0):
         super().__init__()
         widths, blocks = [16, 16 * width, 32 * width, 64 * width], (depth - 4) // 6
         layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)]
@@ -42,13 +42,18 @@ class WideResNet(nn.Module):
         self.layers = nn.Sequential(*layers, nn.BatchNorm2d(widths[3]), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.num_features = widths[3]
         self.pretrained_cfg = {"mean": HALF, "std": HALF}
+        self.head = nn.Linear(widths[3], num_classes) if num_classes else nn.Identity()
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):  # He et al. 2015, as in the authors' code
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """f (N, num_features)."""
-        return self.layers(x)
+        """f (N, num_features), or z (N, num_classes)."""
+        return self.head(self.layers(x))
+
+    def get_classifier(self) -> nn.Module:
+        """The head, by timm's name for it."""
+        return self.head
 
 
 @register_model
@@ -63,4 +68,4 @@ def wrn_16_2(pretrained: bool = False, **kwargs) -> WideResNet:
     unknown = set(kwargs) - {"pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "num_classes"}
     if unknown:
         raise InputError(f"wrn_16_2 has no option '{sorted(unknown)[0]}'")
-    return WideResNet(16, 2)
+    return WideResNet(16, 2, kwargs.get("num_classes", 1000))

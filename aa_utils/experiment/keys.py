@@ -41,10 +41,8 @@ def check_parameters(where: str, options: dict, notebooks: tuple[str, ...], sour
     """`options` are parameters of one of the `notebooks`, each of its type. Errors: InputError."""
     known = {parameter.name: parameter for notebook in notebooks for parameter in of_notebook(notebook)}
     names = ", ".join(f"{notebook}.ipynb" for notebook in notebooks)
-    # Paths are made on the way: only names and types can be known now.
-    plain = [parameters.Parameter(p.name, p.default, "") for p in known.values()]
     try:
-        parameters.checked(plain, options, names)
+        parameters.checked(list(known.values()), options, names, paths=False)  # paths are made on the way
     except InputError as error:
         raise InputError(f"{source}: {where}: {error}") from None
 

@@ -20,6 +20,13 @@ from aa_utils.training.method import Method
 STAGE = sys.modules[__name__]
 
 
+def check(method: str, options: dict, architecture: dict, recipe: loop.Recipe, image_size: int) -> None:
+    """InputError, before an image is read, for what `adapt` would refuse: names, options, weights, a network for other images."""
+    _with_batchnorm(registry.load(STAGE, method), method, recipe)
+    registry.configure(STAGE, method, options)
+    backbones.check(architecture, image_size, batch_size=recipe.batch_size)
+
+
 def adapt(
     source: ImageSet,
     target: ImageSet,
@@ -46,6 +53,7 @@ def adapt(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stable_hash("classifier", seed))
         classifier = backbones.build(num_classes=len(source.class_names), **architecture)
+    backbones.check_fit(classifier, target.pixels.shape[-1], recipe.batch_size)
     if module.training_free:
         _write_untrained(classifier, module, config, recipe, seed, folder, source.class_names)
         p, _ = module.predict(target.pixels, source.class_names, config, recipe.device)

@@ -51,7 +51,7 @@ def refine(
         if start == "head":
             classifier.reset_head()
         if start == "scratch":
-            classifier = backbones.build(about["backbone"], about["num_classes"], about["bottleneck"], **about["kwargs"])
+            classifier = backbones.renewed(about)
     labelled = replace(target, pixels=target.pixels[parts.labelled], labels=parts.pseudo, names=[target.names[i] for i in parts.labelled])
     unlabelled = replace(target, labels=None)
     streams = module.streams(labelled, unlabelled, config, recipe.batch_size)

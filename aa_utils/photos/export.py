@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from aa_utils import files
-from aa_utils.classifiers import backbones
+from aa_utils.classifiers import backbones, features, networks
 from aa_utils.errors import InputError
 
 TOLERANCE = 1e-4  # largest difference of a probability between torch and ONNX Runtime: both compute in float32
@@ -42,35 +42,60 @@ def as_timm(classifier: backbones.Classifier) -> nn.Module:
     """The same function of normalised images as one timm model with its own head, in eval mode.
 
     Joined heads are folded into one, for the mean of linear maps is linear. Errors: InputError for a classifier that is none: a bottleneck,
-    or a head that is not linear.
+    or a head that is not linear, here or in timm.
     """
     config = classifier.config
     heads = list(classifier.head) if isinstance(classifier.head, backbones.Heads) else [classifier.head]
     if config["bottleneck"] or not all(isinstance(head, nn.Linear) for head in heads):
         raise InputError(f"a classifier on '{config['backbone']}' with a bottleneck or a head of several layers is no timm model")
-    kwargs = config["kwargs"] | {"num_classes": config["num_classes"]}
-    model = timm.create_model(config["backbone"], pretrained=False, **kwargs)
-    own = model.get_classifier()
-    for layer in own if isinstance(own, (tuple, list)) else (own,):  # a distilled DeiT has two, and takes their mean
-        if not isinstance(layer, nn.Linear) or layer.weight.shape != heads[0].weight.shape:
-            raise InputError(f"the head of '{config['backbone']}' in timm is not one linear layer; choose another backbone")
-        layer.weight.data = torch.stack([head.weight.data for head in heads]).mean(0).cpu()
-        layer.bias.data = torch.stack([head.bias.data for head in heads]).mean(0).cpu()
+    model = networks.create(config["backbone"], config["num_classes"], **config["kwargs"])
+    weight, bias = (torch.stack([getattr(head, name).data for head in heads]).mean(0).cpu() for name in ("weight", "bias"))
+    _fill_head(model, config["backbone"], weight, bias)
     model.load_state_dict({name: value.cpu() for name, value in classifier.backbone.state_dict().items()}, strict=False)
     return model.eval()
 
 
-def check(classifier: backbones.Classifier, image_size: int) -> None:
-    """Can what is trained be exported? Errors: InputError if not, or if the backbone does not take images of this size."""
-    name, model, images = classifier.config["backbone"], as_timm(classifier), torch.zeros(2, 3, image_size, image_size)
+def _fill_head(model: nn.Module, name: str, weight: Tensor, bias: Tensor) -> None:
+    """Make timm's own head of `model` the linear map by `weight` (K, D) and `bias` (K); BatchNorm in it becomes the identity.
+
+    Several layers, whose outputs timm averages, all take the whole map where each sees all D features (DeiT, LeViT), else each its part of
+    them (CrossViT). Errors: InputError for other heads.
+    """
+    if not hasattr(model, "get_classifier"):
+        raise InputError(f"'{name}' is no network with a head of its own, so it cannot be exported; choose another backbone")
+    names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    layers = [model.get_submodule(layer) for layer in ((names,) if isinstance(names, str) else names)] or [model.get_classifier()]
+    if not all(isinstance(layer, nn.Linear | nn.Conv2d) and layer.weight.flatten(1).shape[0] == len(weight) for layer in layers):
+        raise InputError(f"the head of '{name}' in timm is not linear; choose another backbone")
+    seen = [layer.weight.flatten(1).shape[1] for layer in layers]
+    if all(features == weight.shape[1] for features in seen):
+        parts = [weight] * len(layers)
+    elif sum(seen) == weight.shape[1]:
+        parts = list((weight * len(layers)).split(seen, 1))
+    else:
+        raise InputError(f"the head of '{name}' in timm takes {seen} features, and the backbone gives {weight.shape[1]}; choose another")
+    for layer, part in zip(layers, parts, strict=True):
+        layer.weight.data = part.reshape(layer.weight.shape).clone()
+        layer.bias.data = bias.clone()
+    head = model.get_classifier()
+    for part in head if isinstance(head, (tuple, list)) else (head,):
+        for norm in part.modules():
+            if isinstance(norm, nn.BatchNorm1d):
+                norm.weight.data = (norm.running_var + norm.eps).sqrt()
+                norm.bias.data = norm.running_mean.clone()
+
+
+def check(classifier: backbones.Classifier, image_size: int, batch_size: int = 2) -> None:
+    """Can what is trained be exported? Errors: InputError if not, and as `backbones.check_fit` for images and batches of these sizes."""
+    name, images = classifier.config["backbone"], torch.zeros(2, 3, image_size, image_size)
+    model = as_timm(classifier)
+    backbones.check_fit(classifier, image_size, batch_size)
     images[1] = torch.linspace(0, 1, image_size)
-    try:
-        with torch.no_grad():
-            z = classifier.eval()(images)
-            same = model((images - classifier.mean.cpu()) / classifier.std.cpu())
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise InputError(f"backbone '{name}' does not take images of {image_size} pixels: {str(error).splitlines()[0][:200]}") from error
-    if not torch.allclose(z, same, atol=1e-4, rtol=1e-4):
+    with torch.no_grad():
+        z = classifier.eval()(images)
+        same = model((images - classifier.mean.cpu()) / classifier.std.cpu())
+    # Relative to the largest: a network with random weights may give logits of a thousand.
+    if not torch.allclose(z, same, rtol=1e-4, atol=1e-4 * max(1.0, float(z.abs().max()))):
         raise InputError(f"backbone '{name}' with a linear head is not the same model in timm, so it cannot be exported; choose another")
 
 
@@ -82,14 +107,14 @@ def write(classifier: backbones.Classifier, class_names: list[str], pixels: Tens
     """
     import onnxruntime
 
-    model, size = as_timm(classifier), pixels.shape[-1]
+    model, size, at_once = as_timm(classifier), pixels.shape[-1], features.batch_size(pixels.shape[-1])
     whole = Pixels(model, classifier.mean.cpu(), classifier.std.cpu()).eval()
     images = pixels.permute(0, 2, 3, 1).contiguous()
     with torch.no_grad():
-        p = torch.cat([whole(part) for part in images.split(64)])
+        p = torch.cat([whole(part) for part in images.split(at_once)])
     data = _onnx(whole, images[:2], class_names)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    found = np.concatenate([session.run(None, {"images": part.numpy()})[0] for part in images.split(64)])
+    found = np.concatenate([session.run(None, {"images": part.numpy()})[0] for part in images.split(at_once)])
     difference = float(np.abs(found - p.numpy()).max())
     if not difference <= TOLERANCE:
         raise ArithmeticError(f"the ONNX model gives other probabilities than torch: they differ by {difference:.2g} (at most {TOLERANCE})")

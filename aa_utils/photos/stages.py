@@ -20,7 +20,6 @@ from aa_utils.intra_domain.split import missing, split
 from aa_utils.paths import resolve
 from aa_utils.photos import export
 from aa_utils.runner import parameters
-from aa_utils.seeds import stable_hash
 from aa_utils.training import loop, registry
 
 NOTEBOOKS = {"writer": "10_prompts", "generator": "20_generate", "inter_domain": "30_inter_domain", "intra_domain": "40_intra_domain"}
@@ -79,21 +78,20 @@ def plan(
         registry.configure(module, complete[stage]["method"], complete[stage]["method_config"])
         made.recipe(stage)
     prompts.write(class_names, "simple", per_class=1, seed=0)  # the names alone: another writer may cost money
+    smallest = min(made.recipe(stage).batch_size for stage in ("inter_domain", "intra_domain"))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stable_hash("classifier", seeds[0]))
-        export.check(backbones.build(num_classes=len(class_names), **architecture), image_size)
+        export.check(backbones.build(num_classes=len(class_names), **architecture), image_size, smallest)
     return made
 
 
 def settings(stage: str, given: dict) -> dict:
     """`given` put into the defaults of the stage's notebook. Errors: InputError for what that notebook lacks or notebook 90 sets."""
     notebook = NOTEBOOKS[stage]
-    plain = [parameters.Parameter(p.name, p.default, "") for p in keys.of_notebook(notebook)]
     twice = sorted(set(given) & TAKEN)
     if twice:
         raise InputError(f"{stage}: '{twice[0]}' does not belong here; 90_adapt_your_images.ipynb sets it for all stages, or makes it")
     try:
-        complete = parameters.checked(plain, given, f"{notebook}.ipynb")
+        complete = parameters.checked(keys.of_notebook(notebook), given, f"{notebook}.ipynb", paths=False)
     except InputError as error:
         raise InputError(f"{stage}: {error}") from None
     return {name: value for name, value in complete.items() if name not in TAKEN}

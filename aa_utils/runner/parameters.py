@@ -26,6 +26,7 @@ from aa_utils.runner.yaml_values import read_yaml
 
 COMPUTES_NOTHING = "what a run is asked for: its record says it"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+NAME = re.compile(r"[a-z][a-z_-]+:.+")  # of something that is no file: hf-hub:timm/resnet18, package:weights
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,13 @@ class Parameter:
 
     @property
     def is_input(self) -> bool:
-        """True if its comment starts with `input:`, `optional input:` or `input or hub id:`: it names files that a run reads."""
-        return re.match(r"(optional )?input( or hub id)?:", self.comment) is not None
+        """True if its comment starts with `input:`, `input or hub id:` or `input or name:`, or these with `optional `: it names files."""
+        return re.match(r"(optional )?input( or hub id| or name)?:", self.comment) is not None
+
+    @property
+    def or_text(self) -> bool:
+        """True for a switch that names files too (`pretrained`): it takes true, false or text."""
+        return isinstance(self.default, bool) and self.is_input
 
 
 def of_notebook(cells: list[dict], name: str) -> list[Parameter]:
@@ -104,10 +110,11 @@ def given(settings: list[str], file: str | None) -> dict[str, object]:
     return values
 
 
-def checked(parameters: list[Parameter], wanted: dict[str, object], name: str) -> dict[str, object]:
+def checked(parameters: list[Parameter], wanted: dict[str, object], name: str, paths: bool = True) -> dict[str, object]:
     """All parameters of the notebook `name` with the `wanted` values put in, each in the type of its default.
 
-    Errors: InputError for an unknown name, a wrong type, a secret, an `out` that is no run's own, or an input that is not there.
+    `paths` False: whether inputs are there is not looked at. Errors: InputError for an unknown name, a wrong type, a secret, an `out` that
+    is no run's own, or an input that is not there.
     """
     known = {parameter.name: parameter for parameter in parameters}
     for key, value in wanted.items():
@@ -125,14 +132,14 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str) -
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(known)}"
             raise InputError(f"{name} has no parameter '{key}'{hint}")
-    values = {key: cast(key, wanted[key], known[key].default) if key in wanted else known[key].default for key in known}
+    values = {key: _cast(known[key], wanted[key]) if key in wanted else known[key].default for key in known}
     if "out" not in values:
         raise InputError(f"{name} has no parameter 'out'; a run needs the folder it writes to")
     if not isinstance(values["out"], str) or not values["out"].strip():
         raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
     check_out(values["out"])
     for parameter in parameters:
-        if parameter.is_input:
+        if paths and parameter.is_input:
             _check_input(parameter, values[parameter.name], values["out"])
     return values
 
@@ -169,6 +176,12 @@ def inputs(parameters: list[Parameter], values: dict[str, object]) -> list[tuple
     return [(key, path) for key, path in pairs if path and _exists(path)]
 
 
+def _cast(parameter: Parameter, value: object) -> object:
+    if parameter.or_text and isinstance(value, str) and not isinstance(read_yaml(value, f"the value of '{parameter.name}'"), bool):
+        return str(value)
+    return cast(parameter.name, value, parameter.default)
+
+
 def _check_input(parameter: Parameter, value: object, out: str) -> None:
     for path in texts(value):
         if not path and parameter.comment.startswith("optional"):
@@ -177,6 +190,8 @@ def _check_input(parameter: Parameter, value: object, out: str) -> None:
             check_apart(out, parameter.name, path, container="folders of runs" in parameter.comment)
             continue
         if "hub id" in parameter.comment.partition(":")[0] and HUB_ID.fullmatch(path) and not _exists(path.partition("/")[0]):
+            continue
+        if "or name" in parameter.comment.partition(":")[0] and NAME.fullmatch(path):
             continue
         what = parameter.comment.partition(":")[2].strip()
         raise InputError(f"input '{parameter.name}': nothing at '{shown(path)}'" + (f" ({what})" if what else ""))
