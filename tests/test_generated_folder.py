@@ -37,11 +37,13 @@ def again(whole, tiny_diffusion, out, **options):
 
 
 def contents(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    """All files but locks and what was set aside."""
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {name: data for name, data in found.items() if not name.startswith(folder.ASIDE) and not name.endswith(".lock")}
 
 
 def pngs(root):
-    return sorted(root.rglob("*.png"))
+    return sorted(root.glob("*/*.png"))
 
 
 def flip(path):
@@ -105,10 +107,12 @@ def test_metadata_that_is_not_whole_is_found_and_written_anew(whole, tiny_diffus
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\0" * 99])
-def test_lost_settings_make_the_images_again(whole, tiny_diffusion, out, content):
+def test_lost_settings_set_the_images_aside(whole, tiny_diffusion, out, content, capsys):
     (out / folder.SETTINGS).write_bytes(content)
     assert again(whole, tiny_diffusion, out)["made"] == 6, "nobody knows how the images were made that stand"
+    assert "its settings were lost, so nobody knows how its images were made" in capsys.readouterr().err
     assert contents(out) == contents(whole[1])
+    assert len(list((out / folder.ASIDE).rglob("*.png"))) == 6
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]\n"])

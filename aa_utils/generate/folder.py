@@ -76,22 +76,29 @@ def check_settings(out: Path, settings: dict) -> None:
 
 
 def set_aside(out: Path, code: str) -> None:
-    """Move the images that other code made in `out` to a hidden folder there, and say so. Shards that start together do it once."""
+    """Move the images that other code made in `out` to a hidden folder there, and say so. Shards that start together do it once.
+
+    So it goes with images of which nobody knows how they were made, for their settings cannot be read.
+    """
     if not (out / SETTINGS).exists():
         return
     with (out / ".set_aside.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         before = _settings(out / SETTINGS)
-        if before.get("code") == code:
+        if before and before.get("code") == code:
             return
-        aside = out / ASIDE / f"{before.get('code', 'unknown')}-{secrets.token_hex(4)}"
+        aside = out / ASIDE / f"{(before or {}).get('code', 'unknown')}-{secrets.token_hex(4)}"
         aside.mkdir(parents=True)
         for path in sorted(out.iterdir()):
             if (path.is_dir() and path.name != ASIDE) or path.name == "metadata.jsonl" or path.name.startswith(".clip_score"):
                 path.rename(aside / path.name)
         # Last of all: who is killed on the way moves the rest next time.
-        files.write_json(out / SETTINGS, before | {"code": code})
-    warn(f"'{out}' starts anew: its images were made with other code. They lie in '{aside}'; remove them if nobody wants them")
+        if before:
+            files.write_json(out / SETTINGS, before | {"code": code})
+        else:
+            (out / SETTINGS).unlink()
+    why = "its images were made with other code" if before else "its settings were lost, so nobody knows how its images were made"
+    warn(f"'{out}' starts anew: {why}. They lie in '{aside}'; remove them if nobody wants them")
 
 
 def open_for(out: Path, settings: dict, work: list[Job]) -> None:
@@ -100,20 +107,15 @@ def open_for(out: Path, settings: dict, work: list[Job]) -> None:
     if not path.exists():
         check_settings(out, settings)
         files.write_json(path, settings)
-    before = _settings(path)
-    if before is None:  # nobody knows how the images were made that stand
-        for job in work:
-            (out / job.file_name).unlink(missing_ok=True)
-        files.write_json(path, settings)
     check_settings(out, settings)  # read back: another shard may have been first, with other settings
-    if before and settings["images_per_prompt"] > before["images_per_prompt"]:
+    if settings["images_per_prompt"] > (_settings(path) or settings)["images_per_prompt"]:
         files.write_json(path, settings)
     if not finished_rows(out, work):
         (out / "metadata.jsonl").unlink(missing_ok=True)  # it is there only when the folder is whole
 
 
 def _settings(path: Path) -> dict | None:
-    """The settings that a folder was made with; None if they cannot be read, which is said: its images are then made again."""
+    """The settings that a folder was made with; None if they cannot be read, which is said: its images are then set aside."""
     found = files.read_json_if_whole(path)
     if not isinstance(found, dict) or "images_per_prompt" not in found:
         return None
@@ -123,8 +125,6 @@ def _settings(path: Path) -> dict | None:
 def standing(out: Path, work: list[Job]) -> set[str]:
     """The file names of `work` that exist already; an empty file, which a power failure can leave, does not count."""
     found = set()
-    if (out / SETTINGS).exists() and _settings(out / SETTINGS) is None:
-        return found
     for name in {job.file_name.partition("/")[0] for job in work}:
         if (out / name).is_dir():
             with os.scandir(out / name) as entries:
