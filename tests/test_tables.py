@@ -1,5 +1,7 @@
 """Tables on made-up records: every number, rounding and sentence is known beforehand."""
 
+import math
+
 import made_records
 import pandas as pd
 import pytest
@@ -17,7 +19,7 @@ ACCURACY = """\
 | simple | DANN | 73.0 ± 0.5 | 84.0 ± 2.0 |
 | offline | source only | 80.0 ± 1.0 | 91.0 ± 1.0 |
 | offline | DANN | 82.0 ± 1.0 | 94.0 ± 1.0 |
-| zero-shot CLIP (pocket-clip) |  | 61.2 | – |
+| CLIP by class names (pocket-clip) |  | 61.2 | – |
 | supervised on target labels |  | 98.1 ± 0.1 | – |
 
 Overall accuracy in per cent, mean ± standard deviation over n = 3 seeds. Last epoch; target labels score, they choose nothing.  
@@ -288,13 +290,13 @@ def test_claims_compare_the_same_seeds(made):
     assert first["low"] == pytest.approx(0.09 - 4.302653 * 0.0086602540 / 3**0.5, abs=1e-6)
     assert first["verdict"] == "holds"
     close = cell(compared, better="offline + DANN", worse="offline + source only")
-    assert (close["mean"], close["verdict"]) == (0.02, "within noise")
+    assert (close["mean"], close["verdict"]) == (0.02, "undecided")
     both = compared[compared["better"] == "offline + DANN + FixMatch"]
     assert list(both["worse"]) == [
         "simple + DANN + FixMatch", "offline + source only + FixMatch", "offline + DANN", "offline + source only",
     ]  # fmt: skip
     text = layout.markdown(claims.layout(compared))
-    assert "Adaptation beats source only: holds in 1, within noise in 3 of 4 comparisons." in text
+    assert "Adaptation beats source only: holds in 1, undecided in 3 of 4 comparisons." in text
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,10 @@ def test_claims_compare_the_same_seeds(made):
     [
         ([0.02, 0.03, 0.025], "holds"),
         ([-0.02, -0.03, -0.025], "does not hold"),
-        ([0.02, -0.02, 0.01], "within noise"),
+        ([0.02, -0.02, 0.01], "undecided"),
+        ([0.4, -0.3, 0.1], "unstable"),
+        ([0.4, 0.7, 0.5], "holds"),
+        ([0.03, 0.03], "holds"),
         ([0.1], "no verdict"),
     ],
 )
@@ -314,6 +319,19 @@ def test_verdicts(tmp_path, differences, verdict):
     ]
     compared = claims.compared(tables.per_seed(provenance.records([str(run) for run in runs], "uci_digits")))
     assert list(compared["verdict"]) == [verdict]
+
+
+def test_p_values_of_a_claim_are_corrected_by_holm():
+    p = pd.Series([0.04, 0.01, math.nan, 0.03], index=[3, 1, 7, 2])
+    # Sorted 0.01, 0.03, 0.04 times 3, 2, 1, and none below the one before: 0.03, 0.06, 0.06.
+    assert claims.holm(p).to_dict() == pytest.approx({3: 0.06, 1: 0.03, 7: math.nan, 2: 0.06}, nan_ok=True)
+    assert claims.holm(pd.Series([0.9, 0.8])).tolist() == [1.0, 1.0]
+
+
+def test_a_claim_that_holds_alone_may_not_among_many(tmp_path):
+    """p of [0.02, 0.03, 0.025] is 0.013: it holds alone, and not as one of four."""
+    alone = claims.verdict(0.025, 0.005, 0.0131, 3)
+    assert (alone, claims.verdict(0.025, 0.005, 4 * 0.0131, 3)) == ("holds", "undecided")
 
 
 def test_claims_use_common_seeds_only(tmp_path):

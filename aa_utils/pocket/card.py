@@ -30,7 +30,7 @@ CARDS = {
         "A CLIP of pocket size: picture and caption in one space. Its text tower is the text encoder of pocket-diffusion.",
         "transformers.CLIPModel",
         ("clip", "clip-names"),
-        'Zero-shot accuracy on fresh renders with "a photo of a ...":',
+        'Accuracy on fresh renders, by the nearest of "a photo of a ..." (it was trained, with labels, to name these categories):',
         KNOWS + " Words outside that world fall back to single letters.",
     ),
     "pocket-diffusion": About(

@@ -91,6 +91,8 @@ def contrastive(net: nn.Module, pictures: Tensor, ids: Tensor, batch: int, devic
 def naming(net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor, sentences: list[Tensor], batch: int, device: str = "cpu"):
     """The loss of one step of the second phase: pictures against short captions that say the category alone, and against their own.
 
+    The first is a classification, with labels: a cross-entropy over the sentences of all categories.
+
     In full captions style and colour tell most pairs of a batch apart, and the image tower hardly learns to read. With short captions
     only the character does: pictures that share one are all its positives (Yang et al. 2022, arXiv 2204.03610), so that loss runs over
     captions, not pairs. The full captions stay beside it, or the tower forgets every look, and with it what a direction in its space

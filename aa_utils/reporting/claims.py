@@ -1,19 +1,23 @@
 """The paper's claims, tested in miniature: paired differences over seeds, and a verdict by a rule that was fixed beforehand.
 
-Rule: with n seeds common to both sides, d_i the difference of seed i, m its mean and s its standard deviation, the 95 % interval is
-m ± t(0.975, n - 1) s / sqrt(n). The claim holds if the interval lies above 0, does not hold if it lies below 0, and is within noise
-otherwise. Fewer than two common seeds: no verdict. The spread is that of training: images and target are the same for every seed.
+Rule: with n seeds common to both sides, d_i the difference of seed i, m its mean and s its standard deviation, p is that of the paired
+t-test, corrected for the comparisons of the same claim (Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian
+Journal of Statistics 6, 1979). With p below 0.05 the claim holds for m > 0 and does not hold for m < 0. Otherwise it is undecided, or
+unstable where the differences of single seeds spread by more than 10 points (s > 0.1), so that seeds decide more than the method does.
+Fewer than two common seeds: no verdict. `low` and `high` are the 95 % interval of one comparison, m ± t(0.975, n - 1) s / sqrt(n), not
+corrected. The spread is that of training: images and target are the same for every seed.
 """
 
 import math
 
 import pandas as pd
+from scipy import stats
 
 from aa_utils.reporting import tables
 from aa_utils.reporting.layout import Layout, percent, printed, rank
 from aa_utils.reporting.tables import NO_REFINEMENT
 
-COLUMNS = ["claim", "better", "worse", "mean", "sd", "n", "low", "high", "verdict", "seeds", "differences", "run_ids"]
+COLUMNS = ["claim", "better", "worse", "mean", "sd", "n", "low", "high", "p", "verdict", "seeds", "differences", "run_ids"]
 EQUAL = ["prompts", "model", "inter_domain", "intra_domain"]
 # A claim: its sentence, and what is exchanged in a condition to get the ones it should beat.
 CLAIMS = (
@@ -24,7 +28,9 @@ CLAIMS = (
         [{"intra_domain": NO_REFINEMENT}, {"inter_domain": "source_only", "intra_domain": NO_REFINEMENT}],
     ),
 )
-VERDICTS = ("holds", "within noise", "does not hold", "no verdict")
+VERDICTS = ("holds", "undecided", "unstable", "does not hold", "no verdict")
+LEVEL = 0.05  # of p, corrected
+UNSTABLE = 0.1  # standard deviation of the differences above which seeds decide
 
 
 def compared(per_seed: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
@@ -43,14 +49,26 @@ def compared(per_seed: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
                 if other in sides:
                     about = {"claim": claim, "better": _said(key), "worse": _said(other)}
                     rows.append(about | _difference(sides[key], sides[other], metric))
-    return tables.rounded(pd.DataFrame(rows, columns=COLUMNS))
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame["p"] = frame.groupby("claim")["p"].transform(holm)
+    frame["verdict"] = [verdict(row.mean, row.sd, row.p, row.n) for row in frame.itertuples()]
+    return tables.rounded(frame)
 
 
-def verdict(mean: float, low: float, high: float, n: int) -> str:
-    """One of VERDICTS by the rule above."""
+def holm(p: pd.Series) -> pd.Series:
+    """The p-values `p` of one family, corrected by Holm's step-down; those that are missing stay missing and do not count."""
+    ordered = p.dropna().sort_values()
+    factors = range(len(ordered), 0, -1)
+    return (ordered * list(factors)).cummax().clip(upper=1.0).reindex(p.index)
+
+
+def verdict(mean: float, sd: float, p: float, n: int) -> str:
+    """One of VERDICTS by the rule above; `p` is the corrected one."""
     if n < 2:
-        return VERDICTS[3]
-    return VERDICTS[0] if low > 0 else VERDICTS[2] if high < 0 else VERDICTS[1]
+        return "no verdict"
+    if p < LEVEL:
+        return "holds" if mean > 0 else "does not hold"
+    return "unstable" if sd > UNSTABLE else "undecided"
 
 
 def layout(tested: pd.DataFrame) -> Layout:
@@ -58,16 +76,19 @@ def layout(tested: pd.DataFrame) -> Layout:
     rows = []
     for row in tested.itertuples():
         again = bool(rows) and tested["claim"].iloc[len(rows) - 1] == row.claim
-        rows.append(["" if again else row.claim, row.better, row.worse, percent(row.mean, row.sd, sign=True), str(row.n), row.verdict])
+        p = "–" if math.isnan(row.p) else f"{row.p:.3f}"
+        difference = percent(row.mean, row.sd, sign=True)
+        rows.append(["" if again else row.claim, row.better, row.worse, difference, str(row.n), p, row.verdict])
     said = ["Difference of accuracies of the same seed, in percentage points: mean ± standard deviation over n seeds."]
     said.append(
-        "Holds: the 95 % t-interval of the mean difference lies above 0; does not hold: below 0; within noise: it contains 0. "
-        "The spread is that of training alone (one set of images, one target), and the comparisons are not corrected for their number."
+        "Holds: a paired t-test, corrected for the comparisons of the same claim (Holm), gives p < 0.05 for a gain; does not hold: a loss. "
+        "Undecided otherwise; unstable where differences of single seeds have a standard deviation above 10 points. "
+        "The spread is that of training alone: one set of images, one target."
     )
     for claim, group in tested.groupby("claim", sort=False):
         counts = [f"{verdict} in {(group['verdict'] == verdict).sum()}" for verdict in VERDICTS if (group["verdict"] == verdict).any()]
         said.append(f"{claim}: {', '.join(counts)} of {len(group)} comparison{'s' * (len(group) != 1)}.")
-    return Layout("The paper's claims in miniature", ["claim", "better", "worse", "difference", "n", "verdict"], rows, said, "lllrrl")
+    return Layout("The paper's claims in miniature", ["claim", "better", "worse", "difference", "n", "p", "verdict"], rows, said, "lllrrrl")
 
 
 def _difference(better: pd.DataFrame, worse: pd.DataFrame, metric: str) -> dict:
@@ -75,18 +96,14 @@ def _difference(better: pd.DataFrame, worse: pd.DataFrame, metric: str) -> dict:
     d = (better.loc[seeds, metric] - worse.loc[seeds, metric]).round(6)
     n, mean = len(seeds), d.mean()
     sd = d.std(ddof=1)
-    half = _t975(n - 1) * sd / math.sqrt(n) if n > 1 else math.nan
-    said = verdict(mean, mean - half, mean + half, n)
+    half, p = math.nan, math.nan
+    if n > 1 and sd > 0:
+        half, p = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n), float(stats.ttest_1samp(d, 0.0).pvalue)
+    elif n > 1:
+        half, p = 0.0, float(mean == 0)  # the same difference at every seed
     traced = {"seeds": " ".join(map(str, seeds)), "differences": " ".join(f"{x:+.6f}" for x in d)}
     ids = sorted({*better.loc[seeds, "run_id"], *worse.loc[seeds, "run_id"]})
-    return {"mean": mean, "sd": sd, "n": n, "low": mean - half, "high": mean + half, "verdict": said, **traced, "run_ids": " ".join(ids)}
-
-
-def _t975(freedom: int) -> float:
-    """The 97.5 % point of Student's t distribution."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, freedom))
+    return {"mean": mean, "sd": sd, "n": n, "low": mean - half, "high": mean + half, "p": p, **traced, "run_ids": " ".join(ids)}
 
 
 def _said(key: tuple[str, ...]) -> str:

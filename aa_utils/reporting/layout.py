@@ -14,7 +14,7 @@ from aa_utils.reporting import code_notes, tables
 NAMES = {
     "source_only": "source only", "adabn": "AdaBN", "dann": "DANN", "mcd": "MCD", "symnets": "SymNets", "cdtrans": "CDTrans",
     "mixmatch": "MixMatch",
-    "fixmatch": "FixMatch", "none": "none", "zero_shot": "zero-shot CLIP", "oracle": "supervised on target labels",
+    "fixmatch": "FixMatch", "none": "none", "zero_shot": "CLIP by class names", "oracle": "supervised on target labels",
     "accuracy": "accuracy", "mean_per_class": "mean per class", "uci_digits": "UCI digits",
 }  # fmt: skip
 # The order of methods in the papers; others follow by name.
