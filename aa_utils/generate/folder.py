@@ -80,7 +80,7 @@ def set_aside(out: Path, code: str) -> None:
 
     So it goes with images of which nobody knows how they were made, for their settings cannot be read.
     """
-    if not (out / SETTINGS).exists():
+    if not (out / SETTINGS).exists() or (_settings(out / SETTINGS) or {}).get("code") == code:
         return
     with (out / ".set_aside.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
