@@ -2,7 +2,10 @@
 
 import ast
 import json
+import pickle
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,11 +15,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_generate import TINY, hashes, write_prompts
 
-from aa_utils.classifiers import zero_shot
+from aa_utils.classifiers import pocket_vit, zero_shot
 from aa_utils.errors import InputError
 from aa_utils.generate import clip_score, generate, model_files, pipeline
-from aa_utils.generator_adaptation import clip_direction, guide
+from aa_utils.generator_adaptation import clip_direction, guide, perceptual
+from aa_utils.generator_adaptation.evaluation import features
 from aa_utils.paths import ROOT
+from aa_utils.pocket import reader
 from aa_utils.pretrained import clip, weight_files
 
 PARTS = ("unet", "vae", "text_encoder")
@@ -102,6 +107,47 @@ def test_a_clip_with_numbers_that_are_not_finite_is_refused(clip_copy):
     rewrite(weights_of(clip_copy), lambda w: first(w, lambda value: value * float("nan")))
     with pytest.raises(InputError, match=r"is broken: .* holds numbers that are not finite"):
         clip.load(clip_copy)
+
+
+def test_a_guide_with_numbers_that_are_not_finite_is_refused(copy):
+    rewrite(weights_of(copy / "unet"), lambda w: first(w, lambda value: value * float("inf")))
+    with pytest.raises(InputError, match="holds numbers that are not finite"):
+        guide.load(copy)
+
+
+@pytest.mark.parametrize("damage", ["half", "one less", "another prefix", "one more", "another shape"])
+def test_the_networks_of_this_kit_are_refused_too(tmp_path, monkeypatch, damage):
+    reader_file, clip_file = tmp_path / "reader.safetensors", tmp_path / "model.safetensors"
+    shutil.copy(ROOT / "models/pocket-reader/reader.safetensors", reader_file)
+    rewrite(reader_file, DAMAGE[damage][0])
+    with pytest.raises(InputError, match=r"is not a whole reader of 10 classes"):
+        reader.load(reader_file)
+    if damage in ("half", "another prefix"):
+        shutil.copy(ROOT / "models/pocket-clip/model.safetensors", clip_file)
+        rewrite(clip_file, DAMAGE[damage][0])
+        monkeypatch.setattr(pocket_vit, "WEIGHTS", clip_file)
+        with pytest.raises(InputError, match="does not hold the whole image tower"):
+            pocket_vit.pocket_vit(pretrained=True)
+
+
+@pytest.mark.parametrize("what", ["a web page", "half", "a pickle"])
+def test_the_networks_of_distances_and_features_are_refused_too(tmp_path, monkeypatch, what):
+    from torchvision.models import squeezenet1_1
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    place = tmp_path / "hub" / "checkpoints"
+    place.mkdir(parents=True)
+    content = {"a web page": b"<html>", "a pickle": pickle.dumps(Harm(tmp_path / "ran"))}.get(what)
+    for file in (place / perceptual.BACKBONES["squeeze"], tmp_path / "weights.pth"):
+        if content is None:
+            torch.save(without(squeezenet1_1().state_dict(), 2), file)
+        else:
+            file.write_bytes(content)
+    with pytest.raises(InputError, match=r"LPIPS needs '.*squeezenet.*; put the file of that name"):
+        perceptual.load("lpips:squeeze")
+    with pytest.raises(InputError, match=r"weights\.pth' does not hold Inception's weights"):
+        features.load(f"inception:{tmp_path / 'weights.pth'}")
+    assert not (tmp_path / "ran").exists()
 
 
 # ---- forms in which whole models come
@@ -323,6 +369,46 @@ def test_a_harmful_pickle_is_refused_and_not_run(copy, tmp_path, part):
     assert not (tmp_path / "ran").exists()
 
 
+HUGE = {
+    "a tensor of steps of 0": lambda w: {name: torch.zeros(1).expand(1 << 30) for name in w},
+    "one tensor of steps of 0": lambda w: w | {"conv_in.weight": torch.zeros(1).expand(1 << 30)},
+}
+
+
+@pytest.mark.parametrize("what", HUGE)
+def test_a_pickle_that_is_larger_than_its_file_is_refused(copy, what):
+    as_pickle(copy)
+    file = copy / "unet" / "diffusion_pytorch_model.bin"
+    torch.save(HUGE[what](torch.load(file, weights_only=True)), file)
+    with pytest.raises(InputError, match=r"unet/.*\.bin' was not read.*larger than the file"):
+        pipeline.load(copy, "", "float32", "cpu")
+
+
+@pytest.mark.parametrize(
+    "part, change",
+    [
+        ("text_encoder/config.json", {"num_hidden_layers": 10**9}),
+        ("text_encoder/config.json", {"hidden_size": 10**6, "intermediate_size": 10**6}),
+        ("text_encoder/config.json", {"vocab_size": 10**10}),
+        ("text_encoder/config.json", {"hidden_size": "x"}),
+        ("unet/config.json", {"layers_per_block": 10**9}),
+        ("unet/config.json", {"block_out_channels": [10**9, 10**9]}),
+        ("unet/config.json", {"block_out_channels": "x"}),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**12}),
+    ],
+)
+def test_a_config_that_asks_for_another_model_costs_nothing(copy, tmp_path, part, change):
+    import resource
+    import time
+
+    config = json.loads((copy / part).read_text())
+    (copy / part).write_text(json.dumps(config | change))
+    peak, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with pytest.raises(InputError, match=part.partition("/")[0]):
+        pipeline.load(copy, "", "float32", "cpu")
+    assert time.monotonic() - started < 20 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 300_000
+
+
 def test_a_pickle_that_broke_off_is_named(copy):
     as_pickle(copy)
     file = copy / "unet" / "diffusion_pytorch_model.bin"
@@ -447,6 +533,12 @@ def test_steps_that_fail_at_the_last_one_are_refused_at_once(whole, tmp_path):
 
 
 # ---- one door
+
+
+def test_a_wrong_path_is_said_without_torch():
+    code = "import sys; import aa_utils.generate, aa_utils.generate.clip_score; print('torch' in sys.modules, 'diffusers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_nothing_is_loaded_beside_the_door():

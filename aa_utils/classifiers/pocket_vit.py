@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
+from aa_utils.pretrained import weight_files
 
 WEIGHTS = ROOT / "models" / "pocket-clip" / "model.safetensors"
 HALF = (0.5, 0.5, 0.5)
@@ -36,7 +37,13 @@ def pocket_vit(pretrained: bool = False, **kwargs) -> VisionTransformer:
     if pretrained:
         if not WEIGHTS.is_file():
             raise InputError(f"no pocket-clip at '{WEIGHTS}', whose image tower this is; notebooks/01_pocket_world.ipynb makes it")
-        net.load_state_dict(_tower(WEIGHTS))
+        weight_files.check(WEIGHTS)
+        try:
+            net.load_state_dict(_tower(WEIGHTS))
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"'{WEIGHTS}' does not hold the whole image tower of pocket-clip ({error}); git checkout models brings it back"
+            ) from error
     net.pretrained_cfg = {"mean": HALF, "std": HALF}
     return net
 

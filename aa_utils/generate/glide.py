@@ -26,7 +26,7 @@ from aa_utils.errors import InputError
 from aa_utils.generate import pipeline
 from aa_utils.generate.jobs import Job
 from aa_utils.generate.model_files import GLIDE_FILES
-from aa_utils.pretrained import whole
+from aa_utils.pretrained import torch_files, whole
 
 UPSAMPLER_STEPS = "fast27"
 UPSAMPLER_TEMPERATURE = 0.997
@@ -60,11 +60,12 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
         network, _ = package.create_model_and_diffusion(**own)
         if own["use_fp16"]:
             network.convert_to_fp16()
+        # Only tensors are unpickled: the package's own loader would run whatever a file says.
+        weights = torch_files.load(folder / name)
         try:
-            # Only tensors are unpickled: the package's own loader would run whatever a file says.
-            network.load_state_dict(torch.load(folder / name, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch names many kinds
-            raise InputError(f"'{folder / name}' is no checkpoint of GLIDE: {whole.plain_reason(error)}") from error
+            network.load_state_dict(weights)
+        except Exception as error:  # no mapping, other names, other shapes
+            raise InputError(f"'{folder / name}' is no checkpoint of GLIDE: {whole.reason(error)}") from error
         networks.append(network.eval().to(device))
     return Glide(*networks, options, options_up, device)
 

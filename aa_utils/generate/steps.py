@@ -4,7 +4,6 @@ from pathlib import Path
 
 from aa_utils.errors import InputError
 from aa_utils.generate import model_files
-from aa_utils.pretrained import whole
 
 GLIDE_LEVELS = 1000
 FEW = 4  # steps that every scheduler can make
@@ -19,6 +18,8 @@ def check(folder: Path, scheduler: str, steps: int) -> None:
         name, levels, fails = "GLIDE", GLIDE_LEVELS, ""
     else:
         import diffusers
+
+        from aa_utils.pretrained import whole
 
         own = getattr(diffusers, model_files.own_scheduler(folder), None)
         if own is None:
@@ -39,6 +40,8 @@ def _fails(kind: type, config: dict, steps: int) -> str:
     from inspect import signature
 
     import torch
+
+    from aa_utils.pretrained import whole
 
     scheduler, zeros = kind.from_config(config), torch.zeros(1, 4, 1, 1)
     shifted = {"mu": 1.0} if config.get("use_dynamic_shifting") else {}

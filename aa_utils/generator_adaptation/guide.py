@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from aa_utils.errors import InputError
 from aa_utils.generate import model_files, pipeline
+from aa_utils.pretrained import whole
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -111,6 +112,7 @@ def load(model: str | Path, revision: str = "", device: str = "cpu", dtype: str 
     if schedule is None or prediction not in PREDICTIONS:
         raise InputError(f"'{model}' cannot guide: {type(pipe.scheduler).__name__} with {prediction!r} has no ā_t to work with")
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+        whole.check_finite(part, model)
         part.requires_grad_(False).eval()
     halvings = len(pipe.vae.config.block_out_channels) - 1
     return Guide(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aa_utils.errors import InputError
 from aa_utils.paths import existing
+from aa_utils.pretrained import torch_files, whole
 
 # torchvision's files that torchmetrics' LPIPS reads, and where they come from.
 BACKBONES = {"vgg": "vgg16-397923af.pth", "alex": "alexnet-owt-7be5be79.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
@@ -73,14 +74,16 @@ def _lpips(backbone: str, device: str) -> Callable[[Tensor, Tensor], Tensor]:
         raise InputError(f"no LPIPS backbone '{backbone}'; there are: {', '.join(BACKBONES)}")
     file = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONES[backbone]
     try:
-        # Read first without unpickling anything but tensors; torchvision would unpickle all that a file holds.
-        torch.hub.load_state_dict_from_url(URL + file.name, check_hash=True, weights_only=True, progress=False)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        why = str(error).splitlines()[0]
+        if file.exists():
+            torch_files.load(file)  # nothing but tensors: torchvision would unpickle all that a file holds
+        else:
+            torch.hub.load_state_dict_from_url(URL + file.name, check_hash=True, weights_only=True, progress=False)
+        net = LearnedPerceptualImagePatchSimilarity(net_type=backbone).net.to(device).requires_grad_(False)
+    except (OSError, RuntimeError, pickle.UnpicklingError, InputError) as error:
         raise InputError(
-            f"LPIPS needs '{file}', and {why}; put the file of that name from {URL} there, or take clip:<model> or reader:<folder>"
+            f"LPIPS needs '{file}', and {whole.reason(error)}; put the file of that name from {URL} there, or take clip:<model> or "
+            "reader:<folder>"
         ) from error
-    net = LearnedPerceptualImagePatchSimilarity(net_type=backbone).net.to(device).requires_grad_(False)
     return lambda a, b: net(a, b).flatten()
 
 

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from aa_utils.errors import InputError
 from aa_utils.files import atomic
 from aa_utils.pocket.clip import normalised
 from aa_utils.pocket.jitter import jitter
+from aa_utils.pretrained import weight_files, whole
 
 
 def model(classes: int = 10) -> nn.Sequential:
@@ -57,7 +59,12 @@ def save(net: nn.Module, file: Path) -> None:
 
 
 def load(file: Path, classes: int = 10) -> nn.Sequential:
-    """The reader of a file written by `save`, ready to read."""
+    """The reader of a file written by `save`, ready to read. Errors: InputError for a file that is no such reader, or not whole."""
     net = model(classes)
-    net.load_state_dict(load_file(file))
+    weight_files.check(file)
+    try:
+        net.load_state_dict(load_file(file))
+    except RuntimeError as error:  # names the tensors
+        raise InputError(f"'{file}' is not a whole reader of {classes} classes: {whole.reason(error)}; fetch it again") from error
+    whole.check_finite(net, file)
     return net.float().eval()

@@ -49,9 +49,9 @@ def check(file: Path) -> None:
     with file.open("rb") as stream:
         start = stream.read(1024)
     if reason := no_weights(start):
-        wanted = "safetensors file" if file.suffix == ".safetensors" else "file of weights"
+        wanted = "safetensors file" if file.suffix.lower() == ".safetensors" else "file of weights"
         raise InputError(f"'{file}' is not a {wanted}: it {reason}")
-    if file.suffix == ".safetensors":
+    if file.suffix.lower() == ".safetensors":
         _check_safetensors(file, size)
     elif start[:2] == b"PK" and not zipfile.is_zipfile(file):
         raise InputError(f"'{file}' is cut off, or no file of weights; fetch it again")

@@ -6,17 +6,17 @@ are a class's own exceptions (tied weights, `_keys_to_ignore_on_load_…`), and 
 """
 
 import os
-import re
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from aa_utils.errors import InputError
-from aa_utils.pretrained import weight_files
+from aa_utils.pretrained import torch_files, weight_files
 from aa_utils.pretrained.quiet import quiet
 
 SHOWN = 3  # names of tensors in a message
+MOST = {"layer": 1000, "timesteps": 100_000}  # of what a config may ask for; more is made before anything can be compared
 
 
 def load(kind: type[nn.Module], folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -34,6 +34,9 @@ def load(kind: type[nn.Module], folder: Path, dtype: torch.dtype = torch.float32
     for file in files.files:
         weight_files.check(file)
         _check_numbers(file)
+    _check_config(folder / "config.json")
+    if not issubclass(kind, ModelMixin):
+        _check_size(kind, folder, files)
     options = {"dtype": dtype, "local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
     options |= {"variant": files.variant} if files.variant else {}
     try:
@@ -47,6 +50,7 @@ def load(kind: type[nn.Module], folder: Path, dtype: torch.dtype = torch.float32
 
 def loaded(kind: type, folder: Path) -> object:
     """What has no weights, such as a scheduler or an image processor, by its own `from_pretrained`. Errors: InputError if that fails."""
+    _check_config(folder / "scheduler_config.json")
     try:
         with quiet():
             return kind.from_pretrained(folder, local_files_only=True)
@@ -68,13 +72,31 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 
-def plain_reason(error: BaseException) -> str:
-    """Why torch's `weights_only` reader refused a file, in one line: what the file asks for, without torch's advice to run it."""
-    text = " ".join(str(error).split())
-    if match := re.search(r"GLOBAL (\S+)|Unsupported (?:class|global|type|operand) (\S+)", text):
-        return f"it asks for {(match[1] or match[2]).rstrip('.,;:')}, which no weights need"
-    text = text.partition("WeightsUnpickler error: ")[2].partition(" Please file")[0].partition(" Check the documentation")[0] or text
-    return f"{type(error).__name__}: {text[:160]}"
+def _check_config(file: Path) -> None:
+    """InputError if a config asks for a number of layers or noise levels that no model has."""
+    waiting = [weight_files.read_json(file)] if file.is_file() else []
+    while waiting:
+        for name, value in waiting.pop().items():
+            limit = next((most for word, most in MOST.items() if word in name), None)
+            if isinstance(value, dict):
+                waiting.append(value)
+            elif limit and isinstance(value, int) and value > limit:
+                raise InputError(f"'{file}' says {name}={value}, more than {limit}; it is broken, fetch it again")
+
+
+def _check_size(kind: type, folder: Path, files: weight_files.Choice) -> None:
+    """InputError if the config asks for more numbers than the files have bytes: transformers makes them before it says that they differ."""
+    try:
+        with torch.device("meta"), quiet():
+            count = sum(value.numel() for value in kind(kind.config_class.from_pretrained(folder, local_files_only=True)).parameters())
+    except Exception as error:
+        raise InputError(f"'{folder}' cannot be loaded as {kind.__name__}: {reason(error)}") from error
+    size = sum(file.stat().st_size for file in files.files)
+    if count > size:
+        raise InputError(
+            f"'{folder}' is not a whole {kind.__name__}: its config.json asks for {count:,} numbers, and '{files.files[0].name}' has "
+            f"{size:,} bytes; one of the two is another's"
+        )
 
 
 def _check_numbers(file: Path) -> None:
@@ -92,12 +114,12 @@ def _check_numbers(file: Path) -> None:
 def plain(file: Path) -> dict:
     """{name: tensor without numbers} of the pickle `file`. Errors: InputError if it holds anything but tensors; nothing of it is run."""
     try:
-        return dict(torch.load(file, map_location="meta", weights_only=True))
-    except Exception as error:  # torch raises what its unpickler, zip reader or storage reader raises
-        raise InputError(
-            f"'{file}' was not read, and nothing in it was run: it is not a file of plain weights ({plain_reason(error)}); "
-            "fetch the model's .safetensors instead"
-        ) from error
+        found = torch_files.load(file, map_location="meta")
+    except InputError as error:
+        raise InputError(f"{error}; fetch the model's .safetensors instead") from error
+    if not isinstance(found, dict):
+        raise InputError(f"'{file}' holds a {type(found).__name__} and no weights by name; fetch the model's .safetensors instead")
+    return found
 
 
 def _refuse(net: nn.Module, info: dict, folder: Path, files: weight_files.Choice) -> None:

@@ -14,9 +14,6 @@ Features of reader and judge are in units of their mean and spread over renders 
 of different domains can be compared. (In units of one domain's spread what never varies there, its ink say, would outweigh all else.)
 """
 
-import hashlib
-import pickle
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +27,7 @@ from torch import Tensor
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import clip_direction
 from aa_utils.paths import existing
+from aa_utils.pretrained import torch_files, weight_files, whole
 
 KINDS = ("reader", "judge", "clip", "inception", "inception-legacy")
 INCEPTION = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
@@ -114,13 +112,11 @@ def _inception(file: Path, antialias: bool, device: str) -> Callable[[Tensor], T
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     # The hash in the name, then a reading that builds nothing but tensors; torch-fidelity would unpickle all that a file holds.
-    said = re.search(r"-([0-9a-f]{8})\.pth$", file.name)
-    if said and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(said[1]):
-        raise InputError(f"'{file}' is not the file of that name: its SHA-256 does not begin with {said[1]}; get it again from {INCEPTION}")
+    weight_files.check_hash_in_name(file, INCEPTION)
     try:
-        torch.load(file, map_location="cpu", weights_only=True)
+        torch_files.load(file)
         net = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(file), antialias=antialias).to(device)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        why = str(error).splitlines()[0][:200]
-        raise InputError(f"'{file}' does not hold Inception's weights ({why}); get it from {INCEPTION}") from error
+        whole.check_finite(net, file)
+    except (RuntimeError, InputError) as error:
+        raise InputError(f"'{file}' does not hold Inception's weights ({whole.reason(error)}); get it from {INCEPTION}") from error
     return lambda images: net(((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))

@@ -1,5 +1,5 @@
 """Generators in files: this package's folders (model.safetensors + config.json), and the public checkpoints of NVIDIA (`.pkl`) and of
-rosinality and StyleGAN-NADA (`.pt`). No file is trusted: none can run code.
+rosinality, StyleGAN-NADA, pSp and e4e (`.pt`). No file is trusted: none can run code, and none costs more than its size.
 """
 
 import argparse
@@ -8,37 +8,37 @@ import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.generator_adaptation.generators import eg3d_layout, layouts, restricted_pickle
+from aa_utils.generator_adaptation.generators import eg3d_layout, layouts, restricted_pickle, state_dicts
 from aa_utils.paths import resolve
+from aa_utils.pretrained import torch_files, weight_files
+from aa_utils.progress import warn
 
 KINDS = ("stylegan2", "eg3d")  # modules of this folder, each with a Config and a Generator that has it as `config`
+TORCH, PICKLE, SAFETENSORS = (".pt", ".pth", ".ckpt"), (".pkl", ".pickle"), (".safetensors",)
 
 
 def load(path: str | Path) -> nn.Module:
-    """The generator at `path`, on the CPU, in float32 and evaluation mode: a folder that `save` wrote, a `.pkl` or a `.pt`.
+    """The generator at `path`, on the CPU, in float32 and evaluation mode: a folder that `save` wrote, or a public checkpoint.
 
-    Errors: InputError for no file, another format, a file that could run code, or another architecture.
+    What had to be made up for a file (noise maps, the mean of w) is said on stderr and stands in the generator's `assumed`, a tuple of
+    sentences, which `save` records.
+    Errors: InputError for no file, another format, a file that could run code or costs more than its size, or another architecture.
     """
     path = resolve(path)
-    if (path / "config.json").is_file():
+    if path.is_dir() and (path / "config.json").is_file():
         net = _from_folder(path)
-    elif path.suffix == ".pkl" and path.is_file():
-        found = restricted_pickle.load(path)
-        net = (eg3d_layout if eg3d_layout.holds(found) else layouts).from_nvidia(found, str(path))
-    elif path.suffix in (".pt", ".pth") and path.is_file():
-        net = _from_pt(path)
+    elif path.is_file() and path.suffix.lower() in (*TORCH, *PICKLE, *SAFETENSORS):
+        net = _from_file(path)
     else:
-        raise InputError(
-            f"no generator at '{path}': give a folder with model.safetensors and config.json (70_pretrain_gan writes one), "
-            "a .pkl of NVlabs/stylegan2-ada-pytorch or NVlabs/eg3d, or a .pt of rosinality/stylegan2-pytorch or StyleGAN-NADA"
-        )
+        raise InputError(f"no generator at '{path}': {_there(path)}")
+    for sentence in getattr(net, "assumed", ()):
+        warn(f"'{path}': {sentence}")
     return net.float().eval()
 
 
@@ -52,6 +52,7 @@ def save(net: nn.Module, folder: Path, half: bool = False, **about: object) -> N
         tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     with files.atomic(folder / "model.safetensors") as temporary:
         save_file(tensors, temporary)
+    about |= {"assumed": list(net.assumed)} if getattr(net, "assumed", ()) else {}
     files.write_json(folder / "config.json", {"kind": net.kind, **asdict(net.config), "about": about})
 
 
@@ -81,23 +82,53 @@ def _from_folder(folder: Path) -> nn.Module:
         raise InputError(
             f"'{folder / 'config.json'}': {', '.join(wrong)} are missing or unknown; a generator's shape is {', '.join(sorted(names))}"
         )
-    net = module.Generator(module.Config(**found))
+    wrong = f"'{folder / 'model.safetensors'}' does not hold the generator of its config.json"
     try:
-        net.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"'{folder / 'model.safetensors'}' does not hold the generator of its config.json: {str(error)[:300]}") from error
-    return net
+        config, weights = module.Config(**found), load_file(folder / "model.safetensors")
+    except InputError:
+        raise
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise InputError(f"{wrong}: {str(error)[:300]}") from error
+    return _made(lambda: layouts.filled(module.Generator, config, weights, wrong), folder)
 
 
-def _from_pt(path: Path) -> nn.Module:
-    # Full training states hold the arguments of the training script; a Namespace has attributes and no behaviour.
+def _from_file(path: Path) -> nn.Module:
+    with path.open("rb") as stream:
+        start = stream.read(1024)
+    if reason := weight_files.no_weights(start):
+        raise InputError(f"'{path}' {reason}")
+    if start[:2] == b"\x1f\x8b":
+        raise InputError(f"'{path}' is compressed by gzip; unpack it with gunzip and give what comes out")
+    if path.suffix.lower() in SAFETENSORS:
+        weight_files.check(path)
+        return _made(lambda: state_dicts.generator(load_file(path), str(path)), path)
+    # A snapshot of NVIDIA is a pickle of its own; what torch.save wrote begins otherwise. People give both any ending.
+    by_torch = start[:2] == b"PK" or start.startswith(torch_files.LEGACY)
+    if by_torch or path.suffix.lower() in TORCH:
+        found = torch_files.load(path, allowed=(argparse.Namespace,))
+        return _made(lambda: state_dicts.generator(found, str(path)), path)
+    found = restricted_pickle.load(path)
+    return _made(lambda: (eg3d_layout if eg3d_layout.holds(found) else layouts).from_nvidia(found, str(path)), path)
+
+
+def _made(make, path: Path) -> nn.Module:
+    """`make()`. Errors: InputError for whatever goes wrong with a file that holds anything in any place."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what its unpickler, zip reader or storage reader raises
-        raise InputError(f"'{path}' was not read: it is not a file of plain weights ({str(error).splitlines()[0][:200]})") from error
-    weights = found.get("g_ema", found.get("g")) if isinstance(found, dict) else None
-    if not isinstance(weights, dict):
-        raise InputError(f"'{path}' holds no generator: a checkpoint of rosinality/stylegan2-pytorch has one as 'g_ema'")
-    centre = found.get("latent_avg")
-    return layouts.from_rosinality(weights, centre if isinstance(centre, Tensor) else None, str(path))
+        return make()
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"'{path}': {error}") from error
+    except Exception as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"'{path}' holds no generator that can be read ({type(error).__name__}: {why})") from error
+
+
+def _there(path: Path) -> str:
+    """What stands at `path` instead of a generator, and what to give."""
+    wanted = (
+        "give a folder with model.safetensors and config.json (70_pretrain_gan writes one), a .pkl of NVlabs/stylegan2-ada-pytorch or "
+        "NVlabs/eg3d, or a .pt of rosinality/stylegan2-pytorch, StyleGAN-NADA, pSp or e4e"
+    )
+    if path.is_dir():
+        inside = sorted(file.name for file in path.iterdir() if file.suffix.lower() in (*TORCH, *PICKLE))
+        return f"the folder has no config.json{f'; give the file {inside[0]!r} in it' if inside else ''}; {wanted}"
+    return f"the file's ending is '{path.suffix}'; {wanted}" if path.is_file() else wanted

@@ -52,7 +52,7 @@ def from_nvidia(found: dict, source: str) -> Generator:
         raise InputError(f"'{source}': {error}") from None
     except Exception as error:  # nothing is known of what stands where a number should
         raise InputError(f"'{source}' lacks something of an EG3D generator ({type(error).__name__}: {error})") from error
-    return filled(Generator(config), weights, source, "an EG3D generator as it was released")
+    return filled(Generator, config, weights, f"'{source}' is not an EG3D generator as it was released")
 
 
 def _check(rendering: dict, options: dict, source: str) -> None:

@@ -5,6 +5,7 @@ NVIDIA: `G_ema` of NVlabs/stylegan2-ada-pytorch (arXiv 2006.06676). rosinality: 
 """
 
 import re
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from aa_utils.seeds import torch_generator
 
 WHAT = "a StyleGAN2 generator with output skips"
 CENTRE_SAMPLES = 10_000  # latents whose mean is the centre of truncation, where a file does not store one
+NOISE_SEED = 0  # of the fixed noise maps, where a file does not store them
+LARGEST = 4096  # pixels a side; the released networks have 1024 at most
+# What train.py of the release gives a network, where a file has its tensors without its arguments.
+USUAL = {"lr_multiplier": 0.01, "conv_clamp": 256}
 
 
 def from_nvidia(found: object, source: str) -> Generator:
@@ -42,31 +47,61 @@ def from_nvidia(found: object, source: str) -> Generator:
             raise InputError(f"'{source}': {what} is {given!r}; generators with {fits!r} can be read")
     check_filters({name: value for name, value in weights.items() if name.endswith("resample_filter")}, source)
     weights = {name: value for name, value in weights.items() if not name.endswith("resample_filter")}
-    label_dim = weights["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in weights else 0
-    embedded = weights["mapping.embed.weight"].shape[0] if label_dim else 0
-    config = _config(weights, label_dim, embedded, mapping.get("lr_multiplier", 0.01), synthesis.get("conv_clamp"), source)
-    return filled(Generator(config), weights, source, WHAT)
+    return _whole(weights, mapping.get("lr_multiplier", 0.01), synthesis.get("conv_clamp"), source, [])
+
+
+def from_names(weights: dict[str, Tensor], source: str) -> Generator:
+    """The generator whose `state_dict` in NVIDIA's names is `weights`, with the arguments that the release's train.py gives.
+
+    Errors: InputError for another layout.
+    """
+    check_filters({name: value for name, value in weights.items() if name.endswith("resample_filter")}, source)
+    weights = {name: value for name, value in weights.items() if not name.endswith("resample_filter")}
+    said = [f"the file does not say its arguments; as in the release's train.py, conv_clamp is {USUAL['conv_clamp']}"]
+    return _whole(weights, USUAL["lr_multiplier"], USUAL["conv_clamp"], source, said)
 
 
 def from_rosinality(weights: dict[str, Tensor], centre: Tensor | None, source: str) -> Generator:
     """The generator whose `state_dict` in rosinality's layout is `weights`; `centre` is the mean of w, if the file has one.
 
-    Without a `centre` it is the mean w of CENTRE_SAMPLES seeded latents. Errors: InputError for another layout.
+    Released files may lack the noise maps, which are then drawn from a seed. Errors: InputError for another layout.
     """
     check_filters({name: value for name, value in weights.items() if name.endswith(".kernel")}, source)
     renamed = {}
     for name, value in weights.items():
         if not name.endswith(".kernel"):
             renamed.update([_renamed(name, value, source)])
-    config = _config(renamed, 0, 0, 0.01, None, source)
-    width = renamed["mapping.fc0.weight"].shape[0]
-    renamed["mapping.w_avg"] = torch.zeros(width) if centre is None else centre.float().reshape(-1)
-    net = filled(Generator(config), renamed, source, WHAT)
-    if centre is None:
+    if centre is not None:
+        renamed["mapping.w_avg"] = _one_row(centre, source)
+    return _whole(renamed, 0.01, None, source, [])
+
+
+def _whole(weights: dict[str, Tensor], lr_multiplier: float, clamp: float | None, source: str, said: list[str]) -> Generator:
+    """The generator of tensors under NVIDIA's names; `said` and what is made up for the file become its `assumed`."""
+    config = _config(weights, lr_multiplier, clamp, source)
+    if not any(name.endswith(".noise_const") for name in weights):
+        said = [*said, f"the file has no noise maps; they are drawn from seed {NOISE_SEED}"]
+        rng = torch_generator("noise maps", NOISE_SEED)
+        sizes = {_convolution(k): 4 << (k + 1) // 2 for k in range(2 * len(config.channels) - 1)}
+        weights = weights | {f"synthesis.{k}.noise_const": torch.randn(size, size, generator=rng) for k, size in sizes.items()}
+    centred = "mapping.w_avg" in weights
+    weights = {"mapping.w_avg": torch.zeros(config.w_dim)} | weights
+    net = filled(Generator, config, weights, f"'{source}' is not {WHAT}")
+    if not centred:
+        said = [*said, f"the file has no mean of w; it is that of {CENTRE_SAMPLES:,} seeded latents"]
         z = torch.randn(CENTRE_SAMPLES, config.z_dim, generator=torch_generator("centre of truncation"))
         with torch.inference_mode():
             net.mapping.track(net.mapping.w(z), decay=0.0)
+    net.assumed = tuple(said)
     return net
+
+
+def _one_row(centre: Tensor, source: str) -> Tensor:
+    """The mean of w (w_dim,) of a file that stores it once, or (encoders such as pSp and e4e) the same for every layer."""
+    rows = centre.float().reshape(-1, centre.shape[-1] if centre.ndim else 1)
+    if not (len(rows) and torch.equal(rows, rows[:1].expand_as(rows))):
+        raise InputError(f"'{source}': latent_avg has {len(rows)} different rows, and truncation has one centre; leave it out of the file")
+    return rows[0]
 
 
 INSIDE = {
@@ -100,9 +135,11 @@ def _convolution(number: int) -> str:
     return f"b{4 << (number + 1) // 2}.conv{(number + 1) % 2}"
 
 
-def _config(weights: dict, label_dim: int, embedded: int, lr_multiplier: float, clamp: float | None, source: str) -> Config:
+def _config(weights: dict, lr_multiplier: float, clamp: float | None, source: str) -> Config:
     """The shape of a network from its tensors under NVIDIA's names."""
     try:
+        label_dim = weights["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in weights else 0
+        embedded = weights["mapping.embed.weight"].shape[0] if label_dim else 0
         channels, size = [], 4
         while f"synthesis.b{size}.conv1.weight" in weights:
             channels.append(weights[f"synthesis.b{size}.conv1.weight"].shape[0])
@@ -113,21 +150,38 @@ def _config(weights: dict, label_dim: int, embedded: int, lr_multiplier: float, 
         image_channels = weights["synthesis.b4.torgb.weight"].shape[0]
     except (KeyError, IndexError) as error:
         raise InputError(f"'{source}' lacks a tensor of a StyleGAN2 generator: {error}") from error
-    return Config(tuple(channels), z_dim, w_dim, label_dim, layers, float(lr_multiplier), image_channels, clamp and float(clamp))
-
-
-def filled(net: nn.Module, weights: dict[str, Tensor], source: str, what: str) -> nn.Module:
-    """`net` with these weights. Errors: InputError that says `what` the file `source` should be, if they do not fit."""
+    if size // 2 > LARGEST:
+        raise InputError(f"'{source}' would draw {size // 2} pixels a side; generators of {LARGEST} at most can be read")
     try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"'{source}' is not {what}: {' '.join(str(error).split())[:300]}") from error
+        numbers = float(lr_multiplier), clamp and float(clamp)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'{source}': lr_multiplier is {lr_multiplier!r} and conv_clamp {clamp!r}; both are numbers") from error
+    return Config(tuple(channels), z_dim, w_dim, label_dim, layers, numbers[0], image_channels, numbers[1])
+
+
+def filled(make: Callable[[object], nn.Module], config: object, weights: dict[str, Tensor], wrong: str) -> nn.Module:
+    """`make(config)` with these weights. Errors: InputError that begins with `wrong` if they do not fit, by name."""
+    with torch.device("meta"):  # names and shapes alone: a file may ask for a network that no memory holds
+        wanted = make(config).state_dict()
+    missing, extra = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
+    if missing or extra:
+        lacks = f"it lacks {', '.join(missing[:3])}" if missing else f"it has no place for {', '.join(extra[:3])}"
+        raise InputError(f"{wrong}: {lacks}{', …' if len(missing or extra) > 3 else ''}")
+    for name, value in wanted.items():
+        given = weights[name]
+        if not isinstance(given, Tensor) or given.shape != value.shape:
+            shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise InputError(f"{wrong}: {name} is {shape}, and {tuple(value.shape)} fits")
+        if value.is_floating_point() and not (given.is_floating_point() and given.isfinite().all()):
+            raise InputError(f"{wrong}: {name} holds what is no finite number")
+    net = make(config)
+    net.load_state_dict(weights)
     return net
 
 
 def check_filters(filters: dict[str, Tensor], source: str) -> None:
     """The low-pass filters of a file are [1, 3, 3, 1], up to their scale. Errors: InputError for another."""
     for name, kernel in filters.items():
-        kernel = torch.outer(kernel, kernel) if kernel.ndim == 1 else kernel
+        kernel = torch.outer(kernel, kernel) if kernel.shape == (4,) else kernel
         if kernel.shape != (4, 4) or not torch.allclose(kernel / kernel.sum(), fir().to(kernel), atol=1e-5):
             raise InputError(f"'{source}': {name} is not the filter [1, 3, 3, 1], the only one that StyleGAN2 was released with")

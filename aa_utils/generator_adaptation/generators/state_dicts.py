@@ -1,0 +1,61 @@
+"""Which tensors in a file of `torch.save` are a StyleGAN2 generator, and in whose names: people publish them in many wrappings.
+
+A training state of rosinality/stylegan2-pytorch has `g_ema` and `g`; pSp and e4e have `state_dict` with `decoder.…` among an encoder's
+tensors; others save a bare `state_dict`, or one under `module.…` from DataParallel, or `G_ema` of NVIDIA's network.
+"""
+
+from torch import Tensor
+
+from aa_utils.errors import InputError
+from aa_utils.generator_adaptation.generators import layouts
+from aa_utils.generator_adaptation.generators.stylegan2 import Generator
+
+HOLDERS = ("g_ema", "G_ema", "generator_ema", "g", "G", "generator", "state_dict")  # in this order: averaged weights first
+ROSINALITY, NVIDIA, EG3D, STYLEGAN3 = "input.input", "synthesis.b4.const", "backbone.synthesis.b4.const", "synthesis.input.freqs"
+
+
+def generator(found: object, source: str) -> Generator:
+    """The generator in what torch read from `source`. Errors: InputError if there is none, or one that cannot be read."""
+    if not isinstance(found, dict):
+        raise InputError(f"'{source}' holds no generator: a checkpoint of rosinality/stylegan2-pytorch has one as 'g_ema'")
+    held = [found[name] for name in HOLDERS if isinstance(found.get(name), dict)] + [found]
+    for weights in held:
+        named = {name: value for name, value in weights.items() if isinstance(name, str)}
+        _refuse_others(named, source)
+        for marker in (ROSINALITY, NVIDIA):
+            prefix = _prefix(named, marker, source)
+            if prefix is not None:
+                inner = {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
+                return _read(inner, found, marker, source)
+    if held[0] is found:
+        keys = ", ".join(sorted(str(name)[:40] for name in found)[:5])
+        raise InputError(f"'{source}' holds no generator: a checkpoint of rosinality/stylegan2-pytorch has one as 'g_ema'; it has {keys}")
+    return _read(held[0], found, ROSINALITY, source)  # which says what does not belong there
+
+
+def _read(weights: dict, found: dict, marker: str, source: str) -> Generator:
+    odd = next((name for name, value in weights.items() if not isinstance(value, Tensor)), None)
+    if odd is not None:
+        raise InputError(f"'{source}': {str(odd)[:80]!r} among the generator's tensors is a {type(weights[odd]).__name__}")
+    if marker == NVIDIA:
+        return layouts.from_names(weights, source)
+    centre = found.get("latent_avg")
+    return layouts.from_rosinality(weights, centre if isinstance(centre, Tensor) else None, source)
+
+
+def _prefix(names: dict, marker: str, source: str) -> str | None:
+    """What stands before `marker` in the one name that ends in it; None if there is none. Of several, the averaged generator's."""
+    found = sorted(name[: -len(marker)] for name in names if name == marker or name.endswith(f".{marker}"))
+    averaged = [prefix for prefix in found if "ema" in prefix.lower()]
+    if len(found) > 1 and len(averaged) != 1:
+        raise InputError(
+            f"'{source}' holds {len(found)} generators ({', '.join(repr(prefix) for prefix in found[:4])}); save one of them alone"
+        )
+    return (averaged if len(found) > 1 else found)[0] if found else None
+
+
+def _refuse_others(names: dict, source: str) -> None:
+    if any(name.endswith(EG3D) for name in names):
+        raise InputError(f"'{source}' has the tensors of an EG3D generator without its arguments; give the .pkl of NVlabs/eg3d")
+    if any(name.endswith(STYLEGAN3) for name in names):
+        raise InputError(f"'{source}' holds a generator of StyleGAN3, which cannot be read; give one of StyleGAN2")
