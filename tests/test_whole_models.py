@@ -115,7 +115,7 @@ def test_a_guide_with_numbers_that_are_not_finite_is_refused(copy):
         guide.load(copy)
 
 
-@pytest.mark.parametrize("damage", ["half", "one less", "another prefix", "one more", "another shape"])
+@pytest.mark.parametrize("damage", ["half", "another prefix", "one more", "another shape"])
 def test_the_networks_of_this_kit_are_refused_too(tmp_path, monkeypatch, damage):
     reader_file, clip_file = tmp_path / "reader.safetensors", tmp_path / "model.safetensors"
     shutil.copy(ROOT / "models/pocket-reader/reader.safetensors", reader_file)
