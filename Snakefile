@@ -18,8 +18,11 @@
 # files' times say. Snakemake keeps the parameters of finished jobs in .snakemake/metadata. Executed notebooks and progress are logs, so a
 # failed one stays. Priorities: the longest chain first, the curve in what is left. Heavy files go below artifacts/<name>/
 # (AA_ARTIFACTS moves them), tables and figures to results/<name>/.
+import os
 import re
+import shlex
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +31,9 @@ sys.path.insert(0, str(ROOT))
 from aa_utils import experiment
 from aa_utils.errors import InputError
 from aa_utils.experiment import keys, place, settings
+from aa_utils.experiment.graph_paths import literal, unbraced
 from aa_utils.experiment.scale import scaled
+from aa_utils.redaction import redact
 
 if "name" not in config:
 
@@ -45,7 +50,7 @@ try:
     X = experiment.check(scaled(config, config.pop("scale", ""), FILE), FILE)
     MODEL = X["generator"]["model"]
 except InputError as error:
-    sys.exit(str(error))
+    sys.exit(redact(str(error)))
 
 NAME, RESULTS, WRITERS, SOURCES, ADAPTED, GENERATOR, TASKS = (
     X[key] for key in ("name", "results", "writers", "sources", "adapted", "generator", "tasks")
@@ -56,17 +61,22 @@ JUDGED = [run for run in RUNS if not run.startswith("oracle/")]  # what an estim
 TABLES = X["benchmark"]["notebook"]
 
 
+# A run that another call of Snakemake finishes from here on is kept, not made again (aa_utils.run).
+os.environ.setdefault("AA_SINCE", str(time.time()))
+ARTIFACTS = unbraced(place(f"artifacts/{NAME}"))
+
+
 def out(path):
     """A run's folder as its parameter `out` says it; `record` is where its record lies on this machine."""
     return f"artifacts/{NAME}/{path}"
 
 
 def record(path):
-    return place(out(path)) + "/record.json"
+    return f"{ARTIFACTS}/{path}/record.json"
 
 
 def logs(path):
-    return {"notebook": place(out(path)) + "/executed.ipynb", "progress": place(out(path)) + "/progress.log"}
+    return {"notebook": f"{ARTIFACTS}/{path}/executed.ipynb", "progress": f"{ARTIFACTS}/{path}/progress.log"}
 
 
 def call(notebook, choose, *names):
@@ -107,13 +117,13 @@ def one_of(names):
 def model_files(model):
     """A model folder's files; a hub id has none here."""
     folder = Path(place(model))
-    return sorted(str(file) for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else []
+    return sorted(str(file) for file in Path(unbraced(str(folder))).rglob("*") if file.is_file()) if folder.is_dir() else []
 
 
 def command(notebook):
     # A second call waits for a run that a killed first call left behind, instead of failing.
-    path = place(f"notebooks/{notebook}.ipynb")
-    return f"OMP_NUM_THREADS={{threads}} {{sys.executable:q}} -m aa_utils.run '{path}' --wait 3600 --set {{params.set:q}} > /dev/null"
+    path = literal(shlex.quote(place(f"notebooks/{notebook}.ipynb")))
+    return f"OMP_NUM_THREADS={{threads}} {{sys.executable:q}} -m aa_utils.run {path} --wait 3600 --set {{params.set:q}} > /dev/null"
 
 
 def image_settings(w, s):
@@ -121,10 +131,10 @@ def image_settings(w, s):
 
 
 def image_shard(shard):
-    return place(out("images/{writer}")) + f"/.shards/{shard}-of-{SHARDS}"
+    return f"{ARTIFACTS}/images/{{writer}}/.shards/{shard}-of-{SHARDS}"
 
 
-DATA = place(out("data")) + "/checked"
+DATA = f"{ARTIFACTS}/data/checked"
 # Every benchmark domain that is read: targets, what they are scored on, real sources.
 SCORED = {about[key] for about in TASKS.values() for key in ("target", "test") if key in about}
 DOMAINS = sorted(SCORED | {about["benchmark"] for about in SOURCES.values() if about["benchmark"]})
@@ -138,7 +148,8 @@ FOLDERS = sorted(
 
 def results(*paths):
     # update: what is committed stays in place until its job writes it anew, and comes back if the job fails.
-    return update([place(f"{RESULTS}/{path}") for path in paths])
+    folder = unbraced(place(RESULTS))
+    return update([f"{folder}/{path}" for path in paths])
 
 
 CURVE = X["ablations"].get("number_of_images")
@@ -181,12 +192,13 @@ rule all:
 # Every image is decoded to its end: minutes, before the hours that would be lost. It orders jobs and makes none run again (`ancient`).
 rule data:
     message:
-        f"data: {', '.join(DOMAINS + FOLDERS)}"
+        literal(f"data: {', '.join(DOMAINS + FOLDERS)}")
     output:
         touch(DATA),
     params:
-        classes=["--classes", *X["class_names"]] if WRITERS else [],  # prompts are written from them; tasks from real images know their own
-        domains=DOMAINS + FOLDERS,
+        # Prompts are written from the classes; tasks from real images know their own. What a function gives may hold braces.
+        classes=lambda w: ["--classes", *X["class_names"]] if WRITERS else [],
+        domains=lambda w: DOMAINS + FOLDERS,
     log:
         DATA + ".log",
     priority: 4
@@ -420,7 +432,7 @@ rule oracle:
 
 rule benchmark:
     message:
-        f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}"
+        literal(f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}")
     input:
         [record(run) for run in RUNS],
         model_files(X["benchmark"].get("clip", "models/pocket-clip")) if LOOK or PHOTOS else [],

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from aa_utils.errors import InputError
-from aa_utils.paths import ROOT, resolve
+from aa_utils.paths import CHECKOUT, ROOT, resolve
 
 # What the repository itself holds; artifacts/ and whatever else a person makes in it are theirs.
 PROJECT = frozenset(
@@ -32,8 +32,8 @@ def check_out(out: str) -> None:
         raise InputError(f"out='{out}' cannot be a run's folder: '{first}' is a file{by}; {OWN}")
     if real in (ROOT, Path.home()) or real in ROOT.parents or real in Path.home().parents:
         raise InputError(f"out='{out}' cannot be a run's folder; {OWN}")
-    if real.is_relative_to(ROOT) and real.relative_to(ROOT).parts[0] in PROJECT:
-        raise InputError(f"out='{out}' cannot be a run's folder: '{real.relative_to(ROOT).parts[0]}' belongs to the project; {OWN}")
+    if real.is_relative_to(CHECKOUT) and real != CHECKOUT and real.relative_to(CHECKOUT).parts[0] in PROJECT:
+        raise InputError(f"out='{out}' cannot be a run's folder: '{real.relative_to(CHECKOUT).parts[0]}' belongs to the project; {OWN}")
 
 
 def check_apart(out: str, name: str, path: str, container: bool = False) -> None:
