@@ -301,8 +301,8 @@ def test_near_duplicates_and_flat_photos():
     pixels = torch.randint(0, 200, (6, 3, 32, 32), dtype=torch.uint8)
     pixels[4] = (pixels[1].float() * 0.8 + 30).round().byte()  # another exposure
     pixels[2] = pixels[3] = 128
-    pairs, flat = groups.same(pixels, rows=4)
-    assert [(i, j) for i, j, _ in pairs] == [(1, 4)]
+    alike, flat = groups.same(pixels, rows=4)
+    assert [one.rows for one in alike] == [[1, 4]]
     assert flat == [2, 3]
 
 
@@ -313,8 +313,8 @@ def test_findings_say_what_is_wrong(tmp_path):
     p = torch.tensor([[0.9, 0.1]]).expand(7, -1)
     held_out = torch.tensor([[3, 2], [3, 2]])
     found = judgement(p, low=0.2, high=0.5, held_out=held_out, votes=torch.full((7,), 0.5))
-    pairs, flat = groups.same(photos.images.pixels)
-    made = findings.findings(photos, found, [], pairs, flat, ["digit one"], 1)
+    alike, flat = groups.same(photos.images.pixels)
+    made = findings.findings(photos, found, [], alike, flat, ["digit one"], 1)
     titles = [one.title for one in made]
     for title in (
         "The estimate is low", "The synthetic images do not tell the classes apart", "1 of 2 classes never predicted",
@@ -409,10 +409,10 @@ def test_the_report_is_one_file_and_names_are_text(tmp_path):
     p[:, 0] = 0.7
     found = judgement(p, reliable=torch.zeros(8, dtype=torch.bool), nearness=torch.linspace(0, 1, 8))
     source = images.ImageSet(photos.images.pixels, torch.arange(8) % 2, photos.images.names, names)
-    made = findings.findings(photos, found, [groups.Group([0, 1], [(0, 1.0)], ["a < b"], True)], [(0, 1, 0.999)], [2], [], 2)
+    made = findings.findings(photos, found, [groups.Group([0, 1], [(0, 1.0)], ["a < b"], True)], [groups.Alike([0, 1], 0.999)], [2], [], 2)
     doubtful = ([groups.Group([0, 1], [(0, 1.0)], ["a < b"], True)], 3)
-    plan, pairs = planned(names), [(0, 1, 0.999)]
-    path = report.write(tmp_path / "out/report.html", photos, source, found, doubtful, pairs, made, plan, {"photos": evil})
+    plan, alike = planned(names), [groups.Alike([0, 1], 0.999)]
+    path = report.write(tmp_path / "out/report.html", photos, source, found, doubtful, alike, made, plan, {"photos": evil})
     text = path.read_text(encoding="utf-8")
     page = Tags(text)
     assert not {"script", "link", "iframe", "object", "em", "form"} & set(page.tags)

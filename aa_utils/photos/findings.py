@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from aa_utils.evaluation import without_labels
-from aa_utils.photos.groups import Group
+from aa_utils.photos.groups import Alike, Group
 from aa_utils.photos.intake import Photos
 from aa_utils.photos.judge import Judgement, percent
 
@@ -29,10 +29,10 @@ class Finding:
 
 
 def findings(
-    photos: Photos, found: Judgement, groups: list[Group], pairs: list, flat: list[int], lost: list[str], seeds: int
+    photos: Photos, found: Judgement, groups: list[Group], alike: list[Alike], flat: list[int], lost: list[str], seeds: int
 ) -> list[Finding]:
     """All that the run gives reason to say, "act" first. `lost`: classes without a confident photo in stage 4; `seeds`: how many."""
-    made = [*_accuracy(found, seeds), *_synthetic(found, photos), *_classes(found, photos, lost), *_photos(photos, pairs, flat)]
+    made = [*_accuracy(found, seeds), *_synthetic(found, photos), *_classes(found, photos, lost), *_photos(photos, alike, flat)]
     if groups:
         far = [group for group in groups if group.far]
         inside = sum(len(group.rows) for group in groups)
@@ -128,18 +128,17 @@ def _classes(found: Judgement, photos: Photos, lost: list[str]) -> list[Finding]
     return made
 
 
-def _photos(photos: Photos, pairs: list, flat: list[int]) -> list[Finding]:
+def _photos(photos: Photos, alike: list[Alike], flat: list[int]) -> list[Finding]:
     made, rows, size = [], photos.rows, photos.images.pixels.shape[-1]
     if photos.unreadable:
-        made.append(
-            Finding(
-                "act", f"{len(photos.unreadable)} pictures could not be read and were left out",
-                "; ".join(f"{name}: {why}" for name, why in photos.unreadable), "Mend, convert or remove them.",
-            )
-        )  # fmt: skip
+        title = f"{len(photos.unreadable)} pictures could not be read and were left out"
+        seen = _listed([f"{name}: {why}" for name, why in photos.unreadable], 50)
+        made.append(Finding("act", title, seen, "Mend, convert or remove them; photos/unreadable.csv lists all."))
     exact = len(rows) - len({row["original_sha256"] for row in rows})
-    if pairs:
-        seen = f"{len(pairs)} pairs of photos show nearly the same; {exact} files are byte for byte a copy of another."
+    if alike:
+        more, most = sum(len(group.rows) - 1 for group in alike), len(alike[0].rows)
+        seen = f"{more} photos show nearly the same as another one, in {len(alike)} groups, the largest of {most} photos; "
+        seen += f"{exact} files are byte for byte a copy of another."
         do = "Remove copies: they count twice in every share said here, and teach the refinement twice."
         made.append(Finding("look", "Near-duplicates", seen, do))
     if flat:

@@ -29,6 +29,14 @@ class Group:
     far: bool
 
 
+@dataclass(frozen=True)
+class Alike:
+    """`rows`: photos that are nearly the same as the first of them; `likeness`: the least correlation of one of them to it."""
+
+    rows: list[int]
+    likeness: float
+
+
 def suspicious(found: Judgement, most: int = 8) -> tuple[list[Group], int]:
     """(the most doubtful groups, the number of groups looked at), by k-means on the directions of the features after stage 3."""
     from sklearn.cluster import KMeans
@@ -66,21 +74,47 @@ def suspicious(found: Judgement, most: int = 8) -> tuple[list[Group], int]:
     return [group for _, group in sorted(groups, key=lambda pair: -pair[0])[:most]], k
 
 
-def same(pixels: Tensor, rows: int = 1024) -> tuple[list[tuple[int, int, float]], list[int]]:
-    """(pairs (i, j, correlation) of photos that are nearly the same, i < j, the most alike first; photos of one flat colour).
+def same(pixels: Tensor, rows: int = 1024) -> tuple[list[Alike], list[int]]:
+    """(groups of photos that are nearly the same, the largest first; photos of one flat colour) of pixels uint8 (N, 3, S, S).
 
-    Compared are grey pictures of GRID x GRID pixels, without their brightness and contrast; flat ones are left out of the pairs.
+    Compared are grey pictures of GRID x GRID pixels, without their brightness and contrast; flat ones are in no group. In their order the
+    photos join the group whose first photo they resemble most, or begin one: time grows with photos times groups, memory with the photos.
     """
-    grey = torch.cat([part.float().mean(1, keepdim=True) for part in pixels.split(rows)])
+    parts = [_grey(part) for part in pixels.split(rows)]
+    flat = torch.cat([flat for _, flat in parts])
+    firsts: list[int] = []
+    members: dict[int, list[int]] = {}
+    least: dict[int, float] = {}
+    leading = parts[0][0][:0]  # the pictures of `firsts`
+
+    def join(first: int, photo: int, likeness: float) -> None:
+        members.setdefault(first, [first]).append(photo)
+        least[first] = min(least.get(first, 1.0), likeness)
+
+    for number, (unit, is_flat) in enumerate(parts):
+        left = (~is_flat).nonzero()[:, 0]
+        if firsts and len(left):
+            likeness, nearest = (unit[left] @ leading.T).max(1)
+            joins = likeness > ALIKE
+            for i, r, k in zip(left[joins].tolist(), likeness[joins].tolist(), nearest[joins].tolist(), strict=True):
+                join(firsts[k], number * rows + i, r)
+            left = left[~joins]
+        new = []
+        while len(left):
+            first, left = int(left[0]), left[1:]
+            new.append(first)
+            likeness = unit[left] @ unit[first]
+            for i, r in zip(left[likeness > ALIKE].tolist(), likeness[likeness > ALIKE].tolist(), strict=True):
+                join(number * rows + first, number * rows + i, r)
+            left = left[likeness <= ALIKE]
+        firsts += [number * rows + i for i in new]
+        leading = torch.cat([leading, unit[new]])
+    found = [Alike(members[first], least[first]) for first in members]
+    return sorted(found, key=lambda alike: (-len(alike.rows), -alike.likeness, alike.rows)), flat.nonzero()[:, 0].tolist()
+
+
+def _grey(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """(unit vectors (n, at most GRID * GRID) of the grey pictures less their mean, whether each picture is flat (n,))."""
+    grey = pixels.float().mean(1, keepdim=True)
     small = torch.nn.functional.adaptive_avg_pool2d(grey, min(GRID, grey.shape[-1])).flatten(1)
-    small = small - small.mean(1, keepdim=True)
-    flat = grey.flatten(1).std(1) < FLAT
-    unit = torch.nn.functional.normalize(small)
-    pairs = []
-    for first in range(0, len(unit), rows):
-        alike = unit[first : first + rows] @ unit.T
-        alike[flat[first : first + rows]] = 0
-        alike[:, flat] = 0
-        for i, j in (alike.triu(first + 1) > ALIKE).nonzero().tolist():
-            pairs.append((first + i, j, float(alike[i, j])))
-    return sorted(pairs, key=lambda pair: -pair[2]), flat.nonzero()[:, 0].tolist()
+    return torch.nn.functional.normalize(small - small.mean(1, keepdim=True)), grey.flatten(1).std(1) < FLAT

@@ -14,7 +14,7 @@ from aa_utils.data.images import ImageSet
 from aa_utils.evaluation import without_labels
 from aa_utils.photos import export
 from aa_utils.photos.findings import Finding
-from aa_utils.photos.groups import Group
+from aa_utils.photos.groups import Alike, Group
 from aa_utils.photos.intake import Photos
 from aa_utils.photos.judge import STAGES, Judgement, percent
 from aa_utils.photos.stages import Plan
@@ -26,7 +26,8 @@ PICTURES = 1200  # in the contact sheets of all classes together, so that the fi
 A_ROW = 10  # pictures of a class at each end
 LEAST_SURE = 30
 IN_GROUP = 12
-PAIRS = 12
+ALIKE = 12  # groups of photos that are nearly the same
+OF_ALIKE = 6
 STAGE_NAMES = dict(zip(STAGES, ("before refinement", "after refinement"), strict=True))
 
 
@@ -36,7 +37,7 @@ def write(
     source: ImageSet,
     found: Judgement,
     groups: tuple[list[Group], int],
-    pairs: list[tuple[int, int, float]],
+    alike: list[Alike],
     made: list[Finding],
     plan: Plan,
     about: dict,
@@ -60,8 +61,8 @@ def write(
         groups=[_group(group, sheet, names) for group in groups[0]],
         looked_at=groups[1],
         least=[sheet.picture(i) for i in _surest(found, range(len(photos.rows)))[::-1][:LEAST_SURE]],
-        pairs=[[sheet.picture(i), sheet.picture(j), f"{r:.3f}"] for i, j, r in pairs[:PAIRS]],
-        more_pairs=max(0, len(pairs) - PAIRS),
+        alike=[{"size": len(one.rows), "pictures": [sheet.picture(i) for i in one.rows[:OF_ALIKE]]} for one in alike[:ALIKE]],
+        more_alike=max(0, len(alike) - ALIKE),
         estimates=[_estimate(row) for row in found.estimates.to_dict("records")],
         kinds=[*without_labels.ACCURACIES.values()],
         held_out=int(found.held_out.sum()),
