@@ -16,6 +16,7 @@ from aa_utils.seeds import stable_hash
 from aa_utils.training import loop, registry
 
 STAGE = sys.modules[__name__]
+NO_LABEL = -1
 STARTS = ("head", "adapted", "scratch")
 
 
@@ -52,7 +53,9 @@ def refine(
             classifier.reset_head()
         if start == "scratch":
             classifier = backbones.renewed(about)
-    labelled = replace(target, pixels=target.pixels[parts.labelled], labels=parts.pseudo, names=[target.names[i] for i in parts.labelled])
-    unlabelled = replace(target, labels=None)
-    streams = module.streams(labelled, unlabelled, config, recipe.batch_size)
+    # The pixels stay where they are, maybe a memory map larger than memory: rows say which of them are confident.
+    labels = torch.full((len(target),), NO_LABEL)
+    labels[parts.labelled] = parts.pseudo
+    drawn = module.streams(replace(target, labels=labels), replace(target, labels=None), config, recipe.batch_size)
+    streams = [stream if stream.labels is None else replace(stream, rows=parts.labelled) for stream in drawn]
     return loop.fit(module, config, classifier, streams, recipe, seed, folder, target.class_names)

@@ -136,7 +136,8 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
         frozen = batchnorm.layers(classifier.backbone) if recipe.batchnorm == "frozen" else []
         scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
         first, rows, seconds = checkpoint.resume(folder, identity, nets, optimizer, scaler)
-        streams = [_placed(stream, device) for stream in streams]
+        placed: dict[int, Tensor] = {}  # streams may share their pixels
+        streams = [_placed(stream, device, placed) for stream in streams]
         kind = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[recipe.amp]
 
         def update(*parts: optimization.Part) -> None:
@@ -189,13 +190,20 @@ def _batch(streams: list[Stream], seed: int, step: int, flip: bool, device: str 
     return batch
 
 
-def _placed(stream: Stream, device: torch.device) -> Stream:
-    """The stream with its pixels on the device, or where they are if they would fill more than ON_DEVICE of what is free there."""
+def _placed(stream: Stream, device: torch.device, placed: dict[int, Tensor] | None = None) -> Stream:
+    """The stream with its pixels on the device, or where they are if they would fill more than ON_DEVICE of what is free there.
+
+    `placed` remembers pixels that are there already, by the identity of those that were given.
+    """
+    placed = {} if placed is None else placed
     if not len(stream.pixels):
         raise InputError(f"stream '{stream.name}' has no images to train on")
+    if id(stream.pixels) in placed:
+        return replace(stream, pixels=placed[id(stream.pixels)])
     if device.type == "cuda" and stream.pixels.nbytes > ON_DEVICE * torch.cuda.mem_get_info(device)[0]:
         return stream
-    return replace(stream, pixels=stream.pixels.to(device))
+    placed[id(stream.pixels)] = stream.pixels.to(device)
+    return replace(stream, pixels=placed[id(stream.pixels)])
 
 
 def _check_finite(classifier: backbones.Classifier, streams: list[Stream], recipe: Recipe) -> None:

@@ -52,7 +52,11 @@ class Method(Protocol):
     place of the view that the caller names."""
 
     def streams(self, labelled: "ImageSet", unlabelled: "ImageSet", config: Any, batch_size: int) -> "list[Stream]":
-        """Stage 4, which asks for it: what a batch draws, and its views."""
+        """Stage 4, which asks for it: what a batch draws, and its views.
+
+        Both sets are the whole target; in `labelled` images without a pseudo-label have the label -1. Streams with labels draw from the
+        others alone: the caller sets their `rows`.
+        """
         raise NotImplementedError
 
     def networks(self, classifier: "Classifier", config: Any) -> dict[str, nn.Module]:
