@@ -250,3 +250,23 @@ def test_config_json_still_says_what_it_said(tmp_path):
     assert about["weights_sha256"] == files.sha256(tmp_path / "model.safetensors")
     assert backbones.load(tmp_path)[1] == {name: value for name, value in about.items() if name != "weights_sha256"}
     assert SimpleNamespace(**about).num_classes == 2
+
+
+def test_a_flipped_bit_of_a_generator_is_named(tmp_path):
+    from aa_utils.generator_adaptation.generators import checkpoints
+    from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
+
+    net = Generator(Config((4, 4), z_dim=4, w_dim=4, mapping_layers=1))
+    checkpoints.save(net, tmp_path)
+    checkpoints.load(tmp_path)
+    whole = weights(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(flipped(whole, len(whole) * 8 - 1))
+    with pytest.raises(InputError, match=r"is not as it was written: its SHA-256 differs .* make it again"):
+        checkpoints.load(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(whole)
+    (tmp_path / "config.json").write_text("")
+    with pytest.raises(InputError, match=r"config.json' is empty"):
+        checkpoints.load(tmp_path)
+    next(net.parameters()).data[0] = float("nan")
+    with pytest.raises(InputError, match=r"weights of the generator .* are not finite"):
+        checkpoints.save(net, tmp_path)

@@ -17,6 +17,7 @@ from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
 from aa_utils.generate.jobs import Job
 from aa_utils.progress import warn
+from aa_utils.runner import finished_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,10 @@ def check_settings(out: Path, settings: dict) -> None:
             continue
         if before.get(name) != value:
             was, now = (f"{x.get(name)!r}" + (f" ({x.get('model')})" if name == "revision" else "") for x in (before, settings))
-            raise InputError(f"'{out}' holds images with {name} {was}, and this call has {now}; choose another 'out' or delete that folder")
+            way_out = "choose another 'out' or delete that folder"
+            if name == "prompts":  # their place in a batch may decide last bits, so images of a smaller set are no part of a larger one
+                way_out = f"the writer, per_class, words and seed of the prompts decide it: a larger set needs a new 'out' ({way_out})"
+            raise InputError(f"'{out}' holds images with {name} {was}, and this call has {now}; {way_out}")
     copies = settings["images_per_prompt"]
     if copies < before["images_per_prompt"]:
         raise InputError(f"'{out}' already holds {before['images_per_prompt']} images a prompt, not {copies}; choose another 'out'")
@@ -90,7 +94,8 @@ def set_aside(out: Path, code: str) -> None:
         aside = out / ASIDE / f"{(before or {}).get('code', 'unknown')}-{secrets.token_hex(4)}"
         aside.mkdir(parents=True)
         for path in sorted(out.iterdir()):
-            if (path.is_dir() and path.name != ASIDE) or path.name == "metadata.jsonl" or path.name.startswith(".clip_score"):
+            stays = path.name in (ASIDE, finished_run.ASIDE)
+            if (path.is_dir() and not stays) or path.name == "metadata.jsonl" or path.name.startswith(".clip_score"):
                 path.rename(aside / path.name)
         # Last of all: who is killed on the way moves the rest next time.
         if before:
@@ -138,7 +143,7 @@ def write_image(out: Path, job: Job, image: "np.ndarray", settings: dict) -> dic
 
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png")
-    files.write_bytes(out / job.file_name, buffer.getvalue())
+    files.write_bytes(out / job.file_name, buffer.getvalue(), durable=False)  # its row has its SHA-256, and all are synced at the end
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
     return _row(job, sha256, image.shape[1], image.shape[0], not image.any(), settings)
 
@@ -195,6 +200,7 @@ def finish(out: Path, rows: list[dict], work: list[Job], shard: int, num_shards:
     """Write this shard's rows; if those of every shard stand, write metadata.jsonl in the order of `work`. True if it stands now."""
     if finished_rows(out, work):
         return True
+    os.sync()  # the images: rows that outlive a power failure must not name files that do not
     files.write_jsonl(out / ".shards" / f"{shard}-of-{num_shards}.jsonl", rows)
     parts = [out / ".shards" / f"{k}-of-{num_shards}.jsonl" for k in range(num_shards)]
     # Every shard writes before it looks, so the last one sees all; should two see all, both write the same file.

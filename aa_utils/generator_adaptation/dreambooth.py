@@ -207,7 +207,8 @@ def fine_tune(
     if out.exists():
         if not (out / ABOUT).is_file():
             raise InputError(f"'{out}' holds something else than this fine-tuning; take another folder, or remove it")
-        why = identity.differences(json.loads((out / ABOUT).read_text(encoding="utf-8"))["identity"], known)
+        stands = files.read_json(out / ABOUT, "remove that folder, and the same call makes it again")
+        why = identity.differences(stands.get("identity") if isinstance(stands, dict) else None, known)
         if why:
             raise InputError(f"'{out}' holds something else than this fine-tuning: one with other {why}; take another folder, or remove it")
         return out

@@ -61,8 +61,8 @@ def _accuracy(found: Judgement, seeds: int) -> list[Finding]:
     made, middle, width = [], (found.low + found.high) / 2, found.high - found.low
     said = f"Between {percent(found.low)} and {percent(found.high)} of the predictions seem to be right."
     if middle < POOR:
-        do = "Do not use it as it is. In this order: look at the synthetic images below; more of them a class (per_class); a backbone with "
-        do += "pretrained weights; more steps; a domain in the prompts that says what your photos look like."
+        do = "Do not use it as it is. In this order: look at the synthetic images below; more of them a class (per_class, in a new out); "
+        do += "a backbone with pretrained weights; more steps; a domain in the prompts that says what your photos look like."
         made.append(Finding("act", "The estimate is low", said, do))
     elif width > WIDE:
         do = "More held-out images (held_out_per_class) and more photos narrow what chance leaves open; what is left is disagreement of "

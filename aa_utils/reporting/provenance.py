@@ -1,13 +1,12 @@
 """Which runs a number comes from: the records of runs and of all runs they were made from, and copies of them beside the tables."""
 
-import json
 import re
 from pathlib import Path
 
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.runner import code_closure, record
+from aa_utils.runner import code_closure, finished_run, record
 
 UNRECORDED = "unrecorded"  # the run id of what was made by hand
 
@@ -55,7 +54,8 @@ def ancestors(entry: dict, by_id: dict[str, dict]) -> dict[str, dict]:
 
 def read_copies(results: str | Path) -> dict[str, dict]:
     """name -> record, from the copies in `<results>/runs`."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((resolve(results) / "runs").glob("*.json"))}
+    way_out = "take it from the repository again, or make the tables once more"
+    return {path.stem: files.read_json(path, way_out) for path in sorted((resolve(results) / "runs").glob("*.json"))}
 
 
 def write_copies(results: str | Path, entries: dict[str, dict]) -> None:
@@ -99,7 +99,7 @@ def _add(found: dict[str, dict], folder: Path, target: str) -> None:
             continue
         path = resolve(row["path"])
         parent = path if path.is_dir() else path.parent
-        if not (parent / "record.json").is_file() or record.read(parent)["run_id"] != row["parent"]:
+        if not any((parent / name).is_file() for name in finished_run.RECORDS) or record.read(parent)["run_id"] != row["parent"]:
             raise InputError(f"'{name}' was made from run {row['parent']} at '{row['path']}', which is gone or newer; run '{name}' again")
         _add(found, parent, target)
 
@@ -107,7 +107,7 @@ def _add(found: dict[str, dict], folder: Path, target: str) -> None:
 def _by_hand(folder: Path, target: str) -> dict:
     """What is known of a run without a record: its numbers, and its method from a classifier's config.json."""
     configs = sorted(folder.glob("*/config.json"))
-    about = json.loads(configs[0].read_text(encoding="utf-8")) if configs else {}
+    about = files.read_json(configs[0], "run the call that wrote it once more") if configs else {}
     stage_name, _, method = about.get("method", "").partition(".")
     parameters = {"method": method, "prompts": UNRECORDED, "inter_domain_method": UNRECORDED, "target": target}
     rows = record.read_metrics(folder)

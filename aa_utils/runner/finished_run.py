@@ -16,7 +16,7 @@ from aa_utils import files
 RECORDS = ("record.json", ".record.json")
 FAILED = "failed.ipynb"  # the executed notebook of a call that failed beside a finished run
 _MOVED = (*RECORDS, "metrics.json", "executed.ipynb", "progress.log")
-_ASIDE, _STATE = ".before", "folder"
+ASIDE, _STATE = ".before", "folder"
 _SELF = {".lock", FAILED, *_MOVED}
 
 
@@ -49,7 +49,7 @@ def since(out: Path, begun: float, run_id: str, parameters: dict) -> dict | None
 @contextmanager
 def set_aside(out: Path) -> Iterator[None]:
     """While a call works in `out`, the finished run there has no record. It comes back if that call fails before it wrote anything."""
-    aside = out / _ASIDE
+    aside = out / ASIDE
     _come_back(out)  # from a call that was killed
     if read(out) is not None:
         aside.mkdir()
@@ -68,7 +68,7 @@ def set_aside(out: Path) -> Iterator[None]:
 
 
 def _come_back(out: Path) -> None:
-    aside = out / _ASIDE
+    aside = out / ASIDE
     if not aside.is_dir():
         return
     state = aside / _STATE
@@ -85,7 +85,7 @@ def _state(out: Path) -> str:
     """A digest of what lies in the folder but for the runner's own files: names, sizes, times."""
     digest = hashlib.sha256()
     for folder, folders, names in os.walk(out):
-        folders[:] = sorted(name for name in folders if not (name == _ASIDE and Path(folder) == out))
+        folders[:] = sorted(name for name in folders if not (name == ASIDE and Path(folder) == out))
         for name in sorted(names):
             if (name in _SELF and Path(folder) == out) or (name.startswith(".") and name.endswith(".tmp")):
                 continue

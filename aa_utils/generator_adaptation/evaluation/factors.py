@@ -4,7 +4,6 @@ It is trained on renders alone and knows what the adaptation never tells it: whe
 pocket world even where there is none, so a high share of "chalk" alone says little of how good the chalk is.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,7 @@ def train(folder: Path, renders: int = 32768, steps: int = 2000, batch: int = 96
     if (folder / FILE).is_file():
         if not (folder / f"{recipe}.csv").is_file():
             raise InputError(f"'{folder}' holds a judge that is not {recipe}; take another folder, or remove it")
-        before = json.loads((folder / ABOUT).read_text(encoding="utf-8")) if (folder / ABOUT).is_file() else None
+        before = files.read_json_if_whole(folder / ABOUT)
         if identity.same(before, decided, f"the training of the judge in '{folder}'"):
             return load(folder)
     pictures, _, known = pool.load(folder / "renders", renders, seed, workers)

@@ -1,6 +1,5 @@
 """All measures of one generator, as one row of numbers; what is measured stays, so a killed evaluation goes on."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -127,9 +126,9 @@ def clip_score(by: Yardstick, pixels: Tensor, classes: Tensor | None) -> float:
 def kept(folder: Path, by: Yardstick, before: Tensor | None, after: Tensor, classes: Tensor | None) -> dict[str, float]:
     """`of_images`, from `folder` if the same images were measured by the same yardstick before."""
     file = folder / f"{stable_hash(by.identity, digest([after] if before is None else [before, after])):016x}.json"
-    if not file.is_file():
+    if not isinstance(files.read_json_if_whole(file), dict):
         files.write_json(file, of_images(by, before, after, classes))
-    return json.loads(file.read_text(encoding="utf-8"))
+    return files.read_json(file, "remove it")
 
 
 def check(by: Yardstick, classes: Tensor | None) -> None:

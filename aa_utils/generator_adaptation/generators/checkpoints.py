@@ -4,15 +4,13 @@ rosinality, StyleGAN-NADA, pSp and e4e (`.pt`). No file is trusted: none can run
 
 import argparse
 import importlib
-import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
-from aa_utils import files
+from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.generators import eg3d_layout, layouts, restricted_pickle, state_dicts
 from aa_utils.paths import resolve
@@ -20,6 +18,7 @@ from aa_utils.pretrained import torch_files, weight_files
 from aa_utils.progress import warn
 
 KINDS = ("stylegan2", "eg3d")  # modules of this folder, each with a Config and a Generator that has it as `config`
+AGAIN = "take the folder from where it came, or make it again (70_pretrain_gan, 71_adapt_generator)"
 TORCH, PICKLE, SAFETENSORS = (".pt", ".pth", ".ckpt"), (".pkl", ".pickle"), (".safetensors",)
 
 
@@ -45,15 +44,15 @@ def load(path: str | Path) -> nn.Module:
 def save(net: nn.Module, folder: Path, half: bool = False, **about: object) -> None:
     """Write model.safetensors, then config.json: `kind` and shape of the generator, and whatever `about` says of its making.
 
+    Errors: InputError for weights that are not finite.
     `half` stores float16: half the size, and images that differ by less than what a pixel of 8 bits can show.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     if half:
         tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
-    with files.atomic(folder / "model.safetensors") as temporary:
-        save_file(tensors, temporary)
+    tensor_files.check_finite(tensors, f"the weights of the generator for '{folder}'")
     about |= {"assumed": list(net.assumed)} if getattr(net, "assumed", ()) else {}
-    files.write_json(folder / "config.json", {"kind": net.kind, **asdict(net.config), "about": about})
+    tensor_files.write_weights(folder, tensors, {"kind": net.kind, **asdict(net.config), "about": about})
 
 
 def about(folder: str | Path) -> dict:
@@ -62,10 +61,7 @@ def about(folder: str | Path) -> dict:
 
 
 def _config(folder: Path) -> dict:
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"no generator in '{folder}': its config.json cannot be read ({error})") from error
+    found = tensor_files.read_config(folder, AGAIN)
     if not isinstance(found, dict) or found.get("kind") not in KINDS:
         kind = found.get("kind") if isinstance(found, dict) else found
         raise InputError(f"'{folder / 'config.json'}' says kind {kind!r}; generators are {', '.join(KINDS)}")
@@ -84,11 +80,13 @@ def _from_folder(folder: Path) -> nn.Module:
         )
     wrong = f"'{folder / 'model.safetensors'}' does not hold the generator of its config.json"
     try:
-        config, weights = module.Config(**found), load_file(folder / "model.safetensors")
-    except InputError:
-        raise
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise InputError(f"{wrong}: {str(error)[:300]}") from error
+        config = module.Config(**found)
+    except (TypeError, ValueError) as error:
+        raise error if isinstance(error, InputError) else InputError(f"{wrong}: {str(error)[:300]}") from error
+    try:
+        weights = tensor_files.read_weights(folder, AGAIN)
+    except InputError as error:
+        raise InputError(f"{wrong}: {error}") from error
     return _made(lambda: layouts.filled(module.Generator, config, weights, wrong), folder)
 
 
