@@ -5,6 +5,8 @@ C, domain discriminator D (probability of "source") and the gradient reversal R 
 
 L = CE(C(f_s), y_s) + w * ( BCE(D(R(f_s)), 1) + BCE(D(R(f_t)), 0) ) / 2        lambda_p = 2 / (1 + exp(-10 p)) - 1
 
+p is the progress, the share of the steps done, as in Ganin et al.; TLlib's coefficient is a warm start by iteration i instead,
+2 / (1 + exp(-i / 1000)) - 1, whatever the length of the run: 0.24 after 500 steps, 0.76 after 2,000, where here it is 1 at the end of both.
 The mean of the two domain losses (chance level ln 2) is the convention of TLlib; their sum would double lambda. lambda_p scales what
 reaches G only: D learns at full strength from the first step. Both batches go through the network together (`together`), so BatchNorm sees
 one mixture of the domains, or one after the other, each with its own statistics.

@@ -17,6 +17,13 @@ BatchNorm: the label guesses use the statistics of their own batch and leave the
 interleaves labelled and unlabelled mixtures so that each of its 1 + V forward passes normalises a mixture of both, and updates the running
 statistics by the first; here all N mixtures go through the network in one pass, which is what interleaving stands in for. Averaged weights
 are for evaluation only.
+
+SHOT++ (Liang et al. 2021, arXiv 2012.07297; tim-learn/SHOT-plus, code/uda/image_mixmatch.py) also refines an adapted network by MixMatch.
+What differs there: unlabelled images are those that have no label, here all target images; l is one number a batch, here one for each pair,
+as in MixMatch's own code; the labelled share of a class is rounded down, so that a class may lose all its images, here it is rounded up
+(`split`); that share is that of the images whose entropy is below the mean, here a parameter; labelled batches are shuffled, here they hold
+every class equally often; the guesses move BatchNorm's running statistics, and the mixtures go through it in three interleaved passes;
+lambda_u is 100 and rises over all steps (`weight`, `ramp`); there are no averaged weights (`ema`).
 """
 
 from dataclasses import dataclass
