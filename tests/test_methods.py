@@ -4,11 +4,14 @@ import importlib
 import math
 import os
 import sys
+import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -59,9 +62,25 @@ class Poison:
 
 
 def architecture(name):
-    """A tiny network that the method can train: CDTrans crosses the blocks of a ViT."""
+    """A tiny network that suits the method: CDTrans crosses the blocks of a ViT, and ImageNet's head is one of pretrained weights."""
     vit = {"backbone": "pocket_vit", "embed_dim": 16, "depth": 2, "num_heads": 2, "patch_size": 8}
-    return vit if name.endswith("cdtrans") else ARCHITECTURE
+    own = {"cdtrans": vit, "imagenet_head": {"backbone": "test_resnet", "pretrained": imagenet_weights()}}
+    return own.get(name.rpartition(".")[2], ARCHITECTURE)
+
+
+def options(name):
+    """ImageNet has no class called "class 0"."""
+    words = [["tench"], ["goldfish", "great white shark"], [3]]
+    return {"names": {f"class {k}": mine for k, mine in enumerate(words)}} if name == "imagenet_head" else {}
+
+
+@cache
+def imagenet_weights():
+    """A file of weights with a head of 1,000 classes."""
+    torch.manual_seed(0)
+    path = Path(tempfile.mkdtemp()) / "test_resnet.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), path)
+    return str(path)
 
 
 def run(stage, name, folder, initial, seed=0):
@@ -69,7 +88,7 @@ def run(stage, name, folder, initial, seed=0):
     target = replace(picture_set(9, labels=False, seed=1), labels=Poison())
     recipe = replace(RECIPE, steps=3)
     if stage is inter_domain:
-        return inter_domain.adapt(picture_set(10), target, name, {}, architecture(name), recipe, seed, folder)
+        return inter_domain.adapt(picture_set(10), target, name, options(name), architecture(name), recipe, seed, folder)
     p = torch.full((9, 3), 0.1)
     p[range(9), [i % 3 for i in range(9)]] = 0.8
     return intra_domain.refine(initial, target, split(p, target.class_names), name, {}, recipe, seed, folder)
@@ -149,7 +168,9 @@ def test_a_method_without_training_names_the_target_by_itself(training_free, tmp
 def test_a_method_without_training_sees_no_image_of_the_source(training_free, tmp_path, initial):
     for folder, seed in (("a", 0), ("b", 5)):
         recipe, target = replace(RECIPE, steps=3), picture_set(9, labels=False, seed=1)
-        inter_domain.adapt(picture_set(10, seed=seed), target, training_free[1], {}, ARCHITECTURE, recipe, 0, tmp_path / folder)
+        name = training_free[1]
+        source, how = picture_set(10, seed=seed), (name, options(name), architecture(name))
+        inter_domain.adapt(source, target, *how, recipe, 0, tmp_path / folder)
     a, b = (inference.read_predictions(tmp_path / folder / "predictions.parquet", target.names) for folder in "ab")
     assert torch.equal(a, b)
 

@@ -127,7 +127,7 @@ def build(
         return Classifier(config | (normalisation or {}))
     source = backbone if pretrained is True and architecture != backbone else pretrained
     taught = weights.fetch(architecture, options, source)
-    about = {"mean": taught.mean, "std": taught.std, "weights": taught.about}
+    about = {"mean": taught.mean, "std": taught.std, "weights": {"pretrained": source} | taught.about}
     classifier = Classifier(config | about | (normalisation or {}))
     weights.put(classifier.backbone, taught, architecture, options)
     return classifier

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from aa_utils import files
-from aa_utils.classifiers import backbones, inference
+from aa_utils.classifiers import backbones, inference, networks
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.seeds import stable_hash
-from aa_utils.training import loop, registry
+from aa_utils.training import feature_streams, loop, registry
 from aa_utils.training.method import Method
 
 STAGE = sys.modules[__name__]
@@ -22,8 +22,11 @@ STAGE = sys.modules[__name__]
 
 def check(method: str, options: dict, architecture: dict, recipe: loop.Recipe, image_size: int) -> None:
     """InputError, before an image is read, for what `adapt` would refuse: names, options, weights, a network for other images."""
-    _with_batchnorm(registry.load(STAGE, method), method, recipe)
+    module = registry.load(STAGE, method)
+    recipe = _with_batchnorm(module, method, recipe)
     registry.configure(STAGE, method, options)
+    if recipe.freeze_backbone:
+        feature_streams.check(module, architecture.get("bottleneck", 0), recipe.batchnorm)
     backbones.check(architecture, image_size, batch_size=recipe.batch_size)
 
 
@@ -37,6 +40,7 @@ def adapt(
     seed: int,
     folder: Path,
     augment: tuple[str, str] = ("weak", "weak"),
+    initial: Path | None = None,
 ) -> backbones.Classifier:
     """Train a classifier on the labelled `source` and the pixels of `target`; writes model.safetensors, config.json, history.csv and
     predictions.parquet (over `target`) to `folder`. Returns the classifier.
@@ -44,19 +48,25 @@ def adapt(
     Of a method without training the predictions are its own, the history is empty, and the classifier is the network as it is built: where
     stage 4 starts. Its own predictions would mean nothing, so ask `predict`.
     `options` go to the method's `Config`, `architecture` to `backbones.build`; `augment` names the views of source and target
-    (`augment.VIEWS`). Errors: InputError for unknown names, a `recipe.batchnorm` that does not go with method or backbone, and for a
+    (`augment.VIEWS`). `initial`: the folder of a classifier of this kind whose weights it starts from, a linear probe (Kumar et al. 2022,
+    arXiv 2202.10054), say. Errors: InputError for unknown names, a `recipe.batchnorm` that does not go with method or backbone, and for a
     loss that is not finite.
     """
     module = registry.load(STAGE, method)
     recipe = _with_batchnorm(module, method, recipe)
     config = registry.configure(STAGE, method, options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stable_hash("classifier", seed))
-        classifier = backbones.build(num_classes=len(source.class_names), **architecture)
+    if recipe.freeze_backbone:
+        feature_streams.check(module, architecture.get("bottleneck", 0), recipe.batchnorm)
+    if initial is not None:
+        classifier = _loaded(initial, architecture, source.class_names)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stable_hash("classifier", seed))
+            classifier = backbones.build(num_classes=len(source.class_names), **architecture)
     backbones.check_fit(classifier, target.pixels.shape[-1], recipe.batch_size)
     if module.training_free:
         _write_untrained(classifier, module, config, recipe, seed, folder, source.class_names)
-        p, _ = module.predict(target.pixels, source.class_names, config, recipe.device)
+        p, _ = module.predict(classifier, target.pixels, source.class_names, config, recipe.device)
     else:
         streams = _streams(module, config, source, target, recipe, augment)
         classifier = loop.fit(module, config, classifier, streams, recipe, seed, folder, source.class_names, target.pixels)
@@ -74,8 +84,20 @@ def predict(folder: Path, pixels: Tensor, device: str = "cpu") -> tuple[Tensor, 
     stage, _, name = str(about.get("method", "")).rpartition(".")
     if stage == "inter_domain" and registry.load(STAGE, name).training_free:
         module, config = registry.load(STAGE, name), registry.configure(STAGE, name, about["method_config"])
-        return module.predict(pixels, about["class_names"], config, device)
+        return module.predict(classifier, pixels, about["class_names"], config, device)
     return inference.predict(classifier, pixels, device=device)
+
+
+def _loaded(initial: Path, architecture: dict, class_names: list[str]) -> backbones.Classifier:
+    """The classifier in `initial`. Errors: InputError if it is of other classes, or of another architecture."""
+    classifier, about = backbones.load(initial)
+    if about["class_names"] != class_names:
+        raise InputError(f"the classifier in '{initial}' knows other classes than the source: {', '.join(about['class_names'][:5])} …")
+    backbone, _ = networks.identify(architecture["backbone"])
+    for name, value in {"backbone": backbone, "bottleneck": architecture.get("bottleneck", 0)}.items():
+        if about[name] != value:
+            raise InputError(f"{name} is {value!r}, but the classifier in '{initial}' has {about[name]!r}; set {name}={about[name]}")
+    return classifier
 
 
 def _with_batchnorm(module: Method, name: str, recipe: loop.Recipe) -> loop.Recipe:

@@ -34,6 +34,8 @@ from aa_utils.inter_domain import pseudo_labels
 from aa_utils.training.loop import Stream
 from aa_utils.training.method import Terms
 
+needs_images = True  # attention from image to image, block by block
+
 
 @dataclass(frozen=True)
 class Config:

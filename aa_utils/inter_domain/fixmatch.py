@@ -25,6 +25,7 @@ from aa_utils.training import consistency
 from aa_utils.training.method import Terms
 
 target_views = {"x_t_weak": "weak", "x_t_strong": "strong"}
+needs_images = True  # views of one image, weak and strong
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ row and its refinements answer that. Which words and images the CLIP was trained
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from aa_utils.classifiers import zero_shot
 from aa_utils.errors import InputError
@@ -33,6 +33,6 @@ class Config:
             raise InputError(f"template is {self.template!r}; it needs a {{}} where the class name goes")
 
 
-def predict(pixels: Tensor, class_names: list[str], config: Config, device: str) -> tuple[Tensor, Tensor]:
-    """(p (N, K), f (N, D)): probabilities, and the normalised image features, of uint8 `pixels` (N, 3, S, S)."""
+def predict(classifier: nn.Module, pixels: Tensor, class_names: list[str], config: Config, device: str) -> tuple[Tensor, Tensor]:
+    """(p (N, K), f (N, D)): probabilities, and the normalised image features, of uint8 `pixels` (N, 3, S, S). The CLIP says all."""
     return zero_shot.predict_with_features(config.clip, class_names, pixels, config.template, device=device)

@@ -22,6 +22,8 @@ from aa_utils.training import consistency
 from aa_utils.training.loop import Stream
 from aa_utils.training.method import Terms
 
+needs_images = True  # views of one image, weak and strong
+
 
 @dataclass(frozen=True)
 class Config:

@@ -38,6 +38,8 @@ from aa_utils.training import batchnorm
 from aa_utils.training.loop import Stream
 from aa_utils.training.method import Terms
 
+needs_images = True  # mixtures of images
+
 
 @dataclass(frozen=True)
 class Config:

@@ -81,6 +81,8 @@ def plan(
     smallest = min(made.recipe(stage).batch_size for stage in ("inter_domain", "intra_domain"))
     with torch.random.fork_rng(devices=[]):
         export.check(backbones.build(num_classes=len(class_names), **architecture), image_size, smallest)
+    first = complete["inter_domain"]
+    inter_domain.check(first["method"], first["method_config"], architecture, made.recipe("inter_domain"), image_size)
     return made
 
 

@@ -12,13 +12,27 @@ from aa_utils.reporting import code_notes, tables
 
 # How names are printed; a name that is not here is printed as it is, so a new method needs no entry.
 NAMES = {
-    "source_only": "source only", "adabn": "AdaBN", "dann": "DANN", "mcd": "MCD", "symnets": "SymNets", "cdtrans": "CDTrans",
-    "mixmatch": "MixMatch",
-    "fixmatch": "FixMatch", "none": "none", "zero_shot": "CLIP by class names", "oracle": "supervised on target labels",
+    "source_only": "source only", "source_only@features": "linear probe", "adabn": "AdaBN", "dann": "DANN", "mcd": "MCD",
+    "symnets": "SymNets", "cdtrans": "CDTrans", "mixmatch": "MixMatch", "fixmatch": "FixMatch", "none": "none",
+    "zero_shot": "CLIP by class names", "imagenet_head": "ImageNet head by class names", "oracle": "supervised on target labels",
     "accuracy": "accuracy", "mean_per_class": "mean per class", "uci_digits": "UCI digits",
 }  # fmt: skip
 # The order of methods in the papers; others follow by name.
-ORDER = ("simple", "none", "source_only", "adabn", "dann", "mcd", "symnets", "cdtrans", "mixmatch", "fixmatch", "zero_shot", "oracle")
+ORDER = (
+    "simple",
+    "none",
+    "source_only",
+    "adabn",
+    "dann",
+    "mcd",
+    "symnets",
+    "cdtrans",
+    "mixmatch",
+    "fixmatch",
+    "imagenet_head",
+    "zero_shot",
+    "oracle",
+)
 DASH = "–"
 
 
@@ -35,8 +49,11 @@ class Layout:
 
 def printed(name: str) -> str:
     """The name of a method, benchmark or metric as it is printed; "dann@frozen" is DANN with frozen BatchNorm statistics."""
+    if name in NAMES:
+        return NAMES[name]
     name, _, choice = name.partition("@")
-    return NAMES.get(name, name) + (f" ({choice} BN)" if choice else "")
+    how = "on frozen features" if choice == "features" else f"{choice} BN"
+    return NAMES.get(name, name) + (f" ({how})" if choice else "")
 
 
 def refined(refinement: str) -> str:

@@ -34,7 +34,7 @@ STYLE = {
 }  # fmt: skip
 PALETTE = {
     "source_only": "#6e6e6e", "adabn": "#a6a6a6", "dann": "#0072b2", "mcd": "#d55e00", "symnets": "#009e73", "cdtrans": "#cc79a7",
-    "zero_shot": "#b07800", "oracle": "#000000",
+    "zero_shot": "#b07800", "imagenet_head": "#7a5c3e", "oracle": "#000000",
 }  # fmt: skip
 SPARE = ("#56b4e9", "#e69f00", "#7f5fc0", "#8c564b", "#117733", "#882255")
 MARKERS = {"none": "o", "fixmatch": "D", "mixmatch": "s"}

@@ -128,8 +128,11 @@ def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
 
 
 def method_of(parameters: dict) -> str:
-    """The method in a run's parameters, with what BatchNorm normalises by where that is a choice: "dann", "dann@frozen"."""
-    choice = parameters.get("batchnorm", "train")
+    """The method in a run's parameters, with what BatchNorm normalises by where that is a choice: "dann", "dann@frozen".
+
+    "dann@features": trained on the features of a frozen backbone; "source_only@features" is the linear probe.
+    """
+    choice = "features" if parameters.get("freeze_backbone") else parameters.get("batchnorm", "train")
     return parameters.get("method", "") + ("" if choice == "train" else f"@{choice}")
 
 

@@ -56,9 +56,14 @@ VIEWS = {"none": none, "weak": weak, "affine": affine, "crop": crop, "strong": s
 
 
 def view(pixels: Tensor, name: str, flip: bool) -> Tensor:
-    """The view `name` of uint8 `pixels` (N, 3, S, S) as float32 in [0, 1]. `flip`: False where left and right differ, as in digits."""
+    """The view `name` of uint8 `pixels` (N, 3, S, S) as float32 in [0, 1]. `flip`: False where left and right differ, as in digits.
+
+    Of a frozen backbone's features (N, 1 + V, D), which are those of views made before, one of each row's: (N, D).
+    """
     if name not in VIEWS:
         raise InputError(f"no augmentation '{name}'; there are: {', '.join(VIEWS)}")
+    if pixels.ndim == 3:
+        return pixels[torch.arange(len(pixels)), torch.randint(pixels.shape[1], (len(pixels),))]
     return VIEWS[name](pixels.float().div_(255), flip)
 
 

@@ -21,7 +21,7 @@ from aa_utils.data import tensor_files
 from aa_utils.errors import InputError, check_number
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
-from aa_utils.training import augment, batches, batchnorm, checkpoint, history, optimization
+from aa_utils.training import augment, batches, batchnorm, checkpoint, feature_streams, history, optimization
 from aa_utils.training.method import Method
 
 # Learning-rate factor by progress p in [0, 1].
@@ -51,6 +51,8 @@ class Recipe:
     clip: float = 0.0  # largest gradient norm; 0 = no clipping
     amp: str = "off"
     flip: bool = True  # False where left and right differ (digits, text)
+    freeze_backbone: bool = False  # train on the backbone's features, computed once (`training.feature_streams`)
+    feature_views: int = 0  # with it: random views of each image whose features are kept, beside those of the image itself
     device: str = "cpu"  # or auto, cuda, cuda:1, mps (aa_utils/devices.py)
     log_every: int = 20  # steps a row of history.csv averages over
     checkpoint_every: int = 500  # steps between checkpoints, at least: they are written with a row of history.csv
@@ -66,13 +68,16 @@ class Recipe:
         check_number("lr", self.lr, above=0)
         for name in ("backbone_lr", "weight_decay", "clip"):
             check_number(name, getattr(self, name), at_least=0)
+        check_number("feature_views", self.feature_views, at_least=0, whole=True)
+        if self.feature_views and not self.freeze_backbone:
+            raise InputError(f"feature_views is {self.feature_views}, but freeze_backbone is false: without it every view is drawn anew")
         if self.amp == "fp16" and not self.device.startswith("cuda"):
             raise InputError("amp=fp16 needs a CUDA device; on a CPU use off or bf16")
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Images that a batch draws from.
+    """Images that a batch draws from: uint8 `pixels` (N, 3, S, S), or a frozen backbone's features of them, float (N, 1 + V, D).
 
     `views` maps the tensor's name in the batch to an augmentation, e.g. {"x_u_weak": "weak", "x_u_strong": "strong"}: two views of the same
     images. With `labels` (N,) the batch also holds `y_<name>`; `balanced` draws every class equally often. `rows` (M,): draw from these
@@ -108,6 +113,9 @@ def fit(
     """
     check_number("seed", seed, whole=True)
     batchnorm.check(classifier, recipe.batchnorm)
+    classifier.freeze(recipe.freeze_backbone)
+    if recipe.freeze_backbone:
+        streams = feature_streams.of_features(method, classifier, streams, recipe)
     statistics = [Stream("statistics", target, None, 0, {})] if recipe.batchnorm == "target" else []
     identity = checkpoint.identity_of(method, config, classifier, [*streams, *statistics], recipe, seed)
     if checkpoint.finished(folder, identity):
@@ -184,7 +192,8 @@ def _batch(streams: list[Stream], seed: int, step: int, flip: bool, device: str 
             index = stream.rows[index]
         pixels = stream.pixels[index.to(stream.pixels.device)].to(device)
         for name, kind in stream.views.items():
-            batch[name] = augment.view(pixels, kind, flip).contiguous(memory_format=LAYOUT)
+            x = augment.view(pixels, kind, flip)
+            batch[name] = x.contiguous(memory_format=LAYOUT) if x.ndim == 4 else x
         if stream.labels is not None:
             batch[f"y_{stream.name}"] = stream.labels[index.to(stream.labels.device)].to(device)
     return batch

@@ -47,6 +47,10 @@ class Method(Protocol):
     batchnorm: ClassVar[str] = ""
     """Stage 3. The method's own choice among `batchnorm.CHOICES`, where it is part of the method."""
 
+    needs_images: ClassVar[bool] = False
+    """True: the method changes images, or looks into the backbone, so that a frozen backbone's features (B, D) cannot stand for images
+    (B, 3, S, S) in a batch (`training.feature_streams`)."""
+
     target_views: ClassVar[Mapping[str, str]] = NOTHING
     """Stage 3. Views of the target other than one `x_t`: name in the batch -> view (`augment.VIEWS`), all of the same images. They take the
     place of the view that the caller names."""
@@ -84,8 +88,11 @@ class Method(Protocol):
         """
         return streams
 
-    def predict(self, pixels: Tensor, class_names: list[str], config: Any, device: str) -> tuple[Tensor, Tensor]:
-        """Training-free methods: (p (N, K) probabilities, f (N, D) features) of uint8 images (N, 3, S, S), on the CPU."""
+    def predict(self, classifier: "Classifier", pixels: Tensor, class_names: list[str], config: Any, device: str) -> tuple[Tensor, Tensor]:
+        """Training-free methods: (p (N, K) probabilities, f (N, D) features) of uint8 images (N, 3, S, S), on the CPU.
+
+        `classifier` is as it was built: its backbone may be pretrained, its head is drawn at random.
+        """
         raise NotImplementedError
 
     def result(self, nets: nn.ModuleDict, config: Any) -> nn.Module:
