@@ -237,6 +237,22 @@ def test_whole_models_load_in_every_form(whole, copy, form):
         assert all(torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.parametrize("form", ["variant", "pickled"])
+def test_a_clip_loads_in_its_forms(tiny_clip, clip_copy, form):
+    file = weights_of(clip_copy)
+    if form == "variant":
+        file.rename(clip_copy / "model.fp16.safetensors")
+    else:
+        torch.save(load_file(file), clip_copy / "pytorch_model.bin")
+        file.unlink()
+    ours, plain = (clip.load(folder)[0].state_dict() for folder in (clip_copy, tiny_clip))
+    assert all(torch.equal(ours[name], value) for name, value in plain.items())
+    if form == "pickled":  # the pickle decides what the CLIP says, so it decides its revision
+        before = clip.revision(clip_copy)
+        torch.save({name: value + 1 for name, value in plain.items()}, clip_copy / "pytorch_model.bin")
+        assert clip.revision(clip_copy) != before
+
+
 @pytest.mark.parametrize("kind", ["turbo", "sdxl", "lcm", "sd3", "pixart", "sana"])
 def test_every_kind_of_pipeline_comes_through_the_door(tmp_path, kind):
     folder = tiny_diffusion.save(tmp_path / kind, kind=kind)
@@ -276,6 +292,29 @@ def test_a_tokenizer_that_is_not_the_models_is_refused(copy, damage):
     change, message = VOCABULARY[damage]
     change(copy / "tokenizer")
     with pytest.raises(InputError, match=message):
+        pipeline.load(copy, "", "float32", "cpu")
+
+
+def in_two_files(folder: Path) -> None:
+    """The form in which Stable Diffusion's tokenizers are published: vocab.json and merges.txt."""
+    content = json.loads((folder / "tokenizer.json").read_text())["model"]
+    merges = [" ".join(pair) for pair in content["merges"]]
+    (folder / "vocab.json").write_text(json.dumps(content["vocab"]))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    (folder / "tokenizer.json").unlink()
+
+
+def test_a_tokenizer_of_two_files_is_whole_or_refused(copy, whole):
+    in_two_files(copy / "tokenizer")
+    texts = ["a photo of digit zero", "red ink on paper"]
+    ours, plain = (pipeline.load(folder, "", "float32", "cpu").tokenizer(texts).input_ids for folder in (copy, whole))
+    assert ours == plain
+    lines = (copy / "tokenizer" / "merges.txt").read_text().splitlines()
+    (copy / "tokenizer" / "merges.txt").write_text("\n".join(lines[:-4]))
+    with pytest.raises(InputError, match=r"has no whole vocabulary: .* made by no merge"):
+        pipeline.load(copy, "", "float32", "cpu")
+    (copy / "tokenizer" / "merges.txt").unlink()
+    with pytest.raises(InputError, match=r"no merges\.txt; it needs tokenizer\.json, or vocab\.json and merges\.txt"):
         pipeline.load(copy, "", "float32", "cpu")
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aa_utils.errors import InputError
+from aa_utils.generator_adaptation.generators import shapes
 from aa_utils.generator_adaptation.generators.restricted_pickle import Record
 from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
 from aa_utils.generator_adaptation.generators.upfirdn2d import fir
@@ -161,18 +162,17 @@ def _config(weights: dict, lr_multiplier: float, clamp: float | None, source: st
 
 def filled(make: Callable[[object], nn.Module], config: object, weights: dict[str, Tensor], wrong: str) -> nn.Module:
     """`make(config)` with these weights. Errors: InputError that begins with `wrong` if they do not fit, by name."""
-    with torch.device("meta"):  # names and shapes alone: a file may ask for a network that no memory holds
-        wanted = make(config).state_dict()
+    wanted = shapes.of(make, config)
     missing, extra = sorted(wanted.keys() - weights.keys()), sorted(weights.keys() - wanted.keys())
     if missing or extra:
         lacks = f"it lacks {', '.join(missing[:3])}" if missing else f"it has no place for {', '.join(extra[:3])}"
         raise InputError(f"{wrong}: {lacks}{', …' if len(missing or extra) > 3 else ''}")
-    for name, value in wanted.items():
+    for name, shape in wanted.items():
         given = weights[name]
-        if not isinstance(given, Tensor) or given.shape != value.shape:
-            shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise InputError(f"{wrong}: {name} is {shape}, and {tuple(value.shape)} fits")
-        if value.is_floating_point() and not (given.is_floating_point() and given.isfinite().all()):
+        if not isinstance(given, Tensor) or given.shape != shape:
+            found = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise InputError(f"{wrong}: {name} is {found}, and {tuple(shape)} fits")
+        if not (given.is_floating_point() and given.isfinite().all()):
             raise InputError(f"{wrong}: {name} holds what is no finite number")
     net = make(config)
     net.load_state_dict(weights)
