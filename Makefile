@@ -19,7 +19,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 SNAKEMAKE = "$(PY)" -m snakemake --configfile "$(EXPERIMENT)" --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: help setup reproduce report test unit notebooks lint slurm docs lock lab clean
+.PHONY: help setup reproduce report verify test unit notebooks lint slurm docs lock lab clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1	/p' Makefile
@@ -39,15 +39,21 @@ endif
 
 reproduce: setup  ## every run, table and figure of the experiment (EXPERIMENT=experiments/pocket.yaml, SCALE=, CORES=all)
 	$(SNAKEMAKE)
-	@cd "$$("$(PY)" -m aa_utils.experiment "$(EXPERIMENT)" --scale "$(SCALE)")/tables" && cat accuracy.md 2> /dev/null || cat *.md
+	@set -e; results="$$("$(PY)" -m aa_utils.experiment "$(EXPERIMENT)" --scale "$(SCALE)")"; \
+	(cd "$$results/tables"; if [ -f accuracy.md ]; then cat accuracy.md; else cat *.md; fi); \
+	"$(PY)" -m aa_utils.verify --only fresh "$$results"
+
+verify: setup  ## do results follow from their records, are they what a fresh run gives, which are older than their code (RESULTS=results/…)
+	@"$(PY)" -m aa_utils.verify $(RESULTS)
 
 report: setup  ## artifacts/report-<experiment>.html: one page with tables, figures, run times and the graph
 	$(SNAKEMAKE)
 	$(SNAKEMAKE) --report "$${AA_ARTIFACTS:-artifacts}/report-$(basename $(notdir $(EXPERIMENT))).html"
 
-test: setup lint  ## lint, unit and contract tests, the smoke pipeline, every notebook with its defaults
+test: setup lint  ## lint, unit and contract tests, the smoke pipeline, every notebook with its defaults, committed results
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory notebooks
+	@$(MAKE) --no-print-directory verify
 
 unit: setup  ## pytest alone
 	"$(PY)" -m pytest tests -q -n $(CORES) --dist loadfile
@@ -80,6 +86,7 @@ lock: setup  ## uv.lock and requirements.txt (for conda) anew from the ranges in
 lab: setup  ## JupyterLab on the notebooks
 	"$(PY)" -m jupyterlab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
-clean:  ## remove caches and logs; artifacts/ and results/ stay
-	rm -rf .snakemake .pytest_cache .ruff_cache
+clean:  ## remove caches and logs; artifacts/, results/ and what Snakemake knows of finished jobs stay
+	rm -rf .pytest_cache .ruff_cache
+	[ ! -d .snakemake ] || find .snakemake -mindepth 1 -maxdepth 1 -not -name metadata -exec rm -rf {} +
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

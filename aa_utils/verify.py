@@ -1,17 +1,134 @@
-"""What is committed in `results/`: made again from its CSV, and traced to the records beside it."""
+"""Do results follow from their records, are they what a fresh run gives, and are they of the code of today?
 
+    python -m aa_utils.verify                      every folder of results/; make verify does this
+    python -m aa_utils.verify results/pocket       one, or several
+    python -m aa_utils.verify --only fresh results/pocket
+
+Three questions: `tables` (every per-seed row is one of a record, every mean, layout and figure is what its CSV gives), `fresh` (the
+committed numbers against those of a run in artifacts/, if there is one) and `code` (which results are older than their code, and in
+which files). Exit codes: 0; 1 if a table does not follow, or a number differs from that of a fresh run of the same code on a like machine;
+2 for a wrong call.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from aa_utils import files
+from aa_utils.errors import InputError
+from aa_utils.generator_adaptation.evaluation import new_word
 from aa_utils.generator_adaptation.evaluation import results as generator_results
-from aa_utils.paths import existing, resolve
-from aa_utils.reporting import benchmark_tables, estimate_runs, figures, provenance, tables
+from aa_utils.paths import ROOT, existing, resolve
+from aa_utils.redaction import mask_output
+from aa_utils.reporting import benchmark_tables, estimate_runs, figures, fresh_run, freshness, provenance, tables
+from aa_utils.reporting.code_notes import listed
 from aa_utils.reporting.results import VARY, from_seeds
 
 FAMILIES = ("digits", "office31", "office_home", "imageclef_da", "visda17")  # benchmarks of several tasks: notebooks 52 to 56
+
+
+PARTS = ("tables", "fresh", "code")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print what holds of results folders; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m aa_utils.verify", description=str(__doc__).partition("\n")[0])
+    parser.add_argument("results", nargs="*", help="results folders; all of results/ if none is named")
+    parser.add_argument("--only", choices=PARTS, help="one of the three questions")
+    options = parser.parse_args(arguments)
+    if arguments is None:
+        mask_output()
+    asked, good = [options.only] if options.only else list(PARTS), True
+    try:
+        for folder in [_folder(name) for name in options.results] or _all_folders():
+            for part in asked:
+                lines, holds = {"tables": _tables, "fresh": _fresh, "code": _code}[part](folder)
+                print("\n".join([f"{folder.name}: {lines[0]}", *(f"    {line}" for line in lines[1:])]), flush=True)
+                good &= holds
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0 if good else 1
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name).absolute() if Path(name).is_dir() else existing(name, "results folder", "make reproduce")
+    if not (folder / "tables").is_dir() or not (folder / "runs").is_dir():
+        raise InputError(f"'{name}' is no results folder: it has no tables/ and runs/; results/<experiment> is one")
+    return folder
+
+
+def _all_folders() -> list[Path]:
+    found = sorted(path.parent for path in (ROOT / "results").glob("*/tables") if (path.parent / "runs").is_dir())
+    if not found:
+        raise InputError(f"no results in '{ROOT / 'results'}'; make reproduce makes some, or name a folder")
+    return found
+
+
+def _tables(folder: Path) -> tuple[list[str], bool]:
+    """Lines on the tables, made again in a copy; True if all of them follow from the records."""
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / folder.name
+        shutil.copytree(folder, copy)
+        for path in copy.rglob("*"):
+            os.utime(path, (0, 0))  # what is made again gets the time of today
+        try:
+            wrong = untraced(copy)
+        except InputError as error:  # records that belong in no one table
+            return [f"tables do not follow from the records: {error}"], False
+        frame = again(copy)
+        made = [bool((copy / name).stat().st_mtime) for name in frame["file"]]
+    is_table = frame["file"].str.startswith("tables/")
+    changed, drawn = (list(frame[~frame["unchanged"] & kind]["file"]) for kind in (is_table, ~is_table))
+    wrong += [f"{name} is not what its CSV gives" for name in changed]
+    lines = [f"tables {'do not ' if wrong else ''}follow from the records ({int(is_table[made].sum())} files made again)", *wrong]
+    kept = [name for name, new in zip(frame["file"], made, strict=True) if not new and name.startswith("tables/")]
+    kept = [name for name in kept if not name.endswith("_seeds.csv")]
+    if kept:
+        lines.append(f"only their notebook makes these: {listed(kept)}")
+    if drawn:
+        lines.append(f"figures with other bytes, as another matplotlib draws them: {listed(drawn)}")
+    return lines, not wrong
+
+
+def _fresh(folder: Path) -> tuple[list[str], bool]:
+    """Lines on the numbers of a fresh run; False if one differs without an excuse."""
+    found, files_now = fresh_run.compare(folder), fresh_run.changed_files(folder)
+    lines = [f"no fresh run in artifacts/{folder.name} to compare with"]
+    if found.runs:
+        lines = [f"{found.equal} of {found.numbers} numbers of {found.runs} runs equal the committed ones"]
+        if found.within:
+            lines[0] += f", {len(found.within)} are within {fresh_run.TOLERANCE:g} of them"
+        if found.different:
+            lines[0] += f", {len(found.different)} differ"
+        if found.machine:
+            lines.append(f"other conditions than the committed ones: {', '.join(sorted(found.machine))}")
+        if found.code:
+            lines.append(f"by other code: {listed(sorted(found.code))}")
+        lines += found.different
+        if files_now is not None:
+            lines.append(f"tables and figures: {f'changed are {listed(files_now)}' if files_now else 'the same bytes as committed'}")
+    return [*lines, *found.left_out], not found.alike
+
+
+def _code(folder: Path) -> tuple[list[str], bool]:
+    """Lines on which results are older than their code. That is news, and no fault."""
+    found = freshness.of(folder)
+    states = [f"{len(found.older)} of {found.records} results are older than their code"] if found.older else []
+    if len(found.unknown) < found.records and not found.older:
+        states.append("no result is older than its code")
+    if found.unknown:
+        states.append(f"{len(found.unknown)} results do not say their code, as records once did not")
+    lines = [f"{'; '.join(states) or 'no records'} (commits {found.commits or 'unknown'})"]
+    for name, edited in found.older.items():
+        lines.append(f"{name}: {listed(edited)}" + (f" (through {listed(found.through[name])})" if found.through[name] else ""))
+    return [*lines, *([f"tables with such results: {', '.join(found.tables)}"] if found.tables else [])], True
 
 
 def again(results: str | Path) -> pd.DataFrame:
@@ -24,8 +141,10 @@ def again(results: str | Path) -> pd.DataFrame:
     for name in VARY:
         if (folder / "tables" / f"{name}_seeds.csv").is_file():
             from_seeds(results, name)
+    benchmark_tables.again(results)
     estimate_runs.again(results)
     generator_results.again(results)
+    new_word.again(results)
     for path in sorted((folder / "figures").glob("*.csv")):
         if path.stem in figures.DRAWN:
             figures.redraw(path)
@@ -49,9 +168,17 @@ def untraced(results: str | Path) -> list[str]:
         for row in written.astype(str).itertuples(index=False, name=None):
             if row not in known or provenance.UNRECORDED in row:
                 said.append(f"{path.name}: {', '.join(row)} does not follow from a record in runs/")
-    return said + estimate_runs.untraced(results) + generator_results.untraced(results)
+        there, runs = set(written.astype(str).itertuples(index=False, name=None)), set(written["run"])
+        for row, run in zip(given.astype(str).itertuples(index=False, name=None), given["run"], strict=True):
+            if run in runs and row not in there:
+                said.append(f"{path.name}: {', '.join(row)} is missing, and its record in runs/ has it")
+    return said + estimate_runs.untraced(results) + generator_results.untraced(results) + new_word.untraced(results)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
     found = sorted(path for part in ("tables", "figures") for path in (folder / part).glob("*.*") if not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

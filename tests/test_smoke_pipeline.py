@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,7 +45,7 @@ def graph(tmp_path_factory, tiny_diffusion, tiny_clip):
         assert process.returncode == 0, said
         return said
 
-    call.start, call.artifacts = start, folder / "artifacts/smoke"
+    call.start, call.artifacts, call.command, call.environment = start, folder / "artifacts/smoke", command, environment
     return call
 
 
@@ -87,6 +89,30 @@ def test_the_table_has_every_cell(finished):
 
 def test_a_second_call_does_nothing(finished):
     assert "Nothing to be done" in finished()
+
+
+def planned(graph, code) -> str:
+    """What Snakemake would do if the package's code were that in the folder `code`."""
+    patched = f"import pathlib; from aa_utils.runner import code_closure; code_closure.ROOT = pathlib.Path({str(code)!r})"
+    command = [sys.executable, "-c", f"{patched}; from snakemake.cli import main; main()", *graph.command[3:], "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, env=graph.environment, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_an_edited_statement_runs_what_depends_on_it_and_prose_runs_nothing(finished, tmp_path):
+    shutil.copytree(ROOT / "aa_utils", tmp_path / "aa_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    module = tmp_path / "aa_utils/inter_domain/dann.py"  # its copy has a time of today
+    text = module.read_text(encoding="utf-8")
+    module.write_text(f"{text}\n# a remark\n", encoding="utf-8")
+    assert "Nothing to be done" in planned(finished, tmp_path)
+    module.write_text(f"{text}\nWEIGHT = 2\n", encoding="utf-8")
+    said = planned(finished, tmp_path)
+    for source in ("simple", "offline"):
+        assert f"inter-domain: dann from {source}" in said
+        assert f"intra-domain: fixmatch after dann from {source}" in said
+    assert "tables and figures: uci_digits" in said
+    assert not re.search(r"^(prompts|images|inter-domain: source_only)", said.partition("Job stats")[0], re.MULTILINE)
 
 
 def test_a_lost_record_is_made_again_with_what_depends_on_it(finished):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from aa_utils.errors import InputError
-from aa_utils.paths import ROOT
+from aa_utils.paths import ROOT, resolve
 from aa_utils.reporting import provenance, tables
 from aa_utils.reporting.layout import Layout, percent, printed, rank
+from aa_utils.reporting.layout import write as write_layout
 
 # What tells tasks apart: labelled benchmark ("" for synthetic images), and the benchmarks that train unlabelled and test.
 TASK = ["real_source", "target", "test"]
@@ -93,6 +94,29 @@ def published(family: str, targets: list[str], methods: list[str]) -> pd.DataFra
         about |= {"protocol": (said or [variant.rstrip(")") or UNSAID])[0], "origin": row.source_url_or_path}
         rows.append(about | {"mean": row.accuracy / 100, "sd": float("nan"), "n": float("nan")})
     return tables.rounded(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def write(results: str | Path, seeds: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """Write `<results>/tables/digits.csv` and its two printed tables, from frames of `per_seed` and `published`; returns our means."""
+    ours = over_seeds(seeds)
+    tables.write_csv(resolve(results) / "tables" / "digits.csv", pd.concat([ours, theirs], ignore_index=True))
+    real, synthetic = (over_seeds(seeds[(seeds["real_source"] != "") == labelled]) for labelled in (True, False))
+    write_layout(results, "digits_real", layout(real, theirs, "Digits from a real labelled source"))
+    title = "Digits from synthetic images, beside published numbers from real labelled sources"
+    write_layout(results, "digits_synthetic", layout(synthetic, theirs, title))
+    return ours
+
+
+def again(results: str | Path) -> None:
+    """`write`, from the per-seed CSV and the published rows that `results` shows, where it has them."""
+    folder = resolve(results) / "tables"
+    if not (folder / "digits_seeds.csv").is_file() or not (folder / "digits.csv").is_file():
+        return
+    shown = tables.read_csv(folder / "digits.csv")
+    shown = shown[~shown["origin"].str.startswith(OURS)]
+    methods = [method.partition(" (")[0] for method in shown["method"]]
+    theirs = published("digits", sorted(set(shown["target"])), methods)
+    write(results, tables.read_csv(folder / "digits_seeds.csv"), theirs)
 
 
 def layout(ours: pd.DataFrame, theirs: pd.DataFrame, title: str) -> Layout:

@@ -111,6 +111,32 @@ def write(results: str | Path, name: str, frame: pd.DataFrame, style: str, about
     return layout.write(results, name, printed(frame, style))
 
 
+def again(results: str | Path) -> None:
+    """Print the tables of `write` in `results` again, each from its CSV."""
+    for path in _tables(results):
+        layout.write(results, path.stem, printed(_read(path), new_style.STYLE))
+
+
+def untraced(results: str | Path) -> list[str]:
+    """One sentence for each row of the tables of `write` in `results` that the record it names, in `runs/`, has not."""
+    given = {(entry["run_id"], *map(str, row.values())) for entry in provenance.read_copies(results).values() for row in entry["metrics"]}
+    return [
+        f"{path.name}: {row['guide']}, {row['asked for']} does not follow from a record in runs/"
+        for path in _tables(results)
+        for run, row in zip(pd.read_csv(path)["run_id"], tables.rows(_read(path)), strict=True)
+        if (run, *map(str, row.values())) not in given
+    ]
+
+
+def _tables(results: str | Path) -> list[Path]:
+    found = sorted((resolve(results) / "tables").glob("*.csv"))
+    return [path for path in found if {*COLUMNS, "run_id"} == set(pd.read_csv(path, nrows=0).columns)]
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)[COLUMNS]
+
+
 @styled
 def curves(histories: dict[str, pd.DataFrame]) -> Figure:
     """The loss on the few pictures (solid) and on the class pictures (dashed) of each fine-tuning against its steps."""
