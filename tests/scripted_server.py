@@ -74,8 +74,12 @@ def captions(body: dict, number: int) -> Reply:
 
 
 @contextmanager
-def serve(script: Callable[[dict, int], Reply]) -> Iterator[SimpleNamespace]:
-    """Serve `script` on a free port of loopback; yields url (with /v1), and asked: the requests so far as {body, headers, path}."""
+def serve(script: Callable[[dict, int], Reply], files: Callable[[str], Reply] | None = None) -> Iterator[SimpleNamespace]:
+    """Serve `script` on a free port of loopback; yields url (with /v1), and asked: the requests so far as {body, headers, path}.
+
+    `files` answers GET requests, by their path; these are in `fetched`.
+    """
+    fetched: list[dict] = []
     asked: list[dict] = []
     lock = threading.Lock()
     over = threading.Event()
@@ -89,7 +93,14 @@ def serve(script: Callable[[dict, int], Reply]) -> Iterator[SimpleNamespace]:
             with lock:
                 number = len(asked)
                 asked.append({"body": body, "headers": {name.lower(): value for name, value in self.headers.items()}, "path": self.path})
-            reply = script(body, number)
+            self._answer(script(body, number))
+
+        def do_GET(self):
+            with lock:
+                fetched.append({"headers": {name.lower(): value for name, value in self.headers.items()}, "path": self.path})
+            self._answer(files(self.path) if files else Reply(b"", 404))
+
+        def _answer(self, reply):
             if reply.raw:
                 for piece in reply.raw():
                     if over.is_set():
@@ -131,7 +142,7 @@ def serve(script: Callable[[dict, int], Reply]) -> Iterator[SimpleNamespace]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/v1", asked=asked)
+        yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/v1", asked=asked, fetched=fetched)
     finally:
         over.set()
         server.shutdown()

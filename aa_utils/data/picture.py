@@ -46,10 +46,11 @@ class Picture:
     frames: int
 
 
-def read(path: Path, at_least: int = 0, sha256: str = "") -> Picture:
+def read(path: Path, at_least: int = 0, sha256: str = "", largest: int = LARGEST) -> Picture:
     """The picture at `path`; with `at_least`, large ones may come smaller, but never below that many pixels a side.
 
-    `sha256`, where given, is the digest that the file must have. Errors: Unreadable.
+    `sha256`, where given, is the digest that the file must have; `largest` the number of pixels from which on it is not decoded.
+    Errors: Unreadable.
     """
     try:
         with formats.opened(path) as stream:
@@ -59,7 +60,7 @@ def read(path: Path, at_least: int = 0, sha256: str = "") -> Picture:
             if found is None or not found.formats:
                 raise Unreadable(_not_read(found))
             stream.seek(0)
-            picture = _decoded(stream, found, at_least)
+            picture = _decoded(stream, found, at_least, largest)
             if found.name == "PNG" and containers.is_damaged(stream):
                 raise Unreadable("damaged: a checksum within the PNG is not that of its pixels")
             return picture
@@ -98,9 +99,9 @@ def _compare(stream: BinaryIO, sha256: str) -> None:
     stream.seek(0)
 
 
-def _decoded(stream: BinaryIO, kind: Kind, at_least: int) -> Picture:
+def _decoded(stream: BinaryIO, kind: Kind, at_least: int, largest: int) -> Picture:
     try:
-        return _picture(stream, kind, at_least)
+        return _picture(stream, kind, at_least, largest)
     except (Unreadable, Image.DecompressionBombError, MemoryError):
         raise
     except Exception:
@@ -111,16 +112,16 @@ def _decoded(stream: BinaryIO, kind: Kind, at_least: int) -> Picture:
         without = containers.bare(data)
         if without == data:
             raise
-        return _picture(io.BytesIO(without), kind, at_least)
+        return _picture(io.BytesIO(without), kind, at_least, largest)
 
 
-def _picture(stream: BinaryIO, kind: Kind, at_least: int) -> Picture:
+def _picture(stream: BinaryIO, kind: Kind, at_least: int, largest: int) -> Picture:
     with Image.open(stream, formats=kind.formats) as opened:
         width, height = opened.size
         if min(width, height) < SMALLEST:
             raise Unreadable(f"only {width}x{height} pixels")
-        if width * height > LARGEST:
-            raise Unreadable(_too_many(f"{width}x{height} pixels are more than {LARGEST:,}"))
+        if width * height > largest:
+            raise Unreadable(_too_many(f"{width}x{height} pixels are more than {largest:,}"))
         mode = opened.mode
         if at_least:
             opened.draft(None, (2 * at_least, 2 * at_least))  # a JPEG is decoded at a half, quarter or eighth: many times faster

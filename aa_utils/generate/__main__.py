@@ -8,10 +8,9 @@ values: it finds every image standing, gives the CLIP scores, and leaves the rec
 
 import argparse
 import sys
-from inspect import signature
 
 from aa_utils.errors import InputError
-from aa_utils.generate import generate, presets
+from aa_utils.generate import any_model, presets
 from aa_utils.paths import ROOT
 from aa_utils.redaction import mask_output
 from aa_utils.runner import parameters
@@ -34,8 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         known = parameters.of_notebook(nbformat.read(ROOT / "notebooks" / NOTEBOOK, as_version=4).cells, NOTEBOOK)
         values = parameters.checked(known, parameters.given(options.set, options.params), NOTEBOOK)
-        settings = {name: value for name, value in presets.expand(values).items() if name in signature(generate).parameters}
-        done = generate(**settings, shard=options.shard, num_shards=options.num_shards)
+        names = any_model.OPTIONS | {"prompts", "model", "out"}
+        settings = {name: value for name, value in presets.expand(values).items() if name in names}
+        done = any_model.generate(**settings, shard=options.shard, num_shards=options.num_shards)
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1

@@ -145,7 +145,7 @@ def write_image(out: Path, job: Job, image: "np.ndarray", settings: dict) -> dic
     Image.fromarray(image).save(buffer, "png")
     files.write_bytes(out / job.file_name, buffer.getvalue(), durable=False)  # its row has its SHA-256, and all are synced at the end
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
-    return _row(job, sha256, image.shape[1], image.shape[0], not image.any(), settings)
+    return row_of(job, sha256, image.shape[1], image.shape[0], not image.any(), settings)
 
 
 def rows_of_standing(out: Path, kept: list[Job], work: list[Job], settings: dict, threads: Executor) -> dict[str, dict]:
@@ -169,7 +169,7 @@ def rows_of_standing(out: Path, kept: list[Job], work: list[Job], settings: dict
             bad.append(f"{job.file_name} ({error})")
             return {}
         black = found.image.getbbox() is None
-        return _row(job, files.sha256(path), found.width, found.height, black, settings)
+        return row_of(job, files.sha256(path), found.width, found.height, black, settings)
 
     rows = dict(zip((job.file_name for job in kept), threads.map(row, kept), strict=True))
     if bad:
@@ -231,7 +231,8 @@ def named_if_full(error: OSError, out: Path, done: int, total: int) -> OSError:
     return OSError(error.errno, message)
 
 
-def _row(job: Job, sha256: str, width: int, height: int, black: bool, settings: dict) -> dict:
+def row_of(job: Job, sha256: str, width: int, height: int, black: bool, settings: dict) -> dict:
+    """The metadata row of an image whose file has the digest `sha256`."""
     return {
         "file_name": job.file_name,
         "label": job.label,

@@ -7,6 +7,7 @@ stands in every image's row. Hub ids were looked up in November 2026; licences a
 from dataclasses import asdict, dataclass
 
 from aa_utils.errors import InputError
+from aa_utils.generate import openai_images
 from aa_utils.generate.model_files import GLIDE_FOLDER
 
 OPEN = {"model": "", "scheduler": "", "steps": 0, "guidance": -1.0, "width": 0, "height": 0, "dtype": ""}  # "the preset's"
@@ -69,8 +70,11 @@ def expand(options: dict) -> dict:
     """`options` (parameters of 20_generate by name) with those of `OPEN` that are left open filled in, and `preset` saying from which one.
 
     Where no preset is named, that of a known `model` counts, `FIRST` where there is no model either, and the defaults of diffusers'
-    StableDiffusionPipeline (`preset` "") for any other model. Expanding twice changes nothing. Errors: InputError for an unknown preset.
+    StableDiffusionPipeline (`preset` "") for any other model. A web service decides itself on all but the size. Expanding twice changes
+    nothing. Errors: InputError for an unknown preset, and for settings that a web service does not take.
     """
+    if openai_images.is_service(options.get("model", "")):
+        return _of_service(options)
     given = {name: value for name, value in options.items() if name in OPEN and value != OPEN[name]}
     name = options.get("preset") or ("" if "model" in given else FIRST)
     if not name:
@@ -79,6 +83,19 @@ def expand(options: dict) -> dict:
         raise InputError(f"no preset '{name}'; there are: {', '.join(PRESETS)}; or leave it empty and name your own model")
     preset = PRESETS.get(name, OTHER)
     return options | {key: given.get(key, getattr(preset, key)) for key in OPEN} | {"preset": name}
+
+
+def _of_service(options: dict) -> dict:
+    left_open = OPEN | {"preset": ""}
+    given = [
+        name for name in ("preset", "scheduler", "steps", "guidance", "dtype") if options.get(name, left_open[name]) != left_open[name]
+    ]
+    if given:
+        raise InputError(
+            f"{given[0]} is {options[given[0]]!r}, which is for models that run here; '{options['model']}' is a web service, which takes "
+            "width and height, and what request_fields holds"
+        )
+    return OPEN | options | {"preset": ""}
 
 
 def table() -> list[dict]:

@@ -7,6 +7,7 @@ is asked, which `read` judges afterwards; filtering by it would be a choice of i
 import re
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -87,7 +88,8 @@ def draw(
             part = missing[start : start + AT_ONCE]
             for job, image in zip(part, _images(net, part, psi, noise), strict=True):
                 rows.append(folder.write_image(out, job, image.permute(1, 2, 0).numpy(), settings))
-        rows += [folder.row_of_file(out, job, settings) for job in jobs if job.file_name in done]
+    with ThreadPoolExecutor() as threads:
+        rows += folder.rows_of_standing(out, [job for job in work if job.file_name in done], work, settings, threads).values()
     folder.finish(out, rows, work, 0, 1)
     return round(time.perf_counter() - started, 3)
 

@@ -3,7 +3,6 @@
 What a stage can be told are the parameters of its notebook, with its defaults: there is no second list of them.
 """
 
-import inspect
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from aa_utils.data import images
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.experiment import keys
-from aa_utils.generate import generate, presets
+from aa_utils.generate import any_model, presets
 from aa_utils.intra_domain.split import missing, split
 from aa_utils.paths import resolve
 from aa_utils.photos import export
@@ -110,9 +109,9 @@ def synthesise(made: Plan, per_class: int, held_out_per_class: int, out: str | P
         rows = prompts.write(made.class_names, per_class=number, **_options(writer), seed=writer["seed"])
         written = resolve(out) / "prompts" / f"{name}.jsonl"
         files.write_jsonl(written, rows)
-        options = {key: value for key, value in made.generator.items() if key in inspect.signature(generate).parameters}
+        options = {key: value for key, value in made.generator.items() if key in any_model.OPTIONS | {"model"}}
         options |= {"out": resolve(out) / name, "seed": made.generator["seed"] + seed, "device": made.device}
-        generate(written, **options)
+        any_model.generate(written, **options)
         sets.append(images.load(resolve(out) / name, made.image_size, made.class_names))
     return sets[0], sets[1]
 

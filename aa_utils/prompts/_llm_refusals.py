@@ -6,14 +6,11 @@ import threading
 from aa_utils.errors import InputError
 from aa_utils.progress import note
 from aa_utils.prompts._llm_request import FORMATS
+from aa_utils.web_service.refusals import not_taken
 
 FEWEST_TOKENS = 64  # room for one caption; a server that leaves less cannot answer
 STATUSES = {400, 413, 422, 429, 500, 501}  # with which servers say that a part of a request is not for them
 _FORMAT = re.compile(r"response_format|json_schema|json_object|structured|guided|grammar", re.IGNORECASE)
-_NOT_TAKEN = re.compile(
-    r"support|unexpected|unknown|unrecogni|permitted|allowed|extra|invalid|deprecated|must be|between|only|range|less than|greater than",
-    re.IGNORECASE,
-)
 # Names that a server does not take, with nothing about a limit: "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
 _NO_SUCH = re.compile(
     r"(unsupported|unknown|unrecogni[sz]ed|unexpected|extra|not supported|not permitted|not allowed|deprecated)\b.{0,80}?\bmax_tokens\b"
@@ -101,11 +98,10 @@ class Refusals:
                 self._folded = True
                 self._tell("system", "system role (its text stands in the user's message)")
                 return True
-            for name in ("temperature", "seed"):
-                if name in body and re.search(rf"\b{name}\b", said) and _NOT_TAKEN.search(said):
-                    self._without.add(name)
-                    self._tell(name, f"{name} (left out)")
-                    return True
+            if name := not_taken(said, [name for name in ("temperature", "seed") if name in body]):
+                self._without.add(name)
+                self._tell(name, f"{name} (left out)")
+                return True
         return False
 
     def _fewer(self, body: dict, said: str) -> bool:

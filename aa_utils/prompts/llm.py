@@ -6,19 +6,17 @@ what is rejected is counted by reason. Answers are kept on disk: killed runs go 
 """
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from math import ceil
 
 from aa_utils.errors import InputError
-from aa_utils.progress import note, progress
+from aa_utils.progress import note
 from aa_utils.prompts import _llm_request, offline
 from aa_utils.prompts._llm_answers import texts
 from aa_utils.prompts._llm_calls import Server
 from aa_utils.prompts._llm_checks import Checker
 from aa_utils.prompts._naming import Names, names
-from aa_utils.web_service import address
-from aa_utils.web_service.server import Stopped
+from aa_utils.web_service import address, at_once
 
 LEAST_JUDGED = 50  # texts of an answer that are judged, or four times as many as were asked for; more are counted only
 OVER = "text: over the number asked for"
@@ -143,19 +141,10 @@ def _forms(name: str, config: Config) -> list[str]:
 
 def _answers(server: Server, requests: list[dict]) -> list[dict]:
     """The answers to `requests`, in their order: first what is kept, then the server's, some at once."""
-    answers = [server.kept(request) for request in requests]
-    with ThreadPoolExecutor(server.config.calls_at_once) as pool:
-        asked = {pool.submit(server.ask, request): place for place, request in enumerate(requests) if answers[place] is None}
-        try:
-            for done in progress(as_completed(asked), "llm", total=len(asked), unit="answer"):
-                answers[asked[done]] = done.result()
-        except BaseException as error:
-            # Calls under way end by themselves: they are paid, so their answers are kept.
-            server.spend.stop.set()
-            pool.shutdown(cancel_futures=True)
-            failed = [done.exception() for done in asked if not done.cancelled() and done.exception()]
-            raise next((other for other in failed if not isinstance(other, Stopped)), error) from None
-    return answers
+    kept = [server.kept(request) for request in requests]
+    lacking = [request for request, answer in zip(requests, kept, strict=True) if answer is None]
+    new = iter(at_once.answers(lacking, server.ask, server.config.calls_at_once, server.spend.stop, "llm", "answer"))
+    return [next(new) if answer is None else answer for answer in kept]
 
 
 def _counts(classes: list[_Class], per_class: int, server: Server) -> list[dict]:

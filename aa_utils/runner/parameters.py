@@ -26,7 +26,7 @@ from aa_utils.runner.yaml_values import read_yaml
 
 COMPUTES_NOTHING = "what a run is asked for: its record says it"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-NAME = re.compile(r"[a-z][a-z_-]+:.+")  # of something that is no file: hf-hub:timm/resnet18, package:weights
+NAME = re.compile(r"[a-z][a-z_-]+:.+")  # of something that is no file: hf-hub:timm/resnet18, openai_images:gpt-image-1
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class Parameter:
 
     @property
     def is_input(self) -> bool:
-        """True if its comment starts with `input:`, `input or hub id:` or `input or name:`, or these with `optional `: it names files."""
-        return re.match(r"(optional )?input( or hub id| or name)?:", self.comment) is not None
+        """True if its comment starts with `input:`, `input or hub id:`, `input, hub id or name:` or `input or name:`, or these with
+        `optional `: it names files."""
+        return re.match(r"(optional )?input( or hub id|, hub id or name| or name)?:", self.comment) is not None
 
     @property
     def or_text(self) -> bool:

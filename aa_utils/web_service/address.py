@@ -40,6 +40,14 @@ def is_here(host: str) -> bool:
     return number.is_loopback or number.is_unspecified
 
 
+def is_inside(host: str) -> bool:
+    """`host` is this machine, or a number of a private network."""
+    try:
+        return is_here(host) or not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return False
+
+
 def proxy(base_url: str) -> str | None:
     """The proxy for `base_url` by the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, in small letters too), None for none.
 

@@ -13,13 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 from aa_utils.errors import InputError
 from aa_utils.progress import note
 from aa_utils.web_service import address, key
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
+
 
 T = TypeVar("T")
 LONGEST_RETRY_AFTER = 300.0  # seconds; a server that asks for more stops the run, which can be called again
@@ -64,7 +67,7 @@ class Server:
         self.stop = stop or threading.Event()
         self.lock = threading.Lock()
         self._variable, self._timeout, self._retries = key_variable, timeout, retries
-        self._key, self._client = "", None
+        self._key, self._client, self._http = "", None, None
 
     def client(self) -> "openai.OpenAI":
         """The client of the openai package, made when it is first needed. Errors: InputError for the key, the address or the proxy."""
@@ -75,9 +78,9 @@ class Server:
                 from aa_utils.web_service import wire
 
                 self._key = key.from_environment(self._variable)
-                http = wire.client(address.proxy(self.base_url), self._timeout)
+                self._http = wire.client(address.proxy(self.base_url), self._timeout)
                 options = {"api_key": self._key or "none", "base_url": self.base_url, "timeout": self._timeout, "max_retries": 0}
-                self._client = openai.OpenAI(**options, http_client=http)
+                self._client = openai.OpenAI(**options, http_client=self._http)
             return self._client
 
     def ask(
@@ -117,6 +120,24 @@ class Server:
             note(f"{self.model}: {result.what}; try {tries + 1} in {wait:.1f} s")
             self.stop.wait(wait)
         raise Stopped
+
+    def fetch(self, url: str) -> "httpx2.Response":
+        """What lies at an address that the server gave, within a `send`; the key goes along to the server itself alone.
+
+        Errors: BadAnswer for an address that no server has a reason to give; those of httpx2.
+        """
+        try:
+            url = urljoin(self.base_url.rstrip("/") + "/", url)
+            own, there = urlsplit(self.base_url), urlsplit(url)
+            same = (own.scheme, own.hostname, own.port) == (there.scheme, there.hostname, there.port)
+            right = there.scheme in ("http", "https") and bool(there.hostname)
+        except ValueError:
+            right = same = False
+        # Only a server on this machine or in this network has a reason to send us to one there.
+        if not right or (address.is_inside(there.hostname) and not address.is_inside(own.hostname)):
+            raise BadAnswer("an address that cannot be fetched")
+        headers = {"Authorization": f"Bearer {self._key}"} if same and self._key else {}
+        return self._http.get(url, headers=headers)
 
     def clean(self, value: object) -> object:
         """Text that can be written to a file and never holds the key, whatever the server echoes; anything else as it is."""

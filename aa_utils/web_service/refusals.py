@@ -1,0 +1,13 @@
+"""Which part of a request a server does not take, by what it says."""
+
+import re
+
+_NOT_TAKEN = re.compile(
+    r"support|unexpected|unknown|unrecogni|permitted|allowed|extra|invalid|deprecated|must be|between|only|range|less than|greater than",
+    re.IGNORECASE,
+)
+
+
+def not_taken(said: str, names: list[str]) -> str:
+    """The first of `names` that a server says it does not know, or does not take with this value; "" for none."""
+    return next((name for name in names if re.search(rf"\b{name}\b", said)), "") if _NOT_TAKEN.search(said) else ""
