@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from aa_utils import files, text
+from aa_utils import files
 from aa_utils.benchmarks import image_folder
 from aa_utils.benchmarks._lists import entries
 from aa_utils.errors import InputError
 from aa_utils.experiment.__main__ import main as check_experiment
+from aa_utils.files import text
 from aa_utils.generate import jobs
 from aa_utils.prompts import offline
 from aa_utils.runner import parameters

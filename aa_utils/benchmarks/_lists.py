@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from aa_utils import text
+from aa_utils.files import text
 
 Problems = list[tuple[str, str]]
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 
-from aa_utils import text
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._check import Report, refuse, unreadable
 from aa_utils.benchmarks._layout import visible
@@ -25,6 +24,7 @@ from aa_utils.benchmarks._photos import plain
 from aa_utils.data import decode, formats, walk
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
+from aa_utils.files import text
 from aa_utils.paths import as_text, existing
 from aa_utils.progress import note
 

@@ -14,8 +14,9 @@ import io
 import json
 from pathlib import Path, PurePosixPath
 
-from aa_utils import files, text
+from aa_utils import files
 from aa_utils.errors import InputError
+from aa_utils.files import text
 
 METADATA, TABLE, SEAL = "metadata.jsonl", "metadata.csv", ".metadata.json"
 MOST_CLASSES = 1_000_000

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aa_utils import text
 from aa_utils.errors import InputError
+from aa_utils.files import text
 from aa_utils.paths import resolve
 from aa_utils.seeds import stable_hash
 

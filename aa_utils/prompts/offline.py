@@ -16,8 +16,8 @@ from string import Formatter
 
 import yaml
 
-from aa_utils import text
 from aa_utils.errors import InputError
+from aa_utils.files import text
 from aa_utils.paths import resolve
 from aa_utils.prompts._article import with_article
 from aa_utils.seeds import stable_hash

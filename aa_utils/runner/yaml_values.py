@@ -5,7 +5,7 @@ import re
 import yaml
 
 from aa_utils.errors import InputError
-from aa_utils.text import UniqueKeys
+from aa_utils.files.text import UniqueKeys
 
 FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)|[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)")
 LARGEST, DEEPEST = 1_000_000, 100  # values, and levels

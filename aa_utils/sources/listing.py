@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aa_utils import text
 from aa_utils.data import formats, walk
 from aa_utils.errors import InputError
+from aa_utils.files import text
 from aa_utils.paths import as_text, data_root, resolve
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

@@ -1,4 +1,7 @@
-"""Files that are whole or absent: written under a temporary name, brought to the disk, then renamed."""
+"""Files that are whole or absent: written under a temporary name, brought to the disk, then renamed.
+
+`text` decodes what people wrote; `redaction` keeps secrets out of what is written.
+"""
 
 import errno
 import hashlib
@@ -10,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aa_utils import text
 from aa_utils.errors import InputError
+from aa_utils.files import text
 from aa_utils.progress import warn
 
 COMPUTES_NOTHING = "how files get onto a disk"
