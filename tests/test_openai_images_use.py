@@ -108,7 +108,7 @@ def test_notebook_20_shows_images_and_refusals_and_no_key_is_in_any_file(tmp_pat
         assert done.returncode == 0, done.stderr
     out = tmp_path / "artifacts/web"
     metrics = json.loads((out / "record.json").read_text())["metrics"][0]
-    assert (metrics["made"], metrics["refused"], metrics["paid"], metrics["money"]) == (11, 1, 11, 0.44)
+    assert (metrics["images"], metrics["refused"], metrics["paid"], metrics["money"]) == (12, 1, 11, 0.44)
     executed = (out / "executed.ipynb").read_text()
     assert "t-2-1" in executed and "rejected by our safety system" in executed
     pieces = [KEY[start : start + 12] for start in range(0, len(KEY) - 12, 4)]

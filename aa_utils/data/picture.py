@@ -46,10 +46,10 @@ class Picture:
     frames: int
 
 
-def read(path: Path, at_least: int = 0, sha256: str = "", largest: int = LARGEST) -> Picture:
+def read(path: Path, at_least: int = 0, sha256: str = "", largest: int | None = None) -> Picture:
     """The picture at `path`; with `at_least`, large ones may come smaller, but never below that many pixels a side.
 
-    `sha256`, where given, is the digest that the file must have; `largest` the number of pixels from which on it is not decoded.
+    `sha256`, where given, is the digest that the file must have; `largest` the pixels above which it is not decoded, by default LARGEST.
     Errors: Unreadable.
     """
     try:
@@ -60,7 +60,7 @@ def read(path: Path, at_least: int = 0, sha256: str = "", largest: int = LARGEST
             if found is None or not found.formats:
                 raise Unreadable(_not_read(found))
             stream.seek(0)
-            picture = _decoded(stream, found, at_least, largest)
+            picture = _decoded(stream, found, at_least, largest or LARGEST)
             if found.name == "PNG" and containers.is_damaged(stream):
                 raise Unreadable("damaged: a checksum within the PNG is not that of its pixels")
             return picture
