@@ -159,10 +159,15 @@ CURVE_RUNS = [*POINTS, f"inter_domain/{CURVE['writer']}/{CURVE['method']}"] if C
 # The tables of one target come with a close look at two of its runs; those of several tasks with a row for each run.
 LOOK = {"baseline": "inter_domain", "full": "intra_domain"} if "baseline" in X["benchmark"] else {}
 # What the tables are called: as the experiment says, else as their notebook does.
-FAMILY = X["benchmark"].get("family") or next((p.default for p in keys.of_notebook(TABLES) if p.name == "family"), "")
+DEFAULTS = {parameter.name: parameter.default for parameter in keys.of_notebook(TABLES)}
+FAMILY = X["benchmark"].get("family") or DEFAULTS.get("family", TABLES.partition("_benchmark_")[2])
 TABLE_FILES = [f"tables/{name}.csv" for name in (("accuracy", "claims") if LOOK else (FAMILY, f"{FAMILY}_seeds"))]
-PHOTOS = not LOOK and bool(settings(TABLES, {"clip": ""}))  # the tables of photo benchmarks have CLIP's line, and a figure
-FIGURE_FILES = [f"figures/{name}.png" for name in (("accuracy_by_stage", "confusion", "embedding") if LOOK else ("by_target",) * PHOTOS)]
+PHOTOS = not LOOK and bool(settings(TABLES, {"clip": ""}))  # the tables of photo benchmarks have CLIP's line
+CLIP = X["benchmark"].get("clip", "models/pocket-clip") if LOOK or PHOTOS else ""
+FIGURES = {"52": (), "53": ("by_target", "by_source"), "56": ("by_target", "by_class")}.get(TABLES[:2], ("by_target",))
+if settings(TABLES, {"confusion": ""}):  # a close look at one of many runs
+    FIGURES = ("by_source", "confusion") if "confusion" in X["benchmark"] else ("by_source",)
+FIGURE_FILES = [f"figures/{name}.png" for name in (("accuracy_by_stage", "confusion", "embedding") if LOOK else FIGURES)]
 
 
 wildcard_constraints:
@@ -435,7 +440,7 @@ rule benchmark:
         literal(f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}")
     input:
         [record(run) for run in RUNS],
-        model_files(X["benchmark"].get("clip", "models/pocket-clip")) if LOOK or PHOTOS else [],
+        model_files(CLIP) if CLIP else [],
     output:
         record("benchmark"),
         report(results(*TABLE_FILES), category="Tables"),
@@ -446,6 +451,7 @@ rule benchmark:
             lambda w, s: s(
                 X["benchmark"],
                 {key: out(f"{stage}/{X['benchmark'][key]}") for key, stage in LOOK.items()},
+                {"confusion": out(X["benchmark"]["confusion"])} if "confusion" in X["benchmark"] else {},
                 {"target": ONE["target"], "images": [out(f"images/{source}") for source in ONE["sources"]]} if ONE else {},
                 runs=[out(run) for run in RUNS],
                 results=RESULTS,

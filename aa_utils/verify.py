@@ -30,7 +30,11 @@ from aa_utils.reporting import benchmark_tables, estimate_runs, figures, fresh_r
 from aa_utils.reporting.code_notes import listed
 from aa_utils.reporting.results import VARY, from_seeds
 
-FAMILIES = ("digits", "office31", "office_home", "imageclef_da", "visda17")  # benchmarks of several tasks: notebooks 52 to 56
+
+def families(results: str | Path) -> list[str]:
+    """The tables of several tasks (notebooks 52 to 57), as experiments named them: those whose per-seed CSV says the task of each row."""
+    seeds = sorted((resolve(results) / "tables").glob("*_seeds.csv"))
+    return [path.stem.removesuffix("_seeds") for path in seeds if {*benchmark_tables.TASK, "network"} <= set(tables.read_csv(path))]
 
 
 PARTS = ("tables", "fresh", "code")
@@ -156,11 +160,12 @@ def untraced(results: str | Path) -> list[str]:
     """One sentence for each row of the per-seed tables that the records in `runs/` do not give; empty if all is traced."""
     folder, copies = resolve(results), provenance.read_copies(results)
     said = []
-    for name in (*VARY, *FAMILIES):
+    several = families(results)
+    for name in (*VARY, *several):
         path = folder / "tables" / f"{name}_seeds.csv"
         if not path.is_file():
             continue
-        per_seed = benchmark_tables.per_seed if name in FAMILIES else partial(tables.per_seed, vary=VARY[name])
+        per_seed = benchmark_tables.per_seed if name in several else partial(tables.per_seed, vary=VARY[name])
         written = tables.read_csv(path)
         used = {row: entry for row, entry in copies.items() if provenance.stage(entry) not in tables.SCORED or row in set(written["run"])}
         given = per_seed(used) if used else written.iloc[:0]

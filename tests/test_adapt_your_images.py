@@ -460,3 +460,37 @@ def test_what_a_kill_left_out_is_made_by_the_next_call_and_nothing_else(tmp_path
     assert 0 <= found.low <= found.high <= 1
     assert (found.low, found.high) == (found.estimates["low"][[0, 2]].min(), found.estimates["high"][[0, 2]].max())
     assert len(judge.table_of(found, photos.names, ["mug", "plate"])) == 12
+
+
+def test_images_that_exist_already_take_the_place_of_a_generator(tmp_path, monkeypatch):
+    """Taught by some of them, calibrated by others; no prompt is written and no model is loaded."""
+    import made_datasets
+
+    from aa_utils import files
+    from aa_utils.photos import existing_images
+
+    monkeypatch.setenv("AA_DATA", str(tmp_path))
+    for label, name in enumerate(["mouse", "Pen", "lamp"]):
+        (tmp_path / "flux" / name).mkdir(parents=True)
+        for number in range(5):
+            made_datasets.picture(label, "flux", number, (24, 24)).save(tmp_path / f"flux/{name}/{number}.jpg")
+    plan = stages.plan(
+        ["pen", "computer mouse"], [0], 16, "", "pocket_resnet", False, False, "cpu", **{key: {} for key in stages.NOTEBOOKS}
+    )
+    drawn, held_out = existing_images.source(plan, "flux", {}, 3, 2, tmp_path / "out")
+    assert drawn.class_names == held_out.class_names == ["pen", "computer mouse"]
+    assert (drawn.labels.bincount().tolist(), held_out.labels.bincount().tolist()) == ([3, 3], [2, 2])
+    taught, others = (
+        {row["sha256"] for row in files.read_jsonl(tmp_path / f"out/{name}/metadata.jsonl")} for name in ("images", "held_out")
+    )
+    assert not taught & others
+    assert not (tmp_path / "out/prompts").exists()
+    for changed, message in [
+        ({"per_class": 4}, "'flux' has 5 images of 'pen', fewer than per_class=4 and held_out_per_class=2 take together"),
+        ({"per_class": 0}, "both take at least one image"),
+        ({"folder": "gan"}, "no folder 'gan'"),
+        ({"folder": "", "rename": {"a": "b"}}, "there is no source whose classes it could name"),
+    ]:
+        given = {"folder": "flux", "rename": {}, "per_class": 3, "held_out_per_class": 2} | changed
+        with pytest.raises(InputError, match=message):
+            existing_images.source(plan, **given, out=tmp_path / "other")

@@ -98,3 +98,25 @@ def test_zero_shot_with_any_clip_folder(tmp_path):
     assert torch.allclose(p.sum(1), torch.ones(5))
     with pytest.raises(InputError, match="cannot load a CLIP model"):
         zero_shot.predict(tmp_path / "nowhere", ["mug"], torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_a_record_says_which_images_were_scored(tmp_path):
+    """Inductive on test images, with the transductive number beside it; transductive where the target itself is scored."""
+    train = Target(
+        "t:train", ImageSet(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), None, list("abcd"), ["x", "y"]), torch.tensor([0, 0, 1, 1])
+    )
+    test = Target(
+        "t:test", ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), None, ["e", "f"], ["x", "y"]), torch.tensor([0, 1]), "copies"
+    )
+    p = torch.eye(2)
+    inference.write_predictions(tmp_path / "predictions.parquet", train.ids, p[[0, 0, 0, 1]])
+    inference.write_predictions(tmp_path / "test.parquet", test.ids, p[[1, 1]])
+    assert scoring.measure(tmp_path, train, train) == {"accuracy": 0.75, "mean_per_class": 0.75, "protocol": "transductive"}
+    assert scoring.measure(tmp_path, train, test) == {
+        "accuracy": 0.5,
+        "mean_per_class": 0.5,
+        "protocol": "inductive",
+        "variant": "copies",
+        "transductive_accuracy": 0.75,
+    }
+    assert "transductive_accuracy" not in scoring.measure(tmp_path, replace(train, labels=None), test)

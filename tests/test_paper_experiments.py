@@ -109,3 +109,13 @@ def test_class_names_must_be_the_benchmarks(own, capsys):
     assert "- class names of the benchmark that are not given (1): truck" in said
     assert "- class names that the benchmark lacks (1): lorry" in said
     assert main(["visda17:validation-partial", "--classes", *names]) == 0
+
+
+def test_labelled_images_that_exist_already_are_a_source(own):
+    """Notebook 30 on a folder of sub-folders, as somebody sent it, to some classes of a benchmark."""
+    root = made_datasets.make("office31", own / "data", 3, ["dslr", "webcam"]) / "domain_adaptation_images"
+    about = {"target": "office31:webcam-partial[mouse,pen,mug]", "method": "source_only", "steps": 2, "batch_size": 4}
+    made = execute("30_inter_domain", source=str(root / "dslr/images"), limit_per_class=2, out=str(own / "inter"), **about)
+    assert made["synthetic"].class_names == ["computer mouse", "mug", "pen"]
+    (row,) = record.read_metrics(own / "inter")
+    assert (row["source_images"], row["protocol"]) == (6, "transductive")

@@ -23,7 +23,7 @@ def entries(tmp_path_factory):
 
     def add(path, notebook, parameters, inputs, accuracies):
         rows = [
-            {"seed": seed, "accuracy": a, "mean_per_class": a, "transductive_accuracy": a + 0.02, "protocol": "inductive", "scored": SAID}
+            {"seed": seed, "accuracy": a, "mean_per_class": a, "transductive_accuracy": a + 0.02, "protocol": "inductive", "variant": SAID}
             for seed, a in enumerate(accuracies)
         ]
         runs.append(made_records.run(root, path, notebook, {"seeds": [0, 1]} | parameters, inputs, rows))

@@ -71,6 +71,12 @@ def load(domain: str = "", size: int = 32) -> Target:
     return replace(target, name=wanted.name)
 
 
+def short(domain: str) -> str:
+    """The column of a domain in tables: "nine classes", "ten classes"; the split is the protocol's."""
+    k = len(_asked(domain).request.rows)
+    return f"{ {9: 'nine', 10: 'ten'}.get(k, k) } classes"
+
+
 def report(domain: str) -> _check.Report:
     """Counts of each class, the variant, and all that is wrong."""
     wanted = _asked(domain)

@@ -33,3 +33,17 @@ def score(predictions: str | Path, target: Target) -> dict[str, float | None]:
         return {"accuracy": None, "mean_per_class": None}
     k = len(target.class_names)
     return {"accuracy": accuracy(prediction, target.labels), "mean_per_class": mean_per_class(prediction, target.labels, k)}
+
+
+def measure(folder: Path, trained: Target, scored: Target) -> dict[str, object]:
+    """What a record says of a run's folder for one seed: `score`'s numbers and what they are of.
+
+    `protocol`: inductive where `scored` is another target than the `trained` one, whose images were adapted to; its own accuracy is then
+    `transductive_accuracy`. `variant`: which images were scored, where a benchmark has several.
+    """
+    inductive = scored is not trained
+    row = score(folder / ("test.parquet" if inductive else "predictions.parquet"), scored)
+    row |= {"protocol": "inductive" if inductive else "transductive"} | ({"variant": scored.variant} if scored.variant else {})
+    if inductive and trained.labels is not None:
+        row["transductive_accuracy"] = score(folder / "predictions.parquet", trained)["accuracy"]
+    return row

@@ -189,6 +189,9 @@ def _benchmark(config: dict, source: str) -> dict:
     if "baseline" in names:
         for key, stage in (("baseline", "inter_domain"), ("full", "intra_domain")):
             keys.check_choice(f"benchmark.{key}", options.get(key), runs(config["tasks"])[stage], source)
+    if "confusion" in names and "confusion" in options:
+        made = [f"{stage}/{run}" for stage, here in runs(config["tasks"]).items() if stage in ONLY for run in here]
+        keys.check_choice("benchmark.confusion", options["confusion"], made, source)
     keys.check_parameters("benchmark", {key: value for key, value in options.items() if key != "notebook"}, (notebook,), source)
     return options | {"notebook": notebook}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aa_utils import inter_domain
+from aa_utils import benchmarks, inter_domain
 from aa_utils.benchmarks import Target
 from aa_utils.classifiers import inference
 from aa_utils.data.images import ImageSet
@@ -18,9 +18,9 @@ from aa_utils.runner import record
 Features = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def confusion(run: str | Path, seed: int, target: Target, caption: str) -> pd.DataFrame:
+def confusion(run: str | Path, seed: int, target: Target, caption: str, name: str = "predictions.parquet") -> pd.DataFrame:
     """Points of `figures.confusion` from the predictions of one seed of a run: a row for each of the K x K cells."""
-    prediction = inference.read_predictions(resolve(run) / f"seed{seed}" / "predictions.parquet", target.ids).argmax(1)
+    prediction = inference.read_predictions(resolve(run) / f"seed{seed}" / name, target.ids).argmax(1)
     names = target.class_names
     counts = scoring.confusion(prediction, target.labels, len(names)).tolist()
     about = {"caption": f"{caption}, seed {seed}"}
@@ -31,6 +31,14 @@ def confusion(run: str | Path, seed: int, target: Target, caption: str) -> pd.Da
             for j in range(len(names))
         ]
     )
+
+
+def confusion_of(run: str | Path, image_size: int) -> pd.DataFrame:
+    """`confusion` of the first seed of the recorded run in `run`, on the images that it was scored on."""
+    about = record.read(run)["parameters"]
+    scored = benchmarks.load(about.get("test") or about["target"], image_size)
+    seed, name = about["seeds"][0], "test.parquet" if about.get("test") else "predictions.parquet"
+    return confusion(run, seed, scored, f"{scored.name}, {Path(run).name} after {Path(run).parent.name}", name)
 
 
 def source_of(run: str | Path, images: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ def by_source(points: pd.DataFrame) -> Figure:
     """
     import seaborn as sns
 
+    points = points.assign(accuracy=100 * points["accuracy"])
     shown, lines = points[points["reference"] == ""], points[points["reference"] != ""]
     panels = list(dict.fromkeys(points["panel"]))
     sources = sorted(set(shown["labelled"]), key=lambda name: (name.startswith(REAL), name))
@@ -34,13 +35,13 @@ def by_source(points: pd.DataFrame) -> Figure:
         empty.remove()
     colours, names = _colours(sources), sorted(set(lines["reference"]))
     for axes, panel in zip(grid, panels, strict=False):
-        here = shown[shown["panel"] == panel].assign(accuracy=100 * shown["accuracy"])
+        here = shown[shown["panel"] == panel]
         if len(here):
             look = {"linestyle": "none", "markersize": 5, "capsize": 0.12, "err_kws": {"linewidth": 1.2}}
             look |= {"order": methods[panel], "hue_order": sources, "palette": colours, "dodge": 0.35 if len(sources) > 1 else False}
             sns.pointplot(here, x="accuracy", y="method", hue="labelled", errorbar="sd", ax=axes, legend=False, **look)
         for name, group in lines[lines["panel"] == panel].groupby("reference", sort=False):
-            axes.axvline(100 * group["accuracy"].mean(), color=_line(name), lw=1.4, ls=(0, (4, 2)), zorder=1)
+            axes.axvline(group["accuracy"].mean(), color=_line(name), lw=1.4, ls=(0, (4, 2)), zorder=1)
         axes.set_title(panel, fontsize=9.5)
         axes.set_xlabel("")
         axes.set_ylabel("")

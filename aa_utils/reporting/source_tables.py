@@ -16,6 +16,11 @@ from aa_utils.reporting.layout import printed, rank
 from aa_utils.reporting.task_tables import CELLS, NO_IMAGES, NONE, OURS, OWN, REAL, SYNTHETIC, WITHOUT_SOURCE, ZERO_SHOT, short
 
 INDUCTIVE, TRANSDUCTIVE = "inductive", "transductive"
+NOTES = [
+    "Inductive: test images that no training saw; transductive: the images that trained without their labels are scored.",
+    "BatchNorm normalises by training batches, in AdaBN by all target images, in rows marked (frozen BN) as the pretrained weights do.",
+    "A pretrained backbone brings ImageNet's labels: its rows are none without labels, even where no source has any.",
+]
 POINTS = ["panel", "labelled", "method", "seed", "accuracy", "reference"]
 
 
@@ -42,7 +47,7 @@ def cells(per_seed: pd.DataFrame, entries: dict[str, dict], column: Callable[[pd
 
 def variants(entries: dict[str, dict]) -> list[str]:
     """Which images were scored, in the words of their benchmark ("JPEG copies, 10,000 of …"), as the records have it."""
-    return sorted({row["scored"] for entry in entries.values() for row in entry["metrics"] if row.get("scored")})
+    return sorted({row["variant"] for entry in entries.values() for row in entry["metrics"] if row.get("variant")})
 
 
 def published(path: str | Path, column: str, source: str) -> pd.DataFrame:
@@ -59,27 +64,28 @@ def published(path: str | Path, column: str, source: str) -> pd.DataFrame:
 def points(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """POINTS for the figure `by_source`: a row a seed of the kit's headline numbers, a panel a column and network.
 
-    `reference` is what a vertical line is called (an oracle, class names alone, the best published number), empty for a point.
+    `columns` come first, any other after them. `reference` is what a vertical line is called (an oracle, class names alone, the best
+    published number), empty for a point.
     """
-    ours = frame[(frame["origin"] == OURS) & frame["column"].isin(columns)]
+    ours = frame[frame["origin"] == OURS]
     both = ours.groupby(["column", "network"])["protocol"].transform(lambda kinds: INDUCTIVE in set(kinds))
     ours = ours[~(both & (ours["protocol"] == TRANSDUCTIVE))]
+    clip = ours[ours["method"] == ZERO_SHOT]  # of another network than any panel's: a line in each
+    ours = ours[ours["method"] != ZERO_SHOT]
+    network = ours["network"].str.replace(r", [^)]*", "", regex=True)
     shown = ours["labelled"].str.startswith((REAL, SYNTHETIC))
-    made = [
-        ours.assign(
-            panel=ours["column"] + "\n" + ours["network"].str.replace(r", [^)]*", "", regex=True),
-            reference=ours["method"].where(~shown, ""),
-        )
-    ]
-    theirs = frame[(frame["origin"] != OURS) & frame["column"].isin(columns)]
-    for column, group in theirs.groupby("column"):
-        best = group.loc[[group["value"].idxmax()]]
-        panels = made[0].loc[made[0]["column"] == column, "panel"].unique()
-        made += [best.assign(panel=panel, reference=f"best published, {best['labelled'].iloc[0]}") for panel in panels]
-    both = pd.concat(made, ignore_index=True).rename(columns={"value": "accuracy"})
-    order = {name: k for k, name in enumerate(columns)}
-    both = both.assign(place=both["column"].map(order), row=[rank(_first(method)) for method in both["method"]])
-    return tables.rounded(both.sort_values(["place", "panel", "row", "method", "labelled", "seed"])[POINTS].reset_index(drop=True))
+    ours = ours.assign(panel=ours["column"] + "\n" + network, reference=ours["method"].where(~shown, ""))
+    made = [ours]
+    for column, panels in ours.groupby("column")["panel"].unique().items():
+        theirs = frame[(frame["origin"] != OURS) & (frame["column"] == column)]
+        best = theirs.loc[theirs["value"].idxmax() : theirs["value"].idxmax()] if len(theirs) else theirs
+        best = best.assign(reference="best published, " + best["labelled"])
+        own = clip[clip["column"] == column].assign(reference=ZERO_SHOT)
+        made += [lines.assign(panel=panel) for panel in panels for lines in (best, own)]
+    made = pd.concat(made, ignore_index=True).rename(columns={"value": "accuracy"})
+    order = {name: k for k, name in enumerate(dict.fromkeys([*columns, *made["column"]]))}
+    made = made.assign(place=made["column"].map(order), row=[rank(_first(method)) for method in made["method"]])
+    return tables.rounded(made.sort_values(["place", "panel", "row", "method", "labelled", "seed"])[POINTS].reset_index(drop=True))
 
 
 def labels(entries: dict[str, dict]) -> Callable[[pd.Series], str]:
@@ -97,8 +103,8 @@ def _about(run: pd.Series, chain: dict[str, dict]) -> dict[str, str]:
     """labelled, method and network of a row, from its record and those that it was made from."""
     if run["system"] == "zero_shot":
         return {"labelled": NONE, "method": ZERO_SHOT, "network": run["network"]}
-    own = chain.get("inter_domain") or chain["oracle"]
-    network = _network(own["parameters"])
+    own = chain.get("inter_domain") or chain.get("oracle")
+    network = _network(own["parameters"]) if own and own["parameters"].get("backbone") else provenance.UNRECORDED
     if run["system"] == "oracle":
         return {"labelled": OWN, "method": printed("oracle"), "network": network}
     refined = [] if run["intra_domain"] == tables.NO_REFINEMENT else [printed(run["intra_domain"])]
@@ -114,6 +120,8 @@ def _labelled(run: pd.Series, chain: dict[str, dict]) -> str:
         return f"{SYNTHETIC}: {source['made_by']}" if source.get("made_by") else f"{REAL}: {Path(source['folder']).name}"
     if run["real_source"]:
         return f"{REAL}: {run['real_source'].partition('[')[0].partition(':')[2] or printed(run['real_source'])}"
+    if run["prompts"] == provenance.UNRECORDED:
+        return f"{SYNTHETIC}: {provenance.UNRECORDED}"
     return f"{SYNTHETIC}: {', '.join(filter(None, [run['prompts'] + ' prompts', run['model']]))}"
 
 
@@ -121,7 +129,7 @@ def _network(parameters: dict) -> str:
     """The backbone without timm's tag of the weights, and where its weights come from."""
     weights = parameters.get("pretrained")
     taught = "from scratch" if not weights else "pretrained" if weights is True else f"pretrained, {str(weights).removeprefix('package:')}"
-    return f"{str(parameters.get('backbone', '')).partition('.')[0]} ({taught})"
+    return f"{parameters['backbone'].partition('.')[0]} ({taught})"
 
 
 def _first(method: str) -> str:

@@ -43,9 +43,15 @@ def pairs(domains: Sequence[str]) -> list[str]:
 
 
 def short(name: str) -> str:
-    """The short name of a domain: "A" for "office31:amazon-partial"; the printed name of a benchmark that has no domains."""
+    """The short name of a domain: "A" for "office31:amazon-partial"; the printed name of a benchmark that has no domains.
+
+    A benchmark may say it itself, by a function `short` of the domain.
+    """
     module, _, domain = name.partition(":")
-    photos = getattr(import_module(f"{benchmarks.__name__}.{module}"), "PHOTOS", None)
+    found = import_module(f"{benchmarks.__name__}.{module}")
+    if hasattr(found, "short"):
+        return found.short(domain)
+    photos = getattr(found, "PHOTOS", None)
     return _photos.asked(photos, domain).domain.short if photos else printed(module)
 
 
@@ -108,7 +114,10 @@ def published(family: str, methods: Sequence[str], networks: Sequence[str], rena
     """CELLS of the rows that others printed, by these `methods` and `networks` (as printed there, case aside), and all of the paper itself.
 
     "source only" also finds "Source only (SHOT)", and what else ALSO knows. `rename`: a printed task -> column, where the two differ.
+    `family`: "" where nothing that was published compares.
     """
+    if not family:
+        return pd.DataFrame(columns=CELLS)
     title = import_module(f"{benchmarks.__name__}.{family}").PHOTOS.title
     wanted, backbones = {method.lower() for method in methods}, {network.lower() for network in networks}
     wanted |= {name for method in wanted for name in ALSO.get(method, ())}

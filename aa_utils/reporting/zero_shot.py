@@ -18,11 +18,11 @@ def records(targets: list[str], clip: str, template: str, image_size: int, devic
 
     Radford et al. 2021, arXiv 2103.00020, section 3.1: `template` makes a prompt of a class name.
 
-    `clip`: a CLIPModel folder or hub id; `image_size` as in the runs, whose decoded images are then found kept. Unlabelled targets are
-    left out. Errors: InputError where the model cannot be loaded.
+    `clip`: a CLIPModel folder or hub id, "" for none, and no line; `image_size` as in the runs, whose decoded images are then found kept.
+    Unlabelled targets are left out. Errors: InputError where the model cannot be loaded.
     """
     found = {}
-    for name in targets:
+    for name in targets if clip else ():
         target = benchmarks.load(name, image_size)
         if target.labels is None:
             continue
