@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aa_utils import __version__
-from aa_utils.files.redaction import mask_output
 from aa_utils.paths import ROOT
+from aa_utils.redaction import mask_output
 
 EPILOG = """examples:
   a classifier for 200 scans of digits, on a laptop, offline, in three minutes:

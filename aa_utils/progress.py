@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aa_utils.files.redaction import redact
+from aa_utils.redaction import redact
 
 COMPUTES_NOTHING = "how far a run is"
 SECONDS_BETWEEN_LINES = 5.0

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import mask_output, redact
 from aa_utils.paths import ROOT, resolve
+from aa_utils.redaction import mask_output, redact
 from aa_utils.runner import code_closure, finished_run, machine_limits, notebook_kernel, parameters, record
 
 SINCE = "AA_SINCE"  # set by whatever starts several runs (the Snakefile): seconds since 1970 when it began

@@ -22,10 +22,10 @@ import pandas as pd
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import mask_output
 from aa_utils.generator_adaptation.evaluation import new_word
 from aa_utils.generator_adaptation.evaluation import results as generator_results
 from aa_utils.paths import ROOT, existing, resolve
+from aa_utils.redaction import mask_output
 from aa_utils.reporting import benchmark_tables, estimate_runs, figures, fresh_run, freshness, provenance, tables
 from aa_utils.reporting.code_notes import listed
 from aa_utils.reporting.results import VARY, from_seeds

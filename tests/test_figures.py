@@ -12,7 +12,7 @@ import pytest
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.evaluation import without_labels
-from aa_utils.reporting import estimate_figures, figures, image_sheets, style, tables, task_tables
+from aa_utils.reporting import estimate_figures, figures, image_sheets, source_tables, style, tables, task_tables
 
 TESTS = Path(__file__).parent
 
@@ -66,6 +66,15 @@ def points() -> dict[str, pd.DataFrame]:
     return {
         "by_target": means,
         "by_class": means,
+        "by_source": pd.DataFrame(
+            [
+                ("ten classes, WRN-16-2", "SD 1.4", method, seed, 0.4 + 0.1 * k + 0.01 * seed, "")
+                for k, method in enumerate(("source only", "DANN"))
+                for seed in range(3)
+            ]
+            + [("ten classes, WRN-16-2", "", "", 0, 0.9, "supervised on target labels")],
+            columns=source_tables.POINTS,
+        ),
         "accuracy_by_stage": per_seed(),
         "number_of_images": per_seed(images=(100, 200, 400, 800, 1200)),
         "confusion": pd.DataFrame(cells, columns=["true", "predicted", "true_name", "predicted_name", "count", "caption"]),

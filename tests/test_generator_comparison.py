@@ -132,7 +132,7 @@ def test_tables_and_figures_are_made_again_from_csv_and_traced_to_records(frame,
     results.write(tmp_path, "generators", frame)
     results.write(tmp_path, "generators_guidance", ablation.one_setting(frame, "guidance"), "guidance")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert len(before) == 2 * 7  # four tables and three files of the figure
+    assert len(before) == 2 * 6  # four tables and two files of the figure
     results.again(tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
     assert len(results.untraced(tmp_path)) == 2 * len(frame)

@@ -13,7 +13,7 @@ import pytest
 
 from aa_utils import progress
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import redact, redact_all, secret_in
+from aa_utils.redaction import redact, redact_all, secret_in
 from aa_utils.runner import parameters, record
 
 KEY = "grüße\"Ω'zwölf\\7"  # not ASCII, quotes of both kinds, a backslash

@@ -85,7 +85,7 @@ def test_the_figure_has_headlines_and_lines(cells, tmp_path):
     assert list(points.columns) == source_tables.POINTS
     nine = points[points["panel"].str.startswith("nine")]
     assert set(nine["reference"]) == {"", "supervised on target labels", "best published, real: STL-10"}
-    assert set(points.loc[points["panel"].str.startswith("ten"), "reference"]) == {"", "imagenet_head"}
+    assert set(points.loc[points["panel"].str.startswith("ten"), "reference"]) == {"", "ImageNet head by class names"}
     assert nine.loc[nine["method"] == "DANN", "accuracy"].max() == pytest.approx(0.7), "inductive, where there is both"
     path = figures.draw("by_source", points, tmp_path)
     first = path.read_bytes()

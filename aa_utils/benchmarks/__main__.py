@@ -16,7 +16,7 @@ from aa_utils import benchmarks
 from aa_utils.benchmarks import _manifests
 from aa_utils.benchmarks._check import SHOWN, Report, grouped
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import mask_output
+from aa_utils.redaction import mask_output
 
 
 def main(arguments: list[str] | None = None) -> int:

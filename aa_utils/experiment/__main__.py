@@ -8,7 +8,7 @@ from aa_utils.errors import InputError
 from aa_utils.experiment import check, keys, place
 from aa_utils.experiment.scale import scaled
 from aa_utils.files import text
-from aa_utils.files.redaction import mask_output
+from aa_utils.redaction import mask_output
 from aa_utils.runner import parameters
 
 

@@ -1,6 +1,6 @@
 """Files that are whole or absent: written under a temporary name, brought to the disk, then renamed.
 
-`text` decodes what people wrote; `redaction` keeps secrets out of what is written.
+`text` decodes what people wrote.
 """
 
 import errno

@@ -10,9 +10,9 @@ import argparse
 import sys
 
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import mask_output
 from aa_utils.generate import any_model, presets
 from aa_utils.paths import ROOT
+from aa_utils.redaction import mask_output
 from aa_utils.runner import parameters
 
 NOTEBOOK = "20_generate.ipynb"

@@ -23,10 +23,10 @@ from aa_utils import devices, files
 from aa_utils.data import picture
 from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import mask_output
 from aa_utils.paths import existing, resolve
 from aa_utils.pretrained import clip
 from aa_utils.progress import note, progress
+from aa_utils.redaction import mask_output
 from aa_utils.runner import code_closure
 
 COLUMNS = ("clip_score", "clip_confidence", "clip_class")

@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from aa_utils import files
+from aa_utils import devices, files
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
 
@@ -48,7 +48,7 @@ def load(model: str | Path, device: str = "cpu") -> tuple:
 
     from aa_utils.pretrained import vocabulary, whole
 
-    folder = find(model)
+    device, folder = devices.choose(device), find(model)
     net = whole.load(CLIPModel, folder)
     whole.check_finite(net, folder)
     tokenizer = vocabulary.load(AutoTokenizer, folder)

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import mask_output
 from aa_utils.paths import resolve
 from aa_utils.pretrained import file_kinds, weight_files
+from aa_utils.redaction import mask_output
 
 XL = "conditioner.embedders."  # what only names of tensors of Stable Diffusion XL begin with
 

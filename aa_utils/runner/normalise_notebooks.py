@@ -13,8 +13,8 @@ from pathlib import Path
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import mask_output
 from aa_utils.paths import ROOT
+from aa_utils.redaction import mask_output
 
 TAGS = {"parameters", "nbval-check-output", "nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "keep-output"}
 KEEPS_OUTPUT = {"nbval-check-output", "keep-output"}

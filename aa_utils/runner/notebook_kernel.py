@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aa_utils import files
-from aa_utils.files.redaction import redact
 from aa_utils.paths import ROOT
+from aa_utils.redaction import redact
 from aa_utils.runner import machine_limits
 
 START_TIMEOUT = 120  # seconds; a busy shared machine needs more than papermill's 60

@@ -3,7 +3,7 @@
 import math
 
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import redact
+from aa_utils.redaction import redact
 from aa_utils.runner.yaml_values import FLOAT, read_yaml
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from aa_utils.errors import InputError
 from aa_utils.files import text
-from aa_utils.files.redaction import NAME as SECRET_NAME
-from aa_utils.files.redaction import TOKEN as SECRET_VALUE  # noqa: F401  (for whoever looks for keys in texts)
-from aa_utils.files.redaction import secret_in
 from aa_utils.paths import ROOT, resolve
+from aa_utils.redaction import NAME as SECRET_NAME
+from aa_utils.redaction import TOKEN as SECRET_VALUE  # noqa: F401  (for whoever looks for keys in texts)
+from aa_utils.redaction import secret_in
 from aa_utils.runner import addresses
 from aa_utils.runner.code_closure import cells as cells_of
 from aa_utils.runner.out_folder import check_apart, check_out

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.files.redaction import redact_all
 from aa_utils.paths import ROOT, resolve
+from aa_utils.redaction import redact_all
 from aa_utils.runner import code_closure, finished_run
 
 COMPUTES_NOTHING = "what a run leaves behind"
