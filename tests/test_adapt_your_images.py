@@ -234,7 +234,7 @@ def test_the_example_parameter_files_fit(example):
     wanted = parameters.given([], str(example))
     if not str(wanted.get("photos", "examples/")).startswith(
         "examples/"
-    ):  # a dataset that is not shipped: any photos do, and no images beside them
+    ):  # not shipped: any photos do
         wanted |= {"photos": "examples/scans", "source": ""}
     _, _, values = run.check(NOTEBOOK, wanted)
     for stage in stages.NOTEBOOKS:
