@@ -95,7 +95,7 @@ def test_a_damaged_dataset_stops_before_anything_is_made(own):
     assert done.returncode != 0
     missing = {kind: text for kind, text in said.items() if text not in done.stdout}
     assert not missing, done.stdout
-    assert "mug/frame_0001.jpg (UnidentifiedImageError)" in done.stdout, "of all domains at once"
+    assert "mug/frame_0001.jpg (" in done.stdout, "of all domains at once"
     assert [path.name for path in (own / "artifacts/office31_smoke").iterdir()] == ["data"], "no prompt, no image, no training"
 
 
