@@ -97,7 +97,7 @@ def _tables(folder: Path) -> tuple[list[str], bool]:
     if kept:
         lines.append(f"only their notebook makes these: {listed(kept)}")
     if drawn:
-        lines.append(f"figures with other bytes, as another matplotlib draws them: {listed(drawn)}")
+        lines.append(f"figures that are drawn with other bytes today: {listed(drawn)}")
     return lines, not wrong
 
 
@@ -113,12 +113,14 @@ def _fresh(folder: Path) -> tuple[list[str], bool]:
             lines[0] += f", {len(found.different)} differ"
         if found.machine:
             lines.append(f"other conditions than the committed ones: {', '.join(sorted(found.machine))}")
-        if found.code:
-            lines.append(f"by other code: {listed(sorted(found.code))}")
+        if found.edits:
+            lines.append(f"changed since the committed ones: {listed(sorted(found.edits))}")
         lines += found.different
         if files_now is not None:
             lines.append(f"tables and figures: {f'changed are {listed(files_now)}' if files_now else 'the same bytes as committed'}")
-    return [*lines, *found.left_out], not found.alike
+    if found.left_out:
+        lines.append(f"left out, for their settings are not those of the committed ones: {listed(found.left_out)}")
+    return lines, not found.alike
 
 
 def _code(folder: Path) -> tuple[list[str], bool]:
@@ -128,7 +130,7 @@ def _code(folder: Path) -> tuple[list[str], bool]:
     if len(found.unknown) < found.records and not found.older:
         states.append("no result is older than its code")
     if found.unknown:
-        states.append(f"{len(found.unknown)} results do not say their code, as records once did not")
+        states.append(f"{len(found.unknown)} results do not say their code: they are older than such records")
     lines = [f"{'; '.join(states) or 'no records'} (commits {found.commits or 'unknown'})"]
     for name, edited in found.older.items():
         lines.append(f"{name}: {listed(edited)}" + (f" (through {listed(found.through[name])})" if found.through[name] else ""))

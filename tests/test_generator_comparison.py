@@ -21,7 +21,7 @@ from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.pocket import reader
 from aa_utils.pocket.world import DIGIT_NAMES
 from aa_utils.reporting import layout, tables
-from aa_utils.runner import record
+from aa_utils.runner import code_closure, record
 
 NIGHT = {"style": "handwritten", "ink": "white", "paper": "black", "background": "plain", "quality": "sharp"}
 SEEN = "reader:models/pocket-reader"
@@ -190,7 +190,7 @@ def test_a_folder_of_images_is_a_truth_too(runs, work, tmp_path):
         compared(comparison.found([tmp_path / "run"]), work, {"dog": NIGHT})
 
 
-def test_the_bridge_draws_a_labelled_folder_and_goes_on_after_a_kill(adapted, tmp_path):
+def test_the_bridge_draws_a_labelled_folder_and_goes_on_after_a_kill(adapted, tmp_path, monkeypatch, capsys):
     names = [f"digit {name}" for name in DIGIT_NAMES]
     used = bridge.chosen(adapted, ["night"], ["sds"])
     bridge.draw(used, names, 2, tmp_path / "whole", unadapted=True)
@@ -210,6 +210,9 @@ def test_the_bridge_draws_a_labelled_folder_and_goes_on_after_a_kill(adapted, tm
     assert (tmp_path / "part" / "metadata.jsonl").read_bytes() == (tmp_path / "whole" / "metadata.jsonl").read_bytes()
     with pytest.raises(InputError, match="noise"):
         bridge.draw(used, names, 2, tmp_path / "whole", unadapted=True, noise="fixed")
+    monkeypatch.setattr(code_closure, "digest", lambda code: "edited")
+    bridge.draw(used, names, 2, tmp_path / "part", unadapted=True)
+    assert f"'{tmp_path / 'part'}' starts anew: its images were made with other code" in capsys.readouterr().err
     with pytest.raises(InputError, match="labels would be guessed"):
         bridge.draw(used, names[:9], 2, tmp_path / "nine")
     with pytest.raises(InputError, match="no variant 'nada'"):

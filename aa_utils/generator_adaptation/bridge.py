@@ -22,6 +22,7 @@ from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, Adapted
 from aa_utils.generator_adaptation.generators import checkpoints, latents
 from aa_utils.paths import resolve
 from aa_utils.progress import progress
+from aa_utils.runner import code_closure
 from aa_utils.runner.identity import digest
 from aa_utils.seeds import stable_hash, torch_generator
 
@@ -77,8 +78,10 @@ def draw(
         "guidance": 0.0,
         "images_per_prompt": per_class,
     }
-    settings |= {"psi": psi, "noise": noise}
-    folder.open_for(folder.writable(out), settings, work)
+    settings |= {"psi": psi, "noise": noise, "code": code_closure.fingerprint(__name__)}
+    folder.check_settings(folder.writable(out), settings)
+    folder.set_aside(out, settings["code"])
+    folder.open_for(out, settings, work)
     done = folder.standing(out, work)
     rows = []
     for name, jobs in plan.items():

@@ -25,14 +25,8 @@ def behind(results: str | Path, name: str) -> dict[str, dict]:
     files = [resolve(results) / "tables" / f"{name}{end}.csv" for end in ("_seeds", "")]
     frames = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files if file.is_file()]
     traces = {word for frame in frames for column in TRACES if column in frame for text in frame[column] for word in text.split()}
-    found: dict[str, dict] = {}
-    todo = [by_id[trace] for trace in traces if trace in by_id] if frames else list(copies)
-    while todo:
-        key = todo.pop()
-        found[key] = copies[key]
-        parents = (by_id.get(row["parent"]) for row in copies[key].get("inputs", []))
-        todo += [parent for parent in parents if parent and parent not in found]
-    return dict(sorted(found.items()))
+    named = [by_id[trace] for trace in traces if trace in by_id] if frames else list(copies)
+    return {name: copies[name] for name in sorted(provenance.behind(copies, named))}
 
 
 def notes(entries: dict[str, dict]) -> list[str]:

@@ -25,7 +25,8 @@ PLACES = {"out", "results", "device"}
 @dataclass
 class Comparison:
     """`runs` compared, their `numbers`, how many are `equal`; sentences on those `within` the tolerance and `different`; and why numbers
-    may differ: what is other on the `machine`, which files of `code` were edited; `alike` runs that differ have neither excuse."""
+    may differ: what is other on the `machine`, and the `edits` of code and inputs, of a run or of one that it was made from; `alike` are the
+    numbers that differ without such a reason; `left_out` are runs with other settings."""
 
     runs: int = 0
     numbers: int = 0
@@ -34,7 +35,7 @@ class Comparison:
     different: list[str] = field(default_factory=list)
     alike: list[str] = field(default_factory=list)
     machine: set[str] = field(default_factory=set)
-    code: set[str] = field(default_factory=set)
+    edits: set[str] = field(default_factory=set)
     left_out: list[str] = field(default_factory=list)
 
 
@@ -46,19 +47,20 @@ def compare(results: str | Path) -> Comparison:
         if now is None or _is_same_run(before, now):
             continue
         if _settings(before) != _settings(now):
-            found.left_out.append(f"{name} has other settings")
+            found.left_out.append(name)
             continue
-        _compare_run(found, name, before, now)
+        pairs = [(committed[other], fresh[other]) for other in provenance.behind(committed, [name]) if other in fresh]
+        _compare_run(found, name, before, now, pairs)
     return found
 
 
-def _compare_run(found: Comparison, name: str, before: dict, now: dict) -> None:
-    machine, code = _machine(before, now), []
-    if before.get("code") and now.get("code"):
-        code = code_closure.changes(before["code"], now["code"])
+def _compare_run(found: Comparison, name: str, before: dict, now: dict, pairs: list[tuple[dict, dict]]) -> None:
+    """`pairs` are the run before and now, and those that it was made from."""
+    machine = set().union(*(_machine(*pair) for pair in pairs))
+    edits = {why for pair in pairs for why in _edits(*pair)}
     found.runs += 1
     found.machine |= machine
-    found.code |= set(code)
+    found.edits |= edits
     numbers, others = dict(_numbers(before)), dict(_numbers(now))
     for place in sorted(numbers.keys() | others.keys()):
         found.numbers += 1
@@ -73,7 +75,7 @@ def _compare_run(found: Comparison, name: str, before: dict, now: dict) -> None:
             found.within.append(said)
         else:
             found.different.append(said)
-            found.alike += [] if machine or code else [said]
+            found.alike += [] if machine or edits else [said]
 
 
 def _numbers(entry: dict) -> Iterator[tuple[tuple[int, str], float]]:
@@ -83,6 +85,14 @@ def _numbers(entry: dict) -> Iterator[tuple[tuple[int, str], float]]:
         for key, value in row.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool) and key not in told and "second" not in key:
                 yield (place, key), value
+
+
+def _edits(before: dict, now: dict) -> list[str]:
+    """What is other by somebody's hand: files of the code, inputs that no run made, settings."""
+    files = code_closure.changes(before["code"], now["code"]) if before.get("code") and now.get("code") else []
+    inputs = [{row["name"]: row["sha256"] for row in entry["inputs"] if row["parent"] is None} for entry in (before, now)]
+    settings = code_closure.changes(_settings(before), _settings(now))
+    return [*files, *(f"input '{name}'" for name in code_closure.changes(*inputs)), *(f"setting '{name}'" for name in settings)]
 
 
 def _machine(before: dict, now: dict) -> set[str]:

@@ -26,9 +26,8 @@ def of(results: str | Path) -> Freshness:
     copies = provenance.read_copies(results)
     found = Freshness(len(copies), code_notes.commits(copies))
     own = {name: code_closure.edited(entry["code"]) if entry.get("code") else [] for name, entry in copies.items()}
-    by_id = {entry["run_id"]: name for name, entry in copies.items()}
     for name, entry in copies.items():
-        behind = _ancestors(name, copies, by_id)
+        behind = provenance.behind(copies, [name]) - {name}
         files = sorted({*own[name], *(file for other in behind for file in own[other])})
         if files:
             found.older[name] = files
@@ -39,14 +38,3 @@ def of(results: str | Path) -> Freshness:
     found.tables = [name for name in names if code_notes.behind(results, name).keys() & found.older.keys()]
     return found
 
-
-def _ancestors(name: str, copies: dict[str, dict], by_id: dict[str, str]) -> set[str]:
-    found: set[str] = set()
-    todo = [name]
-    while todo:
-        for row in copies[todo.pop()]["inputs"]:
-            parent = by_id.get(row["parent"])
-            if parent and parent not in found:
-                found.add(parent)
-                todo.append(parent)
-    return found - {name}

@@ -52,6 +52,19 @@ def ancestors(entry: dict, by_id: dict[str, dict]) -> dict[str, dict]:
     return chain
 
 
+def behind(entries: dict[str, dict], names: Iterable[str]) -> set[str]:
+    """`names` and the names of all records among `entries` that those were made from."""
+    by_id = {entry.get("run_id"): name for name, entry in entries.items()}
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        found.add(name)
+        parents = (by_id.get(row["parent"]) for row in entries[name].get("inputs", []) if row["parent"])
+        todo += [parent for parent in parents if parent and parent not in found]
+    return found
+
+
 def read_copies(results: str | Path) -> dict[str, dict]:
     """name -> record, from the copies in `<results>/runs`."""
     way_out = "take it from the repository again, or make the tables once more"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aa_utils import files
 
+COMPUTES_NOTHING = "which run has ended in a folder"
 RECORDS = ("record.json", ".record.json")
 FAILED = "failed.ipynb"  # the executed notebook of a call that failed beside a finished run
 _MOVED = (*RECORDS, "metrics.json", "executed.ipynb", "progress.log")
