@@ -47,6 +47,7 @@ def first(weights, change):
 # name: (what happens to the tensors, what must be said)
 DAMAGE = {
     "half": (lambda w: without(w, 2), r"is not a whole \w+: '.*' lacks \d+ of its \d+ tensors \(.+\)"),
+    "small ones alone": (lambda w: {name: value for name, value in w.items() if value.ndim < 2}, r"lacks \d+ of its \d+ tensors \(.+\)"),
     "one less": (lambda w: dict(list(w.items())[1:]), r"lacks 1 of its \d+ tensors"),
     "another prefix": (lambda w: {f"net.{name}": value for name, value in w.items()}, r"begin with 'net\.', save it again without"),
     "one more": (lambda w: w | {"head.weight": torch.zeros(3)}, r"has 1 tensors that \w+ has no place for \(head\.weight\)"),
@@ -442,10 +443,10 @@ def test_a_config_that_asks_for_another_model_costs_nothing(copy, tmp_path, part
 
     config = json.loads((copy / part).read_text())
     (copy / part).write_text(json.dumps(config | change))
-    peak, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    peak, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(InputError, match=part.partition("/")[0]):
         pipeline.load(copy, "", "float32", "cpu")
-    assert time.monotonic() - started < 20 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 300_000
+    assert time.process_time() - started < 20 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 300_000
 
 
 def test_a_pickle_that_broke_off_is_named(copy):
