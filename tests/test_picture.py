@@ -398,6 +398,14 @@ def test_huge_pictures_are_read_in_strips(tmp_path, monkeypatch, mode):
     assert picture.read(path, 16).image.size == (296 // 9 + 1, 400 // 9 + 1), "averaged, and still at least twice as large as asked for"
 
 
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_the_size_that_is_told_is_the_files_own(tmp_path, ending):
+    Image.new("RGB", (1200, 800)).save(tmp_path / f"a.{ending}")
+    found = picture.read(tmp_path / f"a.{ending}", 32)
+    assert (found.width, found.height) == (1200, 800)
+    assert min(found.image.size) >= 64
+
+
 # The same pixels everywhere
 
 

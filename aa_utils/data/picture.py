@@ -10,6 +10,7 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +60,10 @@ def read(path: Path, at_least: int = 0, sha256: str = "", largest: int | None = 
             found = formats.kind(stream.read(formats.HEAD), path.suffix.lower())
             if found is None or not found.formats:
                 raise Unreadable(_not_read(found))
-            stream.seek(0)
-            picture = _decoded(stream, found, at_least, largest or LARGEST)
             if found.name == "PNG" and containers.is_damaged(stream):
                 raise Unreadable("damaged: a checksum within the PNG is not that of its pixels")
-            return picture
+            stream.seek(0)
+            return _decoded(stream, found, at_least, largest or LARGEST)
     except Unreadable:
         raise
     except Exception as error:  # a decoder raises whatever a broken file leads it to
@@ -122,19 +122,29 @@ def _picture(stream: BinaryIO, kind: Kind, at_least: int, largest: int) -> Pictu
             raise Unreadable(f"only {width}x{height} pixels")
         if width * height > largest:
             raise Unreadable(_too_many(f"{width}x{height} pixels are more than {largest:,}"))
-        mode = opened.mode
         if at_least:
             opened.draft(None, (2 * at_least, 2 * at_least))  # a JPEG is decoded at a half, quarter or eighth: many times faster
-        with _room(opened.size[0] * opened.size[1] * BYTES):
-            deep = sixteen_bits.of_colours(opened)
-            opened.load()
-            image = _rgb(sixteen_bits.brightened(opened, stream) if deep else opened, at_least)
-            orientation = _orientation(opened)
-            if orientation in _TURNS:
-                image = image.transpose(Image.Transpose[_TURNS[orientation]])
-            if orientation in (5, 6, 7, 8):
-                width, height = height, width
-        return Picture(image, width, height, mode, _frames(opened))
+        bytes_ = opened.size[0] * opened.size[1] * BYTES
+        with _room(bytes_):
+            if bytes_ <= AT_ONCE:
+                return _upright(opened, (width, height), stream, at_least)
+            # Memory that a thread freed stays its own for a while; one that ends leaves it to the next.
+            with ThreadPoolExecutor(1) as alone:
+                return alone.submit(_upright, opened, (width, height), stream, at_least).result()
+
+
+def _upright(opened: Image.Image, size: tuple[int, int], stream: BinaryIO, at_least: int) -> Picture:
+    (width, height), mode, deep = size, opened.mode, sixteen_bits.of_colours(opened)
+    opened.load()
+    image = _rgb(sixteen_bits.brightened(opened, stream) if deep else opened, at_least)
+    orientation = _orientation(opened)
+    if orientation in _TURNS:
+        image = image.transpose(Image.Transpose[_TURNS[orientation]])
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+    frames = _frames(opened)
+    opened.close()  # gives its memory back before another picture takes the room
+    return Picture(image, width, height, mode, frames)
 
 
 def _rgb(opened: Image.Image, at_least: int) -> Image.Image:
