@@ -1,7 +1,7 @@
 """Reading photos, and why there is a cache: python performance/decode.py [--images 120] [--repeats 3]
 
 Makes JPEGs of 300x300 to 1000x1000 pixels (quality 90) and times, in turn in the same run, image by image:
-- Pillow: decoded in full, then bicubic to 256 px; this is what `aa_utils.data.decode.read` does, whatever the format;
+- the kit's decoder, `aa_utils.data.decode.read`: Pillow, a JPEG by draft mode at no less than twice 256 px, then bicubic to 256 px;
 - Pillow's draft mode: JPEG decodes to the next smaller eighth first;
 - torchvision: decode_jpeg, then its bicubic resize with antialiasing, one thread;
 - the cache: the same image out of the memory-mapped array, drawn in random order, in batches of 64.

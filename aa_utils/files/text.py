@@ -45,7 +45,9 @@ class UniqueKeys(yaml.SafeLoader):
 
 
 def read(path: Path, what: str = "") -> str:
-    """The text of the file at `path`. Errors: InputError as of `decode`; `what` names it there, by default the path."""
+    """The text of the file at `path`. Errors: InputError as of `decode`, and for what is no file; `what` names it, by default the path."""
+    if path.exists() and not path.is_file():  # a FIFO would keep its reader waiting
+        raise InputError(f"{what or repr(str(path))} is no file")
     return decode(path.read_bytes(), what or f"'{path}'")
 
 
