@@ -25,8 +25,8 @@ PLACES = {"out", "results", "device"}
 @dataclass
 class Comparison:
     """`runs` compared, their `numbers`, how many are `equal`; sentences on those `within` the tolerance and `different`; and why numbers
-    may differ: what is other on the `machine`, and the `edits` of code and inputs, of a run or of one that it was made from; `alike` are the
-    numbers that differ without such a reason; `left_out` are runs with other settings."""
+    may differ: what is other on the `machine`, and the `edits` of code and inputs, of a run or of one that it was made from; `alike` are
+    the numbers that differ without such a reason; `left_out` are runs with other settings."""
 
     runs: int = 0
     numbers: int = 0

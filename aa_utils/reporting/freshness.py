@@ -37,4 +37,3 @@ def of(results: str | Path) -> Freshness:
     names = sorted(path.stem for path in (resolve(results) / "tables").glob("*.md"))
     found.tables = [name for name in names if code_notes.behind(results, name).keys() & found.older.keys()]
     return found
-

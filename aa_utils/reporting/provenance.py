@@ -1,6 +1,7 @@
 """Which runs a number comes from: the records of runs and of all runs they were made from, and copies of them beside the tables."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from aa_utils import files
