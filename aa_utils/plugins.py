@@ -25,7 +25,18 @@ KINDS = {
 def names(kind: str) -> list[str]:
     """The modules of `kind`, a key of KINDS, sorted."""
     files = (Path(__file__).parent / kind).glob("[!_]*.py")
-    return sorted(path.stem for path in files if _functions(path, path.stat().st_mtime_ns) & set(KINDS[kind][1]))
+    wanted = set(KINDS[kind][1])
+    return sorted(path.stem for path in files if wanted & {node.name for node in _tree(path).body if isinstance(node, ast.FunctionDef)})
+
+
+def options(kind: str, name: str) -> list[str]:
+    """The options of the module `name` of `kind`: the fields of its `Config`, or of the one that it takes over (`Config = dann.Config`)."""
+    for node in _tree(Path(__file__).parent / kind / f"{name}.py").body:
+        if isinstance(node, ast.ClassDef) and node.name == "Config":
+            return [field.target.id for field in node.body if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)]
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "Config":
+            return options(kind, ast.unparse(node.value).removesuffix(".Config"))
+    return []
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -35,7 +46,19 @@ def load(kind: str, name: str) -> ModuleType:
     return import_module(f"{__package__}.{kind}.{name}")
 
 
+def check_option(kind: str, name: str, option: str) -> None:
+    """`option` is one of the module `name`. Errors: InputError that says whose it is."""
+    own = options(kind, name)
+    if option not in own:
+        owners = [other for other in names(kind) if option in options(kind, other)]
+        problem = f"is one of {', '.join(owners)}, not of '{name}'" if owners else "is unknown"
+        raise InputError(f"option '{option}' {problem}; '{name}' has: {', '.join(own) or 'none'}")
+
+
+def _tree(path: Path) -> ast.Module:
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
 @cache
-def _functions(path: Path, changed: int) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+def _parsed(path: Path, changed: int) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))

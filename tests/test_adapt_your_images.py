@@ -210,6 +210,9 @@ def planned(class_names=NAMES, seeds=(0, 1), image_size=32, model="models/pocket
         ({"intra_domain": {"steps": 0}}, "steps is 0"),
         ({"generator": {"model": "x"}}, "generator: 'model' does not belong here"),
         ({"generator": {"preset": "sd16"}}, "no preset 'sd16'"),
+        ({"inter_domain": {"method": "adabn", "method_config": {}, "batchnorm": "frozen"}}, "part of it is batchnorm=target"),
+        ({"intra_domain": {"batchnorm": "target"}}, "stage 4 sees no other images than the target's"),
+        ({"inter_domain": {"batchnorm": "fozen"}}, "batchnorm is 'fozen'; there are: train, frozen, target"),
         ({"inter_domain": {"method_config": {"wiat": 1}}}, "option 'wiat' is unknown; 'dann' has: "),
     ],
 )

@@ -100,6 +100,15 @@ def test_checking_changes_nothing_that_was_given(smoke):
         (lambda x: x["inter_domain"]["methods"].append("dan"), "inter_domain.methods: nothing called 'dan' .* did you mean 'dann'"),
         (lambda x: x["inter_domain"].update(api_key="x"), "looks like a secret"),
         (lambda x: x["intra_domain"].update(methods={"fixmatch": {"zebra": 1}}), "intra_domain.methods.fixmatch: .* no parameter 'zebra'"),
+        (
+            lambda x: x["inter_domain"].update(methods={"mcd": {"method_config": {"wait": 0.5}}}),
+            "inter_domain.methods.mcd.method_config: option 'wait' is one of dann, not of 'mcd'; 'mcd' has: weight",
+        ),
+        (
+            lambda x: x["inter_domain"].update(method_config={"wait": 0.5}),
+            "methods.source_only.method_config: option 'wait' is one of dann",
+        ),
+        (lambda x: x["inter_domain"].update(methods={"a": {"method": "adabn", "method_config": {"x": 1}}}), "'adabn' has: label_smoothing"),
         (lambda x: x["inter_domain"].update(methods={"dann": {"sources": ["gpt"]}}), "methods.dann.sources is 'gpt'; it is one of simple"),
         (lambda x: x["inter_domain"].update(methods={"dann": {"sources": "offline"}}), "dann.sources is 'offline'; it is a list of names"),
         (lambda x: x["intra_domain"].update(methods={"fixmatch": {"after": ["mcd"]}}), "fixmatch.after is 'mcd'; it is one of source_only"),

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +15,10 @@ import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from test_train import ARCHITECTURE, RECIPE, picture_set
+from test_train import ARCHITECTURE, RECIPE, killed_at, picture_set
 from torch import nn
 
-from aa_utils import inter_domain, intra_domain
+from aa_utils import inter_domain, intra_domain, plugins
 from aa_utils.classifiers import backbones, inference
 from aa_utils.errors import InputError
 from aa_utils.inter_domain import dann, source_only
@@ -149,6 +149,16 @@ def test_same_seed_same_bits_and_target_labels_are_never_read(stage_and_name, tm
     assert not all(torch.equal(a[key], c[key]) for key in a)
 
 
+def test_a_killed_run_goes_on_to_the_same_weights(trained, tmp_path, initial, monkeypatch):
+    stage, name = trained
+    run(stage, name, tmp_path / "whole", initial)
+    killed_at(monkeypatch, 3, lambda: run(stage, name, tmp_path / "halves", initial))
+    assert (tmp_path / "halves/checkpoint.pt").is_file()
+    run(stage, name, tmp_path / "halves", initial)
+    whole, halves = (load_file(tmp_path / folder / "model.safetensors") for folder in ("whole", "halves"))
+    assert all(torch.equal(value, halves[key]) for key, value in whole.items())
+
+
 def test_a_method_without_training_names_the_target_by_itself(training_free, tmp_path, initial):
     stage, name = training_free
     run(stage, name, tmp_path, initial)
@@ -260,6 +270,12 @@ def test_a_loss_with_the_name_of_another_column_is_refused(made_method, tmp_path
     method = made_method(CONFIG + LOSSES + f"    return Terms({{'{name}': z.square().mean()}}, {{'mean': z.detach().mean()}})\n")
     with pytest.raises(InputError, match=f"a loss is called '{name}'"):
         inter_domain.adapt(picture_set(10), picture_set(7, labels=False), method, {}, ARCHITECTURE, RECIPE, 0, tmp_path)
+
+
+@pytest.mark.parametrize(("stage", "name"), STAGES, ids=map(called, STAGES))
+def test_options_are_known_without_an_import(stage, name):
+    """An experiment is checked in every job of a cluster; importing torch for that would take seconds."""
+    assert plugins.options(stage.__name__.rpartition(".")[2], name) == [field.name for field in fields(registry.load(stage, name).Config)]
 
 
 def test_own_options_are_taken():

@@ -121,6 +121,7 @@ def _methods(where: str, section: str, options: dict, source: str) -> dict:
             keys.check_list(f"{where}.methods.{name}.{key}", own[key], str, source)
         settings = {key: value for key, value in own.items() if key not in ONLY[section]}
         keys.check_parameters(f"{where}.methods.{name}", settings, keys.NOTEBOOKS[section], source)
+        keys.check_options(f"{where}.methods.{name}.method_config", common | settings, section, own.get("method", name), source)
     return common | {"methods": methods}
 
 

@@ -56,6 +56,15 @@ def check_module(key: str, value: object, folder: str, source: str) -> None:
         raise InputError(f"{source}: {key}: nothing called '{value}' in aa_utils/{folder}; {hint}")
 
 
+def check_options(key: str, settings: dict, folder: str, module: str, source: str) -> None:
+    """What `settings` give as `method_config` are options of the method `module` of `aa_utils/<folder>`. Errors: InputError."""
+    for option in settings.get("method_config") or {}:
+        try:
+            plugins.check_option(folder, module, option)
+        except InputError as error:
+            raise InputError(f"{source}: {key}: {error}") from None
+
+
 def check_choice(key: str, value: object, there: Iterable[str], source: str) -> None:
     """`value` is in `there`. Errors: InputError with all of them."""
     if value not in there:

@@ -14,7 +14,7 @@ from aa_utils.classifiers import backbones, inference, networks
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.seeds import stable_hash
-from aa_utils.training import feature_streams, loop, registry
+from aa_utils.training import batchnorm, feature_streams, loop, registry
 from aa_utils.training.method import Method
 
 STAGE = sys.modules[__name__]
@@ -22,12 +22,11 @@ STAGE = sys.modules[__name__]
 
 def check(method: str, options: dict, architecture: dict, recipe: loop.Recipe, image_size: int) -> None:
     """InputError, before an image is read, for what `adapt` would refuse: names, options, weights, a network for other images."""
-    module = registry.load(STAGE, method)
-    recipe = _with_batchnorm(module, method, recipe)
+    module, recipe = registry.load(STAGE, method), with_batchnorm(recipe, method)
     registry.configure(STAGE, method, options)
     if recipe.freeze_backbone:
         feature_streams.check(module, architecture.get("bottleneck", 0), recipe.batchnorm)
-    backbones.check(architecture, image_size, batch_size=recipe.batch_size)
+    batchnorm.check(backbones.check(architecture, image_size, batch_size=recipe.batch_size), recipe.batchnorm)
 
 
 def adapt(
@@ -52,8 +51,7 @@ def adapt(
     arXiv 2202.10054), say. Errors: InputError for unknown names, a `recipe.batchnorm` that does not go with method or backbone, and for a
     loss that is not finite.
     """
-    module = registry.load(STAGE, method)
-    recipe = _with_batchnorm(module, method, recipe)
+    module, recipe = registry.load(STAGE, method), with_batchnorm(recipe, method)
     config = registry.configure(STAGE, method, options)
     if recipe.freeze_backbone:
         feature_streams.check(module, architecture.get("bottleneck", 0), recipe.batchnorm)
@@ -100,8 +98,9 @@ def _loaded(initial: Path, architecture: dict, class_names: list[str]) -> backbo
     return classifier
 
 
-def _with_batchnorm(module: Method, name: str, recipe: loop.Recipe) -> loop.Recipe:
-    """The recipe with the choice that is part of the method, if there is one."""
+def with_batchnorm(recipe: loop.Recipe, name: str) -> loop.Recipe:
+    """The recipe with the choice of BatchNorm that is part of the method `name`, if one is. Errors: InputError if another was made."""
+    module = registry.load(STAGE, name)
     if recipe.batchnorm not in ("train", module.batchnorm) and (module.batchnorm or module.training_free):
         own = f"part of it is batchnorm={module.batchnorm}" if module.batchnorm else "it trains nothing"
         raise InputError(f"batchnorm is '{recipe.batchnorm}', but the method is {name}, and {own}; leave batchnorm=train")

@@ -40,8 +40,7 @@ def refine(
     """
     if start not in STARTS:
         raise InputError(f"start is '{start}'; there are: {', '.join(STARTS)}")
-    if recipe.batchnorm == "target":
-        raise InputError("batchnorm is 'target', but stage 4 sees no other images than the target's; it is train or frozen")
+    check_batchnorm(recipe)
     module = registry.load(STAGE, method)
     config = registry.configure(STAGE, method, options)
     classifier, about = backbones.load(initial)
@@ -59,3 +58,9 @@ def refine(
     drawn = module.streams(replace(target, labels=labels), replace(target, labels=None), config, recipe.batch_size)
     streams = [stream if stream.labels is None else replace(stream, rows=parts.labelled) for stream in drawn]
     return loop.fit(module, config, classifier, streams, recipe, seed, folder, target.class_names)
+
+
+def check_batchnorm(recipe: loop.Recipe) -> None:
+    """Errors: InputError for statistics of the target, which stage 4 has anyway."""
+    if recipe.batchnorm == "target":
+        raise InputError("batchnorm is 'target', but stage 4 sees no other images than the target's; it is train or frozen")

@@ -19,7 +19,7 @@ from aa_utils.intra_domain.split import missing, split
 from aa_utils.paths import resolve
 from aa_utils.photos import export
 from aa_utils.runner import parameters
-from aa_utils.training import loop, registry
+from aa_utils.training import batchnorm, loop, registry
 
 NOTEBOOKS = {"writer": "10_prompts", "generator": "20_generate", "inter_domain": "30_inter_domain", "intra_domain": "40_intra_domain"}
 # What notebook 90 says once for all stages, or makes itself.
@@ -76,12 +76,15 @@ def plan(
     for stage, module in (("inter_domain", inter_domain), ("intra_domain", intra_domain)):
         registry.configure(module, complete[stage]["method"], complete[stage]["method_config"])
         made.recipe(stage)
+    intra_domain.check_batchnorm(made.recipe("intra_domain"))
     prompts.write(class_names, "simple", per_class=1, seed=0)  # the names alone: another writer may cost money
     smallest = min(made.recipe(stage).batch_size for stage in ("inter_domain", "intra_domain"))
     with torch.random.fork_rng(devices=[]):
-        export.check(backbones.build(num_classes=len(class_names), **architecture), image_size, smallest)
+        classifier = backbones.build(num_classes=len(class_names), **architecture)
+    export.check(classifier, image_size, smallest)
     first = complete["inter_domain"]
     inter_domain.check(first["method"], first["method_config"], architecture, made.recipe("inter_domain"), image_size)
+    batchnorm.check(classifier, made.recipe("intra_domain").batchnorm)
     return made
 
 

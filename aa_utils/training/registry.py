@@ -27,10 +27,7 @@ def configure(stage: ModuleType, name: str, options: dict) -> Any:
     defaults = load(stage, name).Config()
     values = {field.name: getattr(defaults, field.name) for field in fields(defaults)}
     for option, value in options.items():
-        if option not in values:
-            owners = [other for other in names(stage) if option in {field.name for field in fields(load(stage, other).Config)}]
-            problem = f"is one of {', '.join(owners)}, not of '{name}'" if owners else "is unknown"
-            raise InputError(f"option '{option}' {problem}; '{name}' has: {', '.join(values) or 'none'}")
+        plugins.check_option(_kind(stage), name, option)
         wanted = type(values[option])
         if not isinstance(value, (int, float) if wanted is float else wanted) or (isinstance(value, bool) and wanted is not bool):
             raise InputError(f"option '{option}' of method '{name}' is {value!r}; it takes a value such as {values[option]!r}")
