@@ -54,6 +54,7 @@ def test_text_becomes_what_the_runner_makes_of_it(tmp_path, name, value, meant):
         ({"seeds": "0"}, "'seeds' takes a list"),
         ({"seeds": "[0.5]"}, r"'seeds\[0\]' takes a whole number"),
         ({"seeds": "[a]"}, r"'seeds\[0\]' takes a whole number"),
+        ({"seeds": "[]"}, "'seeds' is an empty list, and the run would do nothing"),
         ({"lr": "high"}, "'lr' takes a number"),
         ({"steps": 2.5}, "'steps' takes a whole number"),
         ({"steps": True}, "'steps' takes a whole number"),

@@ -144,18 +144,22 @@ def _socket_folder() -> Iterator[Path | None]:
         return
     for left in Path(fits[0]).glob(f"{SOCKETS}*"):
         _remove_if_left(left)
-    folder = Path(tempfile.mkdtemp(prefix=SOCKETS, dir=fits[0]))
+    # It gets the name by which others look for it once it is locked.
+    made = Path(tempfile.mkdtemp(prefix=f".{SOCKETS}", dir=fits[0]))
+    folder = made.with_name(made.name[1:])
     try:
-        with (folder / "lock").open("w") as stream:
+        with (made / "lock").open("w") as stream:
             with suppress(OSError):  # a file system without locks: nobody cleans up after a kill
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            made.rename(folder)
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in (made, folder):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove the folder of another process if that has ended; one that is just being made has no lock yet."""
+    """Remove the folder of another process if that has ended."""
     with suppress(OSError), (folder / "lock").open("r+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)

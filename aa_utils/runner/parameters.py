@@ -44,6 +44,11 @@ class Parameter:
         return re.match(r"(optional )?input( or hub id|, hub id or name| or name)?:", self.comment) is not None
 
     @property
+    def not_empty(self) -> bool:
+        """True for a list whose comment starts with `at least one`: what a run does for each, it does for none otherwise."""
+        return isinstance(self.default, list) and self.comment.startswith("at least one")
+
+    @property
     def or_text(self) -> bool:
         """True for a switch that names files too (`pretrained`): it takes true, false or text."""
         return isinstance(self.default, bool) and self.is_input
@@ -140,6 +145,8 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str, p
         raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
     check_out(values["out"])
     for parameter in parameters:
+        if parameter.not_empty and not values[parameter.name]:
+            raise InputError(f"'{parameter.name}' is an empty list, and the run would do nothing ({parameter.comment})")
         if paths and parameter.is_input:
             _check_input(parameter, values[parameter.name], values["out"])
     return values
