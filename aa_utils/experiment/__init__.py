@@ -159,7 +159,8 @@ def _task(where: str, own: dict, config: dict, source: str) -> dict:
     for section in ("inter_domain", "intra_domain"):
         options = config[section] | keys.mapping(own.get(section), f"{where}{section}", source)
         task[section] = _methods(f"{where}{section}", section, options, source)
-    there = {"sources": task["sources"], "after": task["inter_domain"]["methods"]}
+    # A method may be kept to sources that other tasks have.
+    there = {"sources": config["writers"] | config["adapted"] | config["sources"], "after": task["inter_domain"]["methods"]}
     for section, allowed in ONLY.items():
         for name, key in product(task[section]["methods"], allowed):
             for value in task[section]["methods"][name].get(key, []):
