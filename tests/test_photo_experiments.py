@@ -15,7 +15,7 @@ from aa_utils.benchmarks import cifar10
 from aa_utils.experiment.scale import scaled
 from aa_utils.paths import ROOT
 
-EXPERIMENTS = ("cifar10",)
+EXPERIMENTS = ("cifar10", "office31_flux", "office31_lite0")
 
 
 def run(folder: Path, config: dict, **environment: str) -> subprocess.CompletedProcess:
@@ -53,7 +53,7 @@ def test_from_a_folder_of_images_to_the_table(tmp_path):
     results = tmp_path / "artifacts/cifar10_smoke/results"
     ours = [row for row in rows(results / "tables/cifar10.csv") if row["origin"] == "this kit"]
     found = {(row["labelled"], row["protocol"], row["network"]) for row in ours}
-    sd = "synthetic: Stable Diffusion 1.4"
+    sd = "synthetic: Stable Diffusion 1.4, 4 a class"
     assert found == {
         (sd, "inductive", "wrn_16_2 (from scratch)"),
         (sd, "transductive", "wrn_16_2 (from scratch)"),

@@ -99,8 +99,7 @@ def code(notebook: str, chosen: list[str], *names: str) -> str:
     `names` are those of modules that no setting of its own says (the benchmarks of the runs behind a table, say).
     """
     # Paths are made on the way: only names and types can be known now.
-    known = [parameters.Parameter(parameter.name, parameter.default, "") for parameter in keys.of_notebook(notebook)]
-    values = parameters.checked(known, parameters.given(chosen, None), notebook)
+    values = parameters.checked(keys.of_notebook(notebook), parameters.given(chosen, None), notebook, paths=False)
     cells = code_closure.cells(ROOT / "notebooks" / f"{notebook}.ipynb")
     return code_closure.digest(code_closure.of_notebook(cells, notebook, [values, list(names)]))
 
@@ -160,7 +159,8 @@ def _task(where: str, own: dict, config: dict, source: str) -> dict:
     for section in ("inter_domain", "intra_domain"):
         options = config[section] | keys.mapping(own.get(section), f"{where}{section}", source)
         task[section] = _methods(f"{where}{section}", section, options, source)
-    there = {"sources": task["sources"], "after": task["inter_domain"]["methods"]}
+    # A method may be kept to sources that other tasks have.
+    there = {"sources": config["writers"] | config["adapted"] | config["sources"], "after": task["inter_domain"]["methods"]}
     for section, allowed in ONLY.items():
         for name, key in product(task[section]["methods"], allowed):
             for value in task[section]["methods"][name].get(key, []):

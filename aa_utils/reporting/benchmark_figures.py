@@ -17,8 +17,8 @@ PANELS = 3  # side by side
 
 
 def kind(labelled: str) -> str:
-    """The kind of a labelled source as tables name it: SYNTHETIC, REAL or NONE."""
-    return next(known for known in (SYNTHETIC, REAL, NONE) if labelled.startswith(known))
+    """The kind of a labelled source as tables name it: SYNTHETIC, REAL, or what took none."""
+    return next((known for known in (SYNTHETIC, REAL) if labelled.startswith(known)), NONE)
 
 
 @styled
@@ -28,7 +28,7 @@ def by_target(points: pd.DataFrame) -> Figure:
     `points`: the kit's rows of `task_tables.by_target`.
     """
     points = points[points["origin"] == OURS]
-    trained, clip = points[points["labelled"] != NONE], points[points["labelled"] == NONE]
+    trained, clip = points[points["labelled"].str.startswith((SYNTHETIC, REAL))], points[points["labelled"] == NONE]
     lines, looks = _lines(trained), _looks(trained)
     columns = list(dict.fromkeys(points["column"]))
     wide = min(len(columns), PANELS)

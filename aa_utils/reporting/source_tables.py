@@ -12,13 +12,13 @@ import pandas as pd
 
 from aa_utils.paths import ROOT
 from aa_utils.reporting import provenance, tables
-from aa_utils.reporting.layout import printed, rank
-from aa_utils.reporting.task_tables import CELLS, NO_IMAGES, NONE, OURS, OWN, REAL, SYNTHETIC, WITHOUT_SOURCE, ZERO_SHOT, short
+from aa_utils.reporting.layout import printed
+from aa_utils.reporting.task_tables import CELLS, NO_IMAGES, NONE, OURS, OWN, REAL, SYNTHETIC, WITHOUT_SOURCE, ZERO_SHOT, place, short
 
 INDUCTIVE, TRANSDUCTIVE = "inductive", "transductive"
 NOTES = [
     "Inductive: test images that no training saw; transductive: the images that trained without their labels are scored.",
-    "BatchNorm normalises by training batches, in AdaBN by all target images, in rows marked (frozen BN) as the pretrained weights do.",
+    "BatchNorm normalises by training batches, in AdaBN by all target images, where (frozen BN) or frozen features are said as it came.",
     "A pretrained backbone brings ImageNet's labels: its rows are none without labels, even where no source has any.",
 ]
 POINTS = ["panel", "labelled", "method", "seed", "accuracy", "reference"]
@@ -84,14 +84,22 @@ def points(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         made += [lines.assign(panel=panel) for panel in panels for lines in (best, own)]
     made = pd.concat(made, ignore_index=True).rename(columns={"value": "accuracy"})
     order = {name: k for k, name in enumerate(dict.fromkeys([*columns, *made["column"]]))}
-    made = made.assign(place=made["column"].map(order), row=[rank(_first(method)) for method in made["method"]])
+    made = made.assign(place=made["column"].map(order), row=[place(method) for method in made["method"]])
     return tables.rounded(made.sort_values(["place", "panel", "row", "method", "labelled", "seed"])[POINTS].reset_index(drop=True))
 
 
 def labels(entries: dict[str, dict]) -> Callable[[pd.Series], str]:
-    """What a row's labelled source is called, for `task_tables.ours`: the generator that made a folder's images, say."""
+    """What a row's labelled source is called, for `task_tables.ours`: the generator that made a folder's images, "real" for a benchmark's.
+
+    A draw of some images a class says so.
+    """
     by_id = {entry["run_id"]: entry for entry in entries.values()}
-    return lambda run: _labelled(run, provenance.ancestors(entries[run["run"]], by_id))
+
+    def label(run: pd.Series) -> str:
+        chain = provenance.ancestors(entries[run["run"]], by_id)
+        return f"{REAL}{_draw(chain)}" if run["real_source"] else _labelled(run, chain)
+
+    return label
 
 
 def target_of(run: pd.Series) -> str:
@@ -106,7 +114,8 @@ def _about(run: pd.Series, chain: dict[str, dict]) -> dict[str, str]:
     own = chain.get("inter_domain") or chain.get("oracle")
     network = _network(own["parameters"]) if own and own["parameters"].get("backbone") else provenance.UNRECORDED
     if run["system"] == "oracle":
-        return {"labelled": OWN, "method": printed("oracle"), "network": network}
+        how = "@features" if own["parameters"].get("freeze_backbone") else ""
+        return {"labelled": OWN, "method": printed(f"oracle{how}"), "network": network}
     refined = [] if run["intra_domain"] == tables.NO_REFINEMENT else [printed(run["intra_domain"])]
     method = " + ".join([printed(run["inter_domain"]), *refined])
     if run["inter_domain"].partition("@")[0] in WITHOUT_SOURCE:
@@ -117,12 +126,19 @@ def _about(run: pd.Series, chain: dict[str, dict]) -> dict[str, str]:
 def _labelled(run: pd.Series, chain: dict[str, dict]) -> str:
     source = chain.get("real_source", {"parameters": {}})["parameters"]
     if source.get("folder"):
-        return f"{SYNTHETIC}: {source['made_by']}" if source.get("made_by") else f"{REAL}: {Path(source['folder']).name}"
+        made_by = source.get("made_by")
+        return (f"{SYNTHETIC}: {made_by}" if made_by else f"{REAL}: {Path(source['folder']).name}") + _draw(chain)
     if run["real_source"]:
-        return f"{REAL}: {run['real_source'].partition('[')[0].partition(':')[2] or printed(run['real_source'])}"
+        return f"{REAL}: {run['real_source'].partition('[')[0].partition(':')[2] or printed(run['real_source'])}{_draw(chain)}"
     if run["prompts"] == provenance.UNRECORDED:
         return f"{SYNTHETIC}: {provenance.UNRECORDED}"
     return f"{SYNTHETIC}: {', '.join(filter(None, [run['prompts'] + ' prompts', run['model']]))}"
+
+
+def _draw(chain: dict[str, dict]) -> str:
+    """ ", 10 a class" where a source that exists already is a draw of that many images of each class."""
+    number = chain.get("real_source", {"parameters": {}})["parameters"].get("per_class", 0)
+    return f", {number:,} a class" if number else ""
 
 
 def _network(parameters: dict) -> str:
@@ -130,7 +146,3 @@ def _network(parameters: dict) -> str:
     weights = parameters.get("pretrained")
     taught = "from scratch" if not weights else "pretrained" if weights is True else f"pretrained, {str(weights).removeprefix('package:')}"
     return f"{parameters['backbone'].partition('.')[0]} ({taught})"
-
-
-def _first(method: str) -> str:
-    return method.lower().partition(" + ")[0].partition(" (")[0].replace(" ", "_")

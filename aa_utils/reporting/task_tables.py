@@ -62,7 +62,7 @@ def ours(
 ) -> pd.DataFrame:
     """CELLS of a frame of `benchmark_tables.per_seed`: accuracy in the column of the run's task, or what `column` says of its row.
 
-    `labelled`: what a row of synthetic images is called, where it is not prompts and a generator.
+    `labelled`: what the source of a row is called (`source_tables.labels`); by default REAL, or by prompts and generator.
     """
     rows = []
     for _, run in per_seed.iterrows():
@@ -73,12 +73,11 @@ def ours(
         else:
             refined = [] if run["intra_domain"] == tables.NO_REFINEMENT else [printed(run["intra_domain"])]
             drawn = f"{SYNTHETIC}: {', '.join(filter(None, [run['prompts'] + ' prompts', run['model']]))}"
-            drawn = labelled(run) if labelled else drawn
             free = run["inter_domain"].partition("@")[0] in WITHOUT_SOURCE
-            about = {"labelled": NO_IMAGES if free else REAL if run["real_source"] else drawn}
+            about = {"labelled": NO_IMAGES if free else labelled(run) if labelled else REAL if run["real_source"] else drawn}
             about["method"] = " + ".join([printed(run["inter_domain"]), *refined])
         about |= {"network": run["network"], "protocol": "no training" if run["system"] == "zero_shot" else "last step", "origin": OURS}
-        source = f"{short(run['real_source'])}->" if run["real_source"] and about["labelled"] == REAL else ""
+        source = f"{short(run['real_source'])}->" if run["real_source"] and about["labelled"].startswith(REAL) else ""
         values = column(run) if column else {f"{source}{short(run['test'])}": run["accuracy"]}
         known = {"seed": int(run["seed"]), "derived": False, "run_ids": run["run_id"]}
         rows += [about | known | {"column": name, "value": value} for name, value in values.items()]
@@ -216,9 +215,23 @@ def _number(cell: pd.Series, origin: str) -> str:
     return f"{percent(cell['mean'])}*" if cell["derived"] else f"{round(cell['mean'] * 100, 4):g}"
 
 
+def place(method: str) -> tuple[int, str]:
+    """The sorting key of a method as it is printed, by anybody: "DANN (rerun) + FixMatch" stands where DANN does."""
+    first = method.lower().partition(" + ")[0].partition(" (")[0]
+    if first == printed("source_only@features"):
+        return (rank("source_only")[0], "")  # before source only
+    return rank(next((name for name, others in ALSO.items() if first in others), first).replace(" ", "_"))
+
+
 def _order(about: dict[str, str]) -> tuple:
     kinds = ("none", SYNTHETIC, REAL, PAIRS, OWN)
     kind = next(k for k in reversed(range(len(kinds))) if about["labelled"].startswith(kinds[k]))
-    method = about["method"].lower().partition(" (")[0].partition(" + ")[0]
-    method = next((name for name, others in ALSO.items() if method in others), method).replace(" ", "_")
-    return kind, rank(method), about["network"].lower(), about["origin"] != OURS, about["method"], about["origin"], about["protocol"]
+    return (
+        kind,
+        place(about["method"]),
+        about["network"].lower(),
+        about["origin"] != OURS,
+        about["method"],
+        about["origin"],
+        about["protocol"],
+    )
