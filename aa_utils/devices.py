@@ -1,4 +1,4 @@
-"""What to compute on: one answer to `device="auto"`, one check of every other value, one way to seed it."""
+"""What to compute on, and how precisely: one answer to `device="auto"`, one to `amp="auto"` and `dtype="auto"`, one way to seed it."""
 
 from aa_utils.errors import InputError
 
@@ -30,6 +30,29 @@ def choose(device: str = "auto") -> str:
 def kind(device: str = "auto") -> str:
     """ "cuda", "mps" or "cpu": which kind of device `choose` takes, without its number. Errors: as `choose`."""
     return choose(device).partition(":")[0]
+
+
+def has_bfloat16(device: str = "auto") -> bool:
+    """Whether the chosen device multiplies bfloat16 in hardware: Ampere and newer GPUs, CPUs with AVX-512 BF16 or AMX.
+
+    Elsewhere it is emulated, and slower than float32. Apple's GPUs count as without: not measured. Errors: as `choose`.
+    """
+    import torch
+
+    where = kind(device)
+    if where == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return where == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def precision(amp: str, device: str = "auto") -> str:
+    """What `amp="auto"` is on the chosen device: "bf16" where it has bfloat16, else "off"; every other value is itself."""
+    return ("bf16" if has_bfloat16(device) else "off") if amp == "auto" else amp
+
+
+def dtype(name: str, device: str = "auto") -> str:
+    """What `dtype="auto"` is on the chosen device: "bfloat16" where it has it, else "float32"; every other value is itself."""
+    return ("bfloat16" if has_bfloat16(device) else "float32") if name == "auto" else name
 
 
 def describe(device: str = "auto") -> str:

@@ -37,6 +37,7 @@ PROSE = {
     "a comment": "# so\ndef f(x):\n    return x + 1  # one more\n",
     "a docstring": 'def f(x):\n    """One more."""\n    return x + 1\n',
     "a text about the module": '"""What it is for."""\n\n\ndef f(x):\n    return x + 1\n',
+    "types of arguments": "def f(x: int | None) -> int:\n    return x + 1\n",
     "formatting": "def f( x ) :\n\n    return (x\n        + 0x1)\n",
 }
 
@@ -62,6 +63,7 @@ def test_prose_does_not_move_a_digest(kind):
         ("@cache\ndef f(): pass", "def f(): pass"),
         ("if a:\n    b()\n    c()", "if a:\n    b()\nc()"),
         ("x: int = 1", "x: float = 1"),
+        ("class A:\n    x: int = 1", "class A:\n    x: float = 1"),
         ("x = f'{a!r}'", "x = f'{a!s}'"),
         ("from a import b", "from .a import b"),
     ],

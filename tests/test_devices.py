@@ -10,6 +10,7 @@ from aa_utils.classifiers import backbones, inference
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import clip_direction
 from aa_utils.paths import ROOT
+from aa_utils.runner import parameters
 from aa_utils.training import loop
 
 
@@ -79,3 +80,27 @@ def test_nobody_else_decides_what_auto_means():
         f"{path.name}: {line.strip()[:90]}" for path in places for line in path.read_text("utf-8").splitlines() if decides.search(line)
     ]
     assert [line for line in lines if not line.startswith("devices.py")] == []
+
+
+@pytest.mark.parametrize(("where", "hardware", "amp", "dtype"), [
+    ("cpu", True, "bf16", "bfloat16"),
+    ("cpu", False, "off", "float32"),
+    ("cuda", True, "bf16", "bfloat16"),
+    ("cuda", False, "off", "float32"),
+    ("mps", True, "off", "float32"),
+])  # fmt: skip
+def test_precision_follows_the_hardware_and_is_named_in_a_run(monkeypatch, tmp_path, where, hardware, amp, dtype):
+    machine(monkeypatch, int(where == "cuda"), where == "mps")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: hardware and not including_emulation)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: hardware)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert (devices.precision("auto"), devices.dtype("auto")) == (amp, dtype)
+    assert loop.Recipe(steps=1, amp="auto", device="auto").amp == amp
+    known = parameters.parse('out = "artifacts/x"\namp = "off"\ndtype = ""\ndevice = "auto"\n', "a.ipynb")
+    values = parameters.checked(known, {"amp": "auto", "dtype": "auto"}, "a.ipynb")
+    assert (values["amp"], values["dtype"]) == (amp, dtype)
+
+
+def test_a_precision_that_is_named_stays():
+    assert [devices.precision(name) for name in ("off", "bf16", "fp16")] == ["off", "bf16", "fp16"]
+    assert [devices.dtype(name) for name in ("", "float16")] == ["", "float16"]

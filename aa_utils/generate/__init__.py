@@ -69,6 +69,7 @@ def generate(
     """
     if isinstance(guidance, bool) or not isinstance(guidance, (int, float)) or not 0 <= guidance < math.inf:
         raise InputError(f"guidance is {guidance!r}; it is a number such as 7.5, and 1 is none")
+    dtype = devices.dtype(dtype, device)
     _check_numbers(steps, width, height, dtype, batch_size, images_per_prompt, seed, shard, num_shards)
     rows = jobs.read_prompts(prompts)
     work = jobs.plan(rows, images_per_prompt, seed)

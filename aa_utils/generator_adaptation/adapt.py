@@ -28,7 +28,7 @@ from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.progress import progress
 from aa_utils.runner.identity import same
 from aa_utils.seeds import stable_hash, torch_generator
-from aa_utils.training import checkpoint, history, loop, optimization
+from aa_utils.training import checkpoint, history, kernels, loop, optimization
 
 BAD_GRADIENT = "; use dtype=bfloat16 or float32 for the guide, or a lower lr"
 
@@ -74,7 +74,7 @@ def adapt(
     stands = (folder / "config.json").is_file()
     if stands and same(checkpoints.about(folder).get("identity"), known, f"the adaptation of '{folder}'"):
         return checkpoints.load(folder).to(device).eval()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), loop.deterministic(device):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kernels.deterministic(device):
         net, rows, seconds = _adapt(generator, objective, seed, folder, watch, known, device)
     checkpoint.write_history(folder, rows)
     trained = layers.named(net, objective.recipe)

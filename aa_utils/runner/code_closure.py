@@ -1,7 +1,8 @@
 """The code that a result depends on: {file: digest} of the modules that a notebook or a module imports, directly or not.
 
 Records, run ids, every cache key and the graph of jobs rest on this one answer. A digest is that of the syntax tree without docstrings,
-comments and formatting (`source_digest`): prose costs nothing, an edited statement makes anew what depends on it, and nothing else.
+comments, formatting and types of arguments (`source_digest`): prose costs nothing, an edited statement makes anew what depends on it, and
+nothing else.
 
 - A module that says COMPUTES_NOTHING is left out, with what it alone imports. Such modules watch, store and record a run; what they do
   shows in no number, or shows in the files that a run is known by anyway. A better log line must not cost a training.

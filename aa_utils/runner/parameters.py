@@ -144,6 +144,7 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str, p
     if not isinstance(values["out"], str) or not values["out"].strip():
         raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
     check_out(values["out"])
+    _choose_precision(values)
     for parameter in parameters:
         if parameter.not_empty and not values[parameter.name]:
             raise InputError(f"'{parameter.name}' is an empty list, and the run would do nothing ({parameter.comment})")
@@ -188,6 +189,18 @@ def _cast(parameter: Parameter, value: object) -> object:
     if parameter.or_text and isinstance(value, str) and not isinstance(read_yaml(value, f"the value of '{parameter.name}'"), bool):
         return str(value)
     return cast(parameter.name, value, parameter.default)
+
+
+def _choose_precision(values: dict[str, object]) -> None:
+    """Say what `amp` and `dtype` of "auto" are on this machine, so that a run's identity and record hold it."""
+    chosen = {name: values[name] for name in ("amp", "dtype") if name in values}
+    if "auto" in chosen.values():
+        from aa_utils import devices  # torch, which nothing else here needs
+
+        device = str(values.get("device", "auto"))
+        values.update(
+            {name: {"amp": devices.precision, "dtype": devices.dtype}[name](str(value), device) for name, value in chosen.items()}
+        )
 
 
 def _check_input(parameter: Parameter, value: object, out: str) -> None:

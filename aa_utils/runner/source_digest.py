@@ -1,7 +1,7 @@
 """What one file of source says to the interpreter: a digest that prose does not move, and the names by which it calls other modules.
 
-Docstrings, comments and formatting are left out, and nothing in the digest depends on Python's version: the same statements give the same
-digest on every machine. A file of words (YAML) counts by what it holds, any other file by its bytes.
+Docstrings, comments, formatting and the type annotations of functions are left out, and nothing in the digest depends on Python's version:
+the same statements give the same digest on every machine. A file of words (YAML) counts by what it holds, any other file by its bytes.
 """
 
 import ast
@@ -18,6 +18,8 @@ import yaml
 COMPUTES_NOTHING = "which code a result depends on"
 # Fields of a syntax tree that say nothing new, or that only some versions of Python fill.
 SILENT = {"ctx", "kind", "type_comment"}
+# Types of arguments and of what is returned are for readers and type checkers. Those of a class's fields make dataclasses: they count.
+TYPES = {(ast.arg, "annotation"), (ast.FunctionDef, "returns"), (ast.AsyncFunctionDef, "returns")}
 NAME = re.compile(r"[A-Za-z0-9_]{1,60}")
 
 
@@ -99,7 +101,7 @@ def _written(node: object, source: Source, package: str) -> str:
 
 @cache
 def _fields(kind: type) -> list[str]:
-    return sorted(set(kind._fields) - SILENT)
+    return sorted(name for name in kind._fields if name not in SILENT and (kind, name) not in TYPES)
 
 
 def _note(node: ast.AST, source: Source, package: str) -> None:

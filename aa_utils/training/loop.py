@@ -5,10 +5,8 @@ to the same weights bit for bit, for there is no state of a generator to restore
 """
 
 import math
-import os
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from aa_utils.data import tensor_files
 from aa_utils.errors import InputError, check_number
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
-from aa_utils.training import augment, batches, batchnorm, checkpoint, feature_streams, history, optimization
+from aa_utils.training import augment, batches, batchnorm, checkpoint, feature_streams, history, kernels, optimization
 from aa_utils.training.method import Method
 
 # Learning-rate factor by progress p in [0, 1].
@@ -49,7 +47,7 @@ class Recipe:
     schedule: str = "inverse"
     batchnorm: str = "train"  # or frozen, target: what BatchNorm normalises by (`training.batchnorm`)
     clip: float = 0.0  # largest gradient norm; 0 = no clipping
-    amp: str = "off"
+    amp: str = "off"  # or bf16, fp16 (CUDA), auto: bf16 where the device has it in hardware
     flip: bool = True  # False where left and right differ (digits, text)
     freeze_backbone: bool = False  # train on the backbone's features, computed once (`training.feature_streams`)
     feature_views: int = 0  # with it: random views of each image whose features are kept, beside those of the image itself
@@ -59,6 +57,7 @@ class Recipe:
 
     def __post_init__(self):
         object.__setattr__(self, "device", devices.choose(self.device))
+        object.__setattr__(self, "amp", devices.precision(self.amp, self.device))
         choices = {"optimizer": optimization.OPTIMIZERS, "schedule": SCHEDULES, "amp": AMP, "batchnorm": batchnorm.CHOICES}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -134,7 +133,7 @@ def fit(
 
 def _train(method, config, classifier, streams, recipe, seed, folder, identity):
     device = torch.device(recipe.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), deterministic(device):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kernels.deterministic(device):
         torch.manual_seed(stable_hash("networks", seed))
         nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device, memory_format=LAYOUT).train()
         decay = getattr(config, "ema", 0.0)
@@ -162,7 +161,7 @@ def _train(method, config, classifier, streams, recipe, seed, folder, identity):
             for norm in frozen:  # at every step: a method that predicts on the way switches all of the network back to train mode
                 norm.eval()
             batch = _batch(streams, seed, step, recipe.flip, device)
-            with torch.autocast(device.type, kind, enabled=kind is not None):
+            with kernels.low_precision(device, kind):
                 terms = method.step(nets, batch, p, config, update)
             pending.append(history.columns(terms))
             if decay:
@@ -223,20 +222,3 @@ def _check_finite(classifier: backbones.Classifier, streams: list[Stream], recip
         few = stream.pixels[:: max(1, len(stream.pixels) // 64)]
         if not inference.finite(classifier, few, recipe.device):
             raise InputError(f"{what} the predictions are not finite; {history.ADVICE}")
-
-
-@contextmanager
-def deterministic(device: torch.device):
-    """Deterministic kernels on CUDA for the time of a run (CPU kernels are so at a fixed number of threads)."""
-    if device.type != "cuda":
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark = before[1]
