@@ -197,10 +197,8 @@ def _choose_precision(values: dict[str, object]) -> None:
     if "auto" in chosen.values():
         from aa_utils import devices  # torch, which nothing else here needs
 
-        device = str(values.get("device", "auto"))
-        values.update(
-            {name: {"amp": devices.precision, "dtype": devices.dtype}[name](str(value), device) for name, value in chosen.items()}
-        )
+        answers, device = {"amp": devices.precision, "dtype": devices.dtype}, str(values.get("device", "auto"))
+        values.update({name: answers[name](str(value), device) for name, value in chosen.items()})
 
 
 def _check_input(parameter: Parameter, value: object, out: str) -> None:
