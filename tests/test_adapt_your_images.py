@@ -188,7 +188,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 
 
 def planned(class_names=NAMES, seeds=(0, 1), image_size=32, model="models/pocket-diffusion", backbone="pocket_resnet", **given):
-    told = {stage: {} for stage in stages.NOTEBOOKS} | {"writer": {"bank": "handwriting"}} | given
+    told = {stage: {} for stage in stages.STAGES} | {"writer": {"bank": "handwriting"}} | given
     return stages.plan(intake.class_names_of(class_names), list(seeds), image_size, model, backbone, False, False, "cpu", **told)
 
 
@@ -205,7 +205,7 @@ def planned(class_names=NAMES, seeds=(0, 1), image_size=32, model="models/pocket
         ({"backbone": "lenet_usps"}, "head of several layers"),
         ({"backbone": "pocket_vit", "image_size": 40}, "does not take images of 40 pixels"),
         ({"inter_domain": {"method": "dan"}}, "no inter-domain method 'dan'"),
-        ({"inter_domain": {"stpes": 3}}, "inter_domain: 30_inter_domain.ipynb has no parameter 'stpes'; did you mean 'steps'"),
+        ({"inter_domain": {"stpes": 3}}, "inter_domain: this stage has no parameter 'stpes'; did you mean 'steps'"),
         ({"intra_domain": {"steps": "many"}}, "intra_domain: 'steps' takes a whole number"),
         ({"intra_domain": {"steps": 0}}, "steps is 0"),
         ({"generator": {"model": "x"}}, "generator: 'model' does not belong here"),
@@ -238,7 +238,7 @@ def test_the_example_parameter_files_fit(example):
     if not str(wanted.get("photos", "examples/")).startswith("examples/"):  # not shipped: any photos do
         wanted |= {"photos": "examples/scans", "source": ""}
     _, _, values = run.check(NOTEBOOK, wanted)
-    for stage in stages.NOTEBOOKS:
+    for stage in stages.STAGES:
         stages.settings(stage, values[stage])
 
 
@@ -480,9 +480,7 @@ def test_images_that_exist_already_take_the_place_of_a_generator(tmp_path, monke
         (tmp_path / "flux" / name).mkdir(parents=True)
         for number in range(5):
             made_datasets.picture(label, "flux", number, (24, 24)).save(tmp_path / f"flux/{name}/{number}.jpg")
-    plan = stages.plan(
-        ["pen", "computer mouse"], [0], 16, "", "pocket_resnet", False, False, "cpu", **{key: {} for key in stages.NOTEBOOKS}
-    )
+    plan = stages.plan(["pen", "computer mouse"], [0], 16, "", "pocket_resnet", False, False, "cpu", **{key: {} for key in stages.STAGES})
     drawn, held_out = existing_images.source(plan, "flux", {}, 3, 2, tmp_path / "out")
     assert drawn.class_names == held_out.class_names == ["pen", "computer mouse"]
     assert (drawn.labels.bincount().tolist(), held_out.labels.bincount().tolist()) == ([3, 3], [2, 2])

@@ -2,8 +2,8 @@
 
     python -m aa_utils.generate --shard 3 --num-shards 8 --set prompts=artifacts/my/prompts/prompts.jsonl out=artifacts/my/images
 
-Values have the names, types and defaults of that notebook's parameters. When all shards are through, run the notebook with the same
-values: it finds every image standing, gives the CLIP scores, and leaves the record of the folder.
+Values have the names and types of that notebook's parameters; settings.py has their defaults. When all shards are through, run the notebook
+with the same values: it finds every image there, gives the CLIP scores, and leaves the record of the folder.
 """
 
 import argparse
@@ -11,17 +11,14 @@ import sys
 
 from aa_utils.errors import InputError
 from aa_utils.generate import any_model, presets
-from aa_utils.paths import ROOT
+from aa_utils.generate.openai_images import Service
+from aa_utils.generate.settings import Settings
 from aa_utils.redaction import mask_output
 from aa_utils.runner import parameters
-
-NOTEBOOK = "20_generate.ipynb"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 done, 1 the disk is full, 2 the call was wrong."""
-    import nbformat
-
     if arguments is None:
         mask_output()
     parser = argparse.ArgumentParser(prog="python -m aa_utils.generate", description="Make one shard of the images of 20_generate.")
@@ -31,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--params", metavar="FILE.yaml", help="the same as 'name: value' lines; --set wins over them")
     options = parser.parse_args(arguments)
     try:
-        known = parameters.of_notebook(nbformat.read(ROOT / "notebooks" / NOTEBOOK, as_version=4).cells, NOTEBOOK)
-        values = parameters.checked(known, parameters.given(options.set, options.params), NOTEBOOK)
+        known = parameters.of_settings(Settings(), Service())
+        values = parameters.checked(known, parameters.given(options.set, options.params), "a shard")
         names = any_model.OPTIONS | {"prompts", "model", "out"}
         settings = {name: value for name, value in presets.expand(values).items() if name in names}
         done = any_model.generate(**settings, shard=options.shard, num_shards=options.num_shards)

@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass
 from aa_utils.errors import InputError
 from aa_utils.generate import openai_images
 from aa_utils.generate.model_files import GLIDE_FOLDER
+from aa_utils.generate.settings import Settings
 
-OPEN = {"model": "", "scheduler": "", "steps": 0, "guidance": -1.0, "width": 0, "height": 0, "dtype": ""}  # "the preset's"
+# The default of each says "the preset's".
+OPEN = {name: getattr(Settings(), name) for name in ("model", "scheduler", "steps", "guidance", "width", "height", "dtype")}
 FIRST = "pocket"  # the preset of 20_generate
 
 

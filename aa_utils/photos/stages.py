@@ -1,6 +1,6 @@
 """The four stages on one's own photos, by the functions of notebooks 10 to 40; a run that was killed goes on where it stood.
 
-What a stage can be told are the parameters of its notebook, with its defaults: there is no second list of them.
+What a stage can be told, and its defaults, are in settings.py.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -13,18 +13,13 @@ from aa_utils.classifiers import backbones, inference
 from aa_utils.data import images
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.experiment import keys
 from aa_utils.generate import any_model, presets
 from aa_utils.intra_domain.split import missing, split
 from aa_utils.paths import resolve
 from aa_utils.photos import export
+from aa_utils.photos.settings import SHARED, STAGES, defaults
 from aa_utils.runner import parameters
 from aa_utils.training import batchnorm, loop, registry
-
-NOTEBOOKS = {"writer": "10_prompts", "generator": "20_generate", "inter_domain": "30_inter_domain", "intra_domain": "40_intra_domain"}
-# What notebook 90 says once for all stages, or makes itself.
-TAKEN = {"class_names", "per_class", "prompts", "model", "source", "target", "test", "initial", "image_size", "backbone", "pretrained"}
-TAKEN |= {"bottleneck", "flip", "seeds", "device", "out", "images_per_prompt", "limit_per_class", "clip", "template"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ def plan(
     device: str,
     **given: dict,
 ) -> Plan:
-    """The settings of a run; `given` holds for each of NOTEBOOKS what differs from the defaults in that notebook's parameters cell.
+    """The settings of a run; `given` holds for each of STAGES what differs from its defaults.
 
     `model`: a text-to-image model as in notebook 20, "" for that of the preset in `given["generator"]`.
 
@@ -69,7 +64,7 @@ def plan(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"seeds is {seeds}; it is a list of different whole numbers, at least two for an estimate by their agreement")
-    complete = {stage: settings(stage, given[stage]) for stage in NOTEBOOKS}
+    complete = {stage: settings(stage, given[stage]) for stage in STAGES}
     architecture = {"backbone": backbone, "pretrained": pretrained}
     complete["generator"] = presets.expand(complete["generator"] | {"model": model})
     made = Plan(class_names, seeds, image_size, architecture, device, flip, **complete)
@@ -89,16 +84,14 @@ def plan(
 
 
 def settings(stage: str, given: dict) -> dict:
-    """`given` put into the defaults of the stage's notebook. Errors: InputError for what that notebook lacks or notebook 90 sets."""
-    notebook = NOTEBOOKS[stage]
-    twice = sorted(set(given) & TAKEN)
+    """`given` put into the defaults of the stage. Errors: InputError for what the stage does not have, or what notebook 90 sets."""
+    twice = sorted(set(given) & SHARED)
     if twice:
         raise InputError(f"{stage}: '{twice[0]}' does not belong here; 90_adapt_your_images.ipynb sets it for all stages, or makes it")
     try:
-        complete = parameters.checked(keys.of_notebook(notebook), given, f"{notebook}.ipynb", paths=False)
+        return parameters.merged(defaults(stage), given, "this stage")
     except InputError as error:
         raise InputError(f"{stage}: {error}") from None
-    return {name: value for name, value in complete.items() if name not in TAKEN}
 
 
 def synthesise(made: Plan, per_class: int, held_out_per_class: int, out: str | Path) -> tuple[ImageSet, ImageSet]:

@@ -8,7 +8,6 @@ nothing else.
   shows in no number, or shows in the files that a run is known by anyway. A better log line must not cost a training.
 - Of modules that are imported by computed names (`plugins`: methods, benchmarks, writers) those are in the closure that are named: by the
   parameters of a run, or by a text in the code that imports their package.
-- Where code names another notebook ("10_prompts") whose defaults it takes, that notebook's parameters are in it.
 - Words beside a package's code (`*.yaml`, `*.html`) count as code.
 
 Files are found beside this one, so a package installed without its repository answers too.
@@ -32,7 +31,6 @@ ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 NOTEBOOKS = paths.ROOT / "notebooks"
 NAMED = re.compile(r"\w+(?=$|[:\[])")  # the module in "dann", "usps:test" and "office31[bike,mug]:amazon"
 WORDS = (".yaml", ".html")  # what is shipped beside the code
-PARAMETERS = ": parameters"  # follows the name of a notebook whose parameters cell alone is meant
 
 
 def of_modules(*modules: str, names: Iterable[str] = ()) -> dict[str, str]:
@@ -107,18 +105,8 @@ def _walk(sources: dict[str, Source], todo: set[str], names: Iterable[str]) -> d
             # A module's packages run before it does.
             todo |= _own({module.rpartition(".")[0], *source.imports}) - seen
         if not todo:
-            defaults = _defaults(sources)
-            found |= {name: source.digest for name, source in defaults.items()}
-            todo = _named(sources, given.union(*(source.words for source in defaults.values()))) - seen
+            todo = _named(sources, given) - seen
     return dict(sorted(found.items()))
-
-
-def _defaults(sources: dict[str, Source]) -> dict[str, Source]:
-    """The parameters of the notebooks that the sources name; a notebook's own are those of its run, which the record holds."""
-    words = {word for source in sources.values() for word in source.words if word[:2].isdigit()}
-    files = {f"notebooks/{word}.ipynb": NOTEBOOKS / f"{word}.ipynb" for word in sorted(words)}
-    files = {name: file for name, file in files.items() if file.is_file() and name not in sources}
-    return {f"{name}{PARAMETERS}": _of_cells(cells(file), parameters=True) for name, file in files.items()}
 
 
 def _named(sources: dict[str, Source], given: set[str]) -> set[str]:
@@ -169,8 +157,8 @@ def _key(module: str, file: Path) -> str:
     return file.relative_to(ROOT).as_posix() if _own([module]) else module
 
 
-def _of_cells(cells: list[dict], parameters: bool = False) -> Source:
-    code = [c for c in cells if c["cell_type"] == "code" and ("parameters" in c["metadata"].get("tags", [])) == parameters]
+def _of_cells(cells: list[dict]) -> Source:
+    code = [cell for cell in cells if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", [])]
     return source_digest.of_cells("".join(cell["source"]) for cell in code)
 
 
@@ -180,7 +168,7 @@ def _today(name: str) -> str | None:
         file = _file(name)
         return source_digest.of_file(file).digest if file else None
     if name.startswith("notebooks/"):
-        path = NOTEBOOKS.parent / name.removesuffix(PARAMETERS)
-        return _of_cells(cells(path), name.endswith(PARAMETERS)).digest if path.is_file() else None
+        path = NOTEBOOKS.parent / name
+        return _of_cells(cells(path)).digest if path.is_file() else None
     path = ROOT / name
     return source_digest.of_file(path).digest if path.is_file() else None

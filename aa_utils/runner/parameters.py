@@ -9,8 +9,9 @@ import difflib
 import io
 import re
 import tokenize
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from aa_utils.errors import InputError
 from aa_utils.files import text
@@ -92,6 +93,15 @@ def parse(source: str, name: str) -> list[Parameter]:
     return list(found.values())
 
 
+def of_settings(*settings: Any) -> list[Parameter]:
+    """The fields of dataclass instances as parameters: their values are the defaults. Of a name that several have the first counts."""
+    found: dict[str, Parameter] = {}
+    for one in settings:
+        for field in fields(one):
+            found.setdefault(field.name, Parameter(field.name, getattr(one, field.name), field.metadata.get("comment", "")))
+    return list(found.values())
+
+
 def given(settings: list[str], file: str | None) -> dict[str, object]:
     """The values a run asks for: those of the YAML `file`, then the `name=value` texts of the command line (kept as text)."""
     values: dict[str, object] = {}
@@ -122,6 +132,26 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str, p
     `paths` False: whether inputs are there is not looked at. Errors: InputError for an unknown name, a wrong type, a secret, an `out` that
     is no run's own, or an input that is not there.
     """
+    values = merged(parameters, wanted, name)
+    if "out" not in values:
+        raise InputError(f"{name} has no parameter 'out'; a run needs the folder it writes to")
+    if not isinstance(values["out"], str) or not values["out"].strip():
+        raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
+    check_out(values["out"])
+    _choose_precision(values)
+    for parameter in parameters:
+        if parameter.not_empty and not values[parameter.name]:
+            raise InputError(f"'{parameter.name}' is an empty list, and the run would do nothing ({parameter.comment})")
+        if paths and parameter.is_input:
+            _check_input(parameter, values[parameter.name], values["out"])
+    return values
+
+
+def merged(parameters: list[Parameter], wanted: dict[str, object], name: str) -> dict[str, object]:
+    """The defaults of `parameters` with the `wanted` values put in, each in the type of its default.
+
+    Errors: InputError for an unknown name (`name` says of what), a wrong type, or a secret.
+    """
     known = {parameter.name: parameter for parameter in parameters}
     for key, value in wanted.items():
         held = next(filter(None, map(secret_in, texts(value))), "")
@@ -138,19 +168,7 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str, p
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(known)}"
             raise InputError(f"{name} has no parameter '{key}'{hint}")
-    values = {key: _cast(known[key], wanted[key]) if key in wanted else known[key].default for key in known}
-    if "out" not in values:
-        raise InputError(f"{name} has no parameter 'out'; a run needs the folder it writes to")
-    if not isinstance(values["out"], str) or not values["out"].strip():
-        raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
-    check_out(values["out"])
-    _choose_precision(values)
-    for parameter in parameters:
-        if parameter.not_empty and not values[parameter.name]:
-            raise InputError(f"'{parameter.name}' is an empty list, and the run would do nothing ({parameter.comment})")
-        if paths and parameter.is_input:
-            _check_input(parameter, values[parameter.name], values["out"])
-    return values
+    return {key: _cast(known[key], wanted[key]) if key in wanted else known[key].default for key in known}
 
 
 def check(notebook: str, namespace: dict[str, object]) -> None:
