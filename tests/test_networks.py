@@ -155,3 +155,6 @@ def test_a_folder_as_timm_writes_it(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         networks.identify(f"local-dir:{tmp_path}")
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_resnet", "model_args": ["drop_rate", 0.1]}))
+    with pytest.raises(InputError, match=r"model_args of its config.json are \['drop_rate', 0.1\], not options by name"):
+        networks.identify(f"local-dir:{tmp_path}")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from aa_utils.benchmarks import image_folder
-from aa_utils.data import decode, formats, images, picture
+from aa_utils.data import decode, formats, images, picture, rgb
 from aa_utils.data.formats import Unreadable
 from aa_utils.photos import intake
 
@@ -368,13 +368,13 @@ def test_threads_share_one_budget(tmp_path, monkeypatch):
         paths.append(tmp_path / f"{k}.png")
         Image.new("RGB", (100, 100 if k != 7 else 900)).save(paths[-1])
     monkeypatch.setattr(picture, "AT_ONCE", 100 * 100 * picture.BYTES * 2)
-    seen, real = [], picture._rgb
+    seen, real = [], rgb.converted
 
     def watched(image, at_least):
         seen.append(picture._used)
         return real(image, at_least)
 
-    monkeypatch.setattr(picture, "_rgb", watched)
+    monkeypatch.setattr(rgb, "converted", watched)
     monkeypatch.setattr(decode, "cores", lambda: 8)
     assert not decode.unreadable(paths, "set")
     assert len(seen) == 16
@@ -392,7 +392,7 @@ def test_huge_pictures_are_read_in_strips(tmp_path, monkeypatch, mode):
     path = tmp_path / ("a.tif" if mode in ("F", "CMYK") else "a.png")
     made.save(path)
     whole = np.asarray(picture.square(path, 16)[0]).astype(float)
-    monkeypatch.setattr(picture, "HUGE", 20_000)
+    monkeypatch.setattr(rgb, "HUGE", 20_000)
     strips, _ = picture.square(path, 16)
     assert np.abs(np.asarray(strips) - whole).mean() < 6
     assert picture.read(path, 16).image.size == (296 // 9 + 1, 400 // 9 + 1), "averaged, and still at least twice as large as asked for"

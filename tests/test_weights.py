@@ -103,7 +103,8 @@ def test_normalisation_is_saved_and_kept_in_a_network_drawn_anew(tmp_path):
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ({"mean": [0.5], "std": [0.5]}, "each is three numbers"),
+        ({"mean": [0.5], "std": [0.5]}, "each is three finite numbers"),
+        ({"mean": [0, 0, float("nan")], "std": [1, 1, 1]}, "each is three finite numbers"),
         ({"mean": [0, 0, 0], "std": [0, 1, 1]}, "std is above 0"),
         ({"mean": "half", "std": [1, 1, 1]}, "three numbers each"),
         ([], "three numbers each"),

@@ -1,7 +1,7 @@
 """Any folder of images: `image_folder:<path>`, labelled by sub-folder, or not at all.
 
 What the classes are called stands in `classes.txt` in the folder, one a line, in the order of the labels: `mug`, or `coffee_mug: mug` where
-the sub-folder is called otherwise. Without it:
+the sub-folder is called otherwise; a line that starts with # is a comment. Without it:
 - pictures in sub-folders have the class of their sub-folder (`mug/…`, whatever lies deeper), named as it is with _ and - as spaces;
 - pictures that lie side by side have no labels, and `class_names` is empty until `benchmarks.named` gives names (those of the source).
 With a `classes.txt` of which no sub-folder has a name, all pictures are unlabelled, at any depth: photos sorted by year, say.
@@ -11,6 +11,7 @@ systems make for themselves (thumbnails of a NAS, bins) and files that are no pi
 here are an error, for nobody would miss them.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,9 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     if not (any(_label(name, given) is not None for name in inside) if given else any(inside.values())):
         rows = [(path, None) for path in found.files if path not in foreign]
     else:
-        given = given or [(as_text(name), as_text(name).replace("_", " ").replace("-", " ")) for name, paths in inside.items() if paths]
+        if not given:
+            given = [(as_text(name), as_text(name).replace("_", " ").replace("-", " ")) for name, paths in inside.items() if paths]
+            _check_names([name for _, name in given], domain)
         labels = {name: _label(name, given) for name, paths in inside.items() if paths}
         rows = [(path, labels[name]) for name in labels for path in inside[name]]
         problems += [("folders that are no class", as_text(name)) for name, label in labels.items() if label is None]
@@ -99,6 +102,21 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     if not rows and not problems:
         raise InputError(f"no images in '{root}': no {', '.join(sorted(formats.ENDINGS))} files")
     return Listing(root, [name for _, name in given], rows, problems, found.said(root))
+
+
+def _check_names(names: list[str], domain: str) -> None:
+    """Errors: InputError for names that look alike on every screen (é is one character, or two), and for parts of a set as classes."""
+    seen: dict[str, str] = {}
+    for name in names:
+        shown = " ".join(unicodedata.normalize("NFC", name).split())
+        if shown in seen:
+            raise InputError(f"'{domain}' has two classes of one name, {seen[shown]!a} and {name!a}; put their pictures into one folder")
+        seen[shown] = name
+    if {name.lower() for name in names} <= walk.SPLITS:
+        raise InputError(
+            f"the sub-folders of '{domain}' are parts of a set of images ({', '.join(names)}), not classes; ask for one of them, "
+            f"'image_folder:{domain}/{names[0]}', or say what the classes are by a {CLASSES} in '{domain}', one name a line"
+        )
 
 
 def _label(folder: str, given: list[tuple[str, str]]) -> int | None:
@@ -112,12 +130,13 @@ def _label(folder: str, given: list[tuple[str, str]]) -> int | None:
 
 def _given(root: Path) -> list[tuple[str, str]]:
     """(sub-folder, name) of each line of `classes.txt`; none where there is no such file."""
-    if not (root / CLASSES).is_file():
+    if not (root / CLASSES).exists():
         return []
-    lines = [line.strip() for line in text.lines(text.read(root / CLASSES)) if line.strip()]
+    lines = [line.strip() for line in text.lines(text.read(root / CLASSES)) if line.strip() and not line.startswith("#")]
     pairs = [(folder.strip(), name.strip() or folder.strip()) for folder, _, name in (line.partition(":") for line in lines)]
     if len(pairs) < 2 or len({name for _, name in pairs}) < len(pairs):
         raise InputError(
-            f"'{root / CLASSES}' has {len(pairs)} names: {', '.join(name for _, name in pairs)}; it takes two or more, no two alike"
+            f"'{root / CLASSES}' has {len(pairs)} names: {', '.join(name for _, name in pairs)}; it takes two or more, one a line, "
+            "no two alike"
         )
     return pairs

@@ -35,7 +35,10 @@ def identify(name: str) -> tuple[str, dict]:
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         raise InputError(f"backbone is {name!r}, and its config.json names no 'architecture' of timm")
     _check_name(config["architecture"])
-    return config["architecture"], dict(config.get("model_args") or {})
+    options = config.get("model_args") or {}
+    if not isinstance(options, dict):
+        raise InputError(f"backbone is {name!r}, and model_args of its config.json are {str(options)[:80]}, not options by name")
+    return config["architecture"], dict(options)
 
 
 def create(architecture: str, num_classes: int = 0, **options: object) -> nn.Module:

@@ -8,6 +8,7 @@ it that says `mean` and `std` (timm writes it so, and notebooks 30, 40 and 90 do
 """
 
 import json
+import math
 import pickle
 from dataclasses import dataclass
 from importlib import metadata
@@ -186,8 +187,8 @@ def _normalisation_beside(path: Path) -> tuple[list[float], list[float], str] | 
         raise InputError(f"'{file}' is no config of weights: mean and std are three numbers each") from None
     except KeyError:
         return None
-    if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
-        raise InputError(f"'{file}' says mean {mean} and std {std}; each is three numbers, and std is above 0")
+    if len(mean) != 3 or len(std) != 3 or not min(std) > 0 or not all(map(math.isfinite, mean + std)):
+        raise InputError(f"'{file}' says mean {mean} and std {std}; each is three finite numbers, and std is above 0")
     return mean, std, "config.json beside the file"
 
 

@@ -1,10 +1,12 @@
 """How PNG and JPEG files are put together: what of them decides the pixels, and whether a PNG is as it was written."""
 
+import io
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
 PNG = b"\x89PNG\r\n\x1a\n"
+ZEROS = bytes(64)
 # Transparency is part of the picture.
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 # APP0 (JFIF) and APP14 (Adobe) say how colours are stored; the others, and comments, hold text, profiles, EXIF.
@@ -38,6 +40,18 @@ def is_damaged(png: BinaryIO) -> bool:
     return False
 
 
+def is_unfinished(jpeg: BinaryIO) -> bool:
+    """Whether a JPEG ends in zeros and its scan has no end: room that was reserved for a file, of which not all was written."""
+    if jpeg.seek(0, io.SEEK_END) < len(ZEROS):
+        return False
+    jpeg.seek(-len(ZEROS), io.SEEK_END)
+    if jpeg.read() != ZEROS:
+        return False
+    jpeg.seek(0)
+    data = jpeg.read()
+    return data.find(b"\xff\xd9", _segments(data)[1]) < 0  # within a scan, a zero follows each 0xff that is data
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     place = len(PNG)
     while place + 12 <= len(data):
@@ -47,6 +61,12 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _jpeg(data: bytes) -> bytes:
+    kept, place = _segments(data)
+    return b"".join([*kept, data[place:]])
+
+
+def _segments(data: bytes) -> tuple[list[bytes], int]:
+    """(the parts before the first scan that are no metadata, where the scan starts)."""
     kept, place = [data[:2]], 2
     while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:  # up to the start of the scan
         if data[place + 1] == 0xFF:  # filling
@@ -56,4 +76,4 @@ def _jpeg(data: bytes) -> bytes:
         if data[place + 1] not in _JPEG_METADATA:
             kept.append(data[place:end])
         place = end
-    return b"".join([*kept, data[place:]])
+    return kept, place

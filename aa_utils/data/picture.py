@@ -19,14 +19,13 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from aa_utils.data import containers, depth, formats, sixteen_bits
+from aa_utils.data import containers, formats, rgb, sixteen_bits, tiff
 from aa_utils.data.formats import Kind, Unreadable
 from aa_utils.errors import InputError
 from aa_utils.paths import as_text
 
 SMALLEST = 4  # pixels a side: below it lie spacers and tracking pixels
 LARGEST = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # pixels: Pillow's own limit against decompression bombs
-HUGE = 1 << 24  # pixels: from here on a picture is converted in strips and averaged over blocks, which needs no second copy of it
 TWICE = 1 << 28  # bytes: a larger file is not tried again without its metadata
 AT_ONCE = 1 << 30  # bytes that all pictures being decoded may take together; a larger one is decoded alone
 BYTES = 12  # that decoding takes a pixel: Pillow's 4, the decoder's own, and a copy
@@ -62,6 +61,8 @@ def read(path: Path, at_least: int = 0, sha256: str = "", largest: int | None = 
                 raise Unreadable(_not_read(found))
             if found.name == "PNG" and containers.is_damaged(stream):
                 raise Unreadable("damaged: a checksum within the PNG is not that of its pixels")
+            if found.name == "JPEG" and containers.is_unfinished(stream):
+                raise Unreadable("cut short (its end is zeros, space that was reserved for it and never written)")
             stream.seek(0)
             return _decoded(stream, found, at_least, largest or LARGEST)
     except Unreadable:
@@ -135,8 +136,9 @@ def _picture(stream: BinaryIO, kind: Kind, at_least: int, largest: int) -> Pictu
 
 def _upright(opened: Image.Image, size: tuple[int, int], stream: BinaryIO, at_least: int) -> Picture:
     (width, height), mode, deep = size, opened.mode, sixteen_bits.of_colours(opened)
+    tiff.check(opened)
     opened.load()
-    image = _rgb(sixteen_bits.brightened(opened, stream) if deep else opened, at_least)
+    image = rgb.converted(sixteen_bits.brightened(opened, stream) if deep else opened, at_least)
     orientation = _orientation(opened)
     if orientation in _TURNS:
         image = image.transpose(Image.Transpose[_TURNS[orientation]])
@@ -145,38 +147,6 @@ def _upright(opened: Image.Image, size: tuple[int, int], stream: BinaryIO, at_le
     frames = _frames(opened)
     opened.close()  # gives its memory back before another picture takes the room
     return Picture(image, width, height, mode, frames)
-
-
-def _rgb(opened: Image.Image, at_least: int) -> Image.Image:
-    """The loaded picture in 8-bit RGB."""
-    (width, height), black_and_white = opened.size, None
-    small = width * height <= HUGE
-    block = 1 if small or not at_least else max(1, min(width, height) // (2 * at_least))
-    rows = height if small else block * max(1, HUGE // (4 * width * block))
-    strips = [(0, top, width, min(height, top + rows)) for top in range(0, height, rows)]
-    if opened.mode in ("I", "F") or opened.mode.startswith("I;16"):
-        ends = [depth.extremes(np.asarray(opened.crop(box))) for box in strips]
-        black_and_white = depth.levels_of(ends, fractions=opened.mode == "F")
-    if small:
-        return _strip(opened, black_and_white)
-    image = Image.new("RGB", (-(-width // block), -(-height // block)))
-    for box in strips:
-        image.paste(_strip(opened.crop(box), black_and_white).reduce(block), (0, box[1] // block))
-    return image
-
-
-def _strip(image: Image.Image, black_and_white: tuple[float, float] | None) -> Image.Image:
-    """A new image in 8-bit RGB."""
-    if black_and_white:
-        values = np.asarray(image)
-        grey = depth.to_8_bits(values, *black_and_white)
-        if isinstance(clear := image.info.get("transparency"), int):
-            grey[values == clear] = 255
-        return Image.fromarray(grey).convert("RGB")
-    if image.mode in ("La", "RGBa") or image.has_transparency_data:
-        layered = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
-    return image.convert("RGB")
 
 
 def _orientation(opened: Image.Image) -> int:
@@ -216,7 +186,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "too little memory to decode it: make it smaller"
     if isinstance(error, Image.UnidentifiedImageError):
-        return "broken from its first bytes"
+        return "broken from its first bytes, or a variety of its format that is not read here: save it as an 8-bit PNG"
     if "truncated" in said.lower() or isinstance(error, EOFError):
         return f"cut short ({said or 'its end is missing'})"
     named = said if isinstance(error, OSError) and said else f"{type(error).__name__}{f': {said}' if said else ''}"

@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from pathlib import Path, PurePosixPath
 
 from aa_utils import files
@@ -20,6 +21,7 @@ from aa_utils.files import text
 
 METADATA, TABLE, SEAL = "metadata.jsonl", "metadata.csv", ".metadata.json"
 MOST_CLASSES = 1_000_000
+LONGEST = 500  # characters of a class name; what is longer is a caption in the wrong column
 SEALED = ("file_name", "label", "class_name", "sha256")
 
 
@@ -69,21 +71,30 @@ def _file_name(row: dict, where: str) -> str:
         has = f"file_name={name!r}, no name of a file" if "file_name" in row else "no column 'file_name'"
         raise InputError(f"{where} has {has} (its columns: {', '.join(map(str, row))}); it is the image's path within the folder")
     parts = PurePosixPath(name).parts
+    if not _can_be_a_path(name):
+        raise InputError(f"{where} has file_name={name[:80]!r}{'…' if len(name) > 80 else ''}, which no file can be called")
     if PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name or not parts:
         raise InputError(f"{where} has file_name={name!r}, which leads out of the folder; images lie within it")
     return PurePosixPath(name).as_posix()
 
 
+def _can_be_a_path(name: str) -> bool:
+    try:
+        return len(os.fsencode(name)) < 4096 and all(len(os.fsencode(part)) < 256 for part in PurePosixPath(name).parts)
+    except UnicodeEncodeError:  # half a character, as JSON can say it
+        return False
+
+
 def _labelled(row: dict, where: str) -> dict:
     """The row with `label` as a number or absent, and `class_name` as text or absent."""
-    label, name = row.get("label"), row.get("class_name")
-    if name is not None and not (isinstance(name, str) and name.strip()):
+    label, name = (value.strip() if isinstance(value, str) else value for value in (row.get("label"), row.get("class_name")))
+    if name is not None and not (isinstance(name, str) and name):
         raise InputError(f"{where} has class_name={name!r}, no text")
-    if isinstance(label, str) and label.strip().isdecimal():
-        label = int(label.strip()) if len(label) < 10 else MOST_CLASSES
+    if isinstance(label, str) and label.isdecimal():
+        label = int(label) if len(label) < 10 else MOST_CLASSES
     if isinstance(label, float) and label.is_integer():
         label = int(label)
-    if isinstance(label, str) and label.strip():  # the class itself; beside a class_name it is a code of the tool that wrote it
+    if isinstance(label, str) and label:  # the class itself; beside a class_name it is a code of the tool that wrote it
         name, label = name or label, None
     label = None if label == "" else label
     if isinstance(label, bool) or not isinstance(label, int | None):
@@ -92,6 +103,8 @@ def _labelled(row: dict, where: str) -> dict:
         raise InputError(f"{where} has label={label}; labels count the classes from 0, and there are fewer than {MOST_CLASSES:,}")
     if label is not None and name is None:
         raise InputError(f"{where} has label={label} and no class_name: a number does not say which class; add the column 'class_name'")
+    if name is not None and len(name) > LONGEST:
+        raise InputError(f"{where} has a class of {len(name):,} characters, {name[:40]!r}…; the name of a class has at most {LONGEST}")
     told = {"label": label, "class_name": name}
     return {key: told.get(key, value) for key, value in (row | told).items() if told.get(key, value) is not None}
 
@@ -114,13 +127,14 @@ def _numbered(rows: list[dict], path: Path) -> list[dict]:
 
 def _table(path: Path) -> list[tuple[int, dict]]:
     """(row number, row) of a CSV file whose first line names the columns; an empty cell is none."""
-    reader = csv.reader(io.StringIO(text.read(path)), strict=True)
+    reader = csv.reader(io.StringIO(text.read(path)), strict=True, skipinitialspace=True)
     try:
         header, *lines = [line for line in reader if line]
     except ValueError:
         return []
     except csv.Error as error:
         raise InputError(f"'{path}' is not CSV: {error}") from error
+    header = [name.strip() for name in header]
     if len(set(header)) < len(header):
         raise InputError(f"'{path}' has two columns of one name: {', '.join(header)}")
     for number, line in enumerate(lines, start=1):

@@ -15,18 +15,22 @@ ENOUGH = 16  # a high byte from which on the high bytes alone still make a pictu
 def of_colours(opened: Image.Image) -> bool:
     """Whether an image that is opened, and not loaded yet, stores its colours in 16 bits."""
     layouts = [tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3] for tile in getattr(opened, "tile", [])]
-    return opened.mode in ("RGB", "RGBA", "RGBX") and any(";16" in str(layout) for layout in layouts)
+    return opened.mode in ("RGB", "RGBA", "RGBX", "CMYK") and any(";16" in str(layout) for layout in layouts)
 
 
 def brightened(opened: Image.Image, stream: BinaryIO) -> Image.Image:
     """The loaded image, its colours by the rule of `depth`. Errors: Unreadable where the low bytes would be needed and cannot be had."""
-    largest = max(high for _, high in opened.getextrema()[:3])
+    largest = max(high for _, high in opened.getextrema()[: 4 if opened.mode == "CMYK" else 3])
     if largest >= FULL:
         return opened
     if opened.format == "PNG":
         return _png(stream)
+    inks = opened.mode == "CMYK"
     if largest < ENOUGH:
-        raise Unreadable("its 16-bit colours use 12 bits or fewer, and would be black here: save it with 8 bits a colour")
+        shade = "white" if inks else "black"
+        raise Unreadable(f"its 16-bit colours use 12 bits or fewer, and would be {shade} here: save it with 8 bits a colour")
+    if inks:
+        return opened
     black, white = depth.levels(0, largest * 257, fractions=False)
     table = [min(255, round((value * 257 - black) * 255 / (white - black))) for value in range(256)]
     return opened.point(table * 3 + [*range(256)] * (len(opened.getbands()) - 3))

@@ -19,6 +19,8 @@ SYSTEM = {
     *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@transcode", "$recycle.bin", "recycler"),
     *("system volume information", "lost+found", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"),
 }
+# Folders in which other tools keep the parts of a set of images: no class is called so.
+SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"}
 
 
 @dataclass(frozen=True)

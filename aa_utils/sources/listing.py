@@ -17,7 +17,6 @@ from aa_utils.paths import as_text, data_root, resolve
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 COLUMNS = ("class_name", "label", "class", "category")
 CLASSES = "classes.txt"
-SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 Problems = list[tuple[str, str]]
 
 
@@ -80,7 +79,7 @@ def listing(folder: str | Path) -> Listing:
                 f"metadata.csv with the columns file_name and label"
             )
     found.rows = sorted(named, key=lambda row: (row[1], row[0]))
-    if not tables and (len(found.counts) == 1 or {name.lower() for name in found.counts} <= SPLITS):
+    if not tables and (len(found.counts) == 1 or {name.lower() for name in found.counts} <= walk.SPLITS):
         inside = sorted({found.name(path).rpartition("/")[0].partition("/")[2] for path, _ in found.rows} - {""})
         first = next(iter(found.counts))
         way = f"it has sub-folders itself, such as '{inside[0]}': ask for '{folder}/{first}'" if inside else "a source has two or more"
@@ -148,6 +147,9 @@ def _frame(path: Path) -> list[dict]:
 
 def _names(root: Path, rows: list[tuple[str, dict]], column: str) -> dict[object, str] | None:
     """label -> name where labels are numbers, from classes.txt. Errors: InputError where nothing says what the numbers mean."""
+    odd = next(((where, row[column]) for where, row in rows if not isinstance(row.get(column), str | int | float | None)), None)
+    if odd:
+        raise InputError(f"{odd[0]} has {column}={str(odd[1])[:80]}; a class is its name or its number")
     values = {row.get(column) for _, row in rows if row.get(column) not in (None, "")}
     if not any(isinstance(value, int) for value in values):
         return None

@@ -1,0 +1,111 @@
+"""Names of classes and files as rows and folders spell them: spaces, letters in two forms, parts of a set in the place of classes."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aa_utils.benchmarks import image_folder
+from aa_utils.data import images, rows
+from aa_utils.errors import InputError
+from aa_utils.sources.listing import listing
+
+GOOD = {"file_name": "0.png", "label": 0, "class_name": "mug"}
+
+
+def pictures(folder, n=2):
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(n):
+        Image.fromarray(np.full((8, 8, 3), 40 * k, np.uint8)).save(folder / f"{k}.png")
+    return folder
+
+
+def write(folder, *made):
+    folder.joinpath(rows.METADATA).write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in made))
+
+
+SPELLED = {
+    "spaces around a label": ([{"file_name": "0.png", "label": " mug"}, {"file_name": "1.png", "label": "mug "}], ["mug"]),
+    "spaces around a class": ([GOOD | {"class_name": "mug "}, GOOD | {"file_name": "1.png"}], ["mug"]),
+    "two that differ in case": ([{"file_name": "0.png", "label": "A"}, {"file_name": "1.png", "label": "a"}], ["A", "a"]),
+}
+
+
+@pytest.mark.parametrize("kind", SPELLED)
+def test_spaces_around_a_name_are_no_part_of_it(tmp_path, kind):
+    made, names = SPELLED[kind]
+    write(pictures(tmp_path), *made)
+    assert images.load(tmp_path, 8).class_names == names
+
+
+def test_spaces_after_the_commas_of_a_table(tmp_path):
+    (pictures(tmp_path) / "metadata.csv").write_text('file_name, label\n0.png, mug\n1.png, "cup, blue"\n')
+    assert images.load(tmp_path, 8).class_names == ["cup, blue", "mug"]
+
+
+ODD = {
+    "half a character": ('{"file_name": "\\ud800.png", "label": "a"}', r"row 1 of .*file_name='\\ud800.png', which no file can be called"),
+    "a long name": ('{"file_name": "' + "a" * 5000 + '.png", "label": "a"}', "'…, which no file can be called"),
+    "a caption as a class": ('{"file_name": "0.png", "label": "' + "a b " * 500 + '"}', "a class of 1,999 characters, 'a b .*at most 500"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_names_that_cannot_be_are_named_in_short(tmp_path, kind):
+    row, message = ODD[kind]
+    write(pictures(tmp_path / "x"), row)
+    with pytest.raises(InputError, match=message) as said:
+        images.load(tmp_path / "x", 8)
+    assert len(str(said.value)) < 500
+
+
+@pytest.mark.parametrize("label", [["mug"], {"name": "mug"}])
+def test_a_label_that_is_no_name_and_no_number(tmp_path, label):
+    write(pictures(tmp_path), {"file_name": "0.png", "label": label}, {"file_name": "1.png", "label": "cup"})
+    with pytest.raises(InputError, match=r"metadata.jsonl:1 has label=.*mug.*; a class is its name or its number"):
+        listing(tmp_path)
+    with pytest.raises(InputError, match=r"row 1 of .* has label=.*mug"):
+        images.load(tmp_path, 8)
+
+
+@pytest.mark.parametrize("names", [("café", "cafe\u0301"), ("mug", "mug "), ("tea cup", "tea_cup"), ("tea  cup", "tea cup")])
+def test_two_folders_of_one_name_are_no_two_classes(tmp_path, names):
+    for name in names:
+        pictures(tmp_path / name)
+    with pytest.raises(InputError, match=r"two classes of one name.*put their pictures into one folder"):
+        image_folder.load(str(tmp_path), 8)
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("Train", "val"), ("training", "validation", "testing")])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_parts_of_a_set_are_no_classes(tmp_path, parts, labelled):
+    for part in parts:
+        for name in ("mug", "cup") if labelled else ("",):
+            pictures(tmp_path / part / name)
+    with pytest.raises(InputError, match=f"parts of a set of images.*image_folder:{tmp_path}/.*classes.txt"):
+        image_folder.load(str(tmp_path), 8)
+    (tmp_path / "classes.txt").write_text("mug\ncup\n")
+    assert image_folder.load(str(tmp_path), 8).labels is None
+
+
+def test_a_class_may_be_called_as_a_part_of_a_set(tmp_path):
+    for name in ("train", "bus"):
+        pictures(tmp_path / name)
+    assert image_folder.load(str(tmp_path), 8).class_names == ["bus", "train"]
+
+
+def test_a_list_of_classes_may_have_comments(tmp_path):
+    for name in ("mug", "cup"):
+        pictures(tmp_path / name)
+    (tmp_path / "classes.txt").write_text("# in the order of the labels\n\n mug \ncup\t\n")
+    target = image_folder.load(str(tmp_path), 8)
+    assert (target.class_names, target.labels.tolist()) == (["mug", "cup"], [1, 1, 0, 0])
+
+
+def test_a_list_of_classes_that_is_no_file(tmp_path):
+    pictures(tmp_path / "mug")
+    os.mkfifo(tmp_path / "classes.txt")
+    with pytest.raises(InputError, match=r"classes.txt' is no file"):
+        image_folder.load(str(tmp_path), 8)
