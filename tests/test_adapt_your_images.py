@@ -221,13 +221,14 @@ def test_a_wrong_setting_is_said_before_a_photo_is_read(options, message):
         planned(**options)
 
 
-def test_defaults_are_those_of_the_stages_notebooks():
+def test_defaults_are_those_of_the_package():
     made = planned(inter_domain={"steps": 7})
     assert made.inter_domain["method"] == "dann"
     assert made.inter_domain["steps"] == 7
     assert made.inter_domain["lr"] == 0.05
     assert made.recipe("intra_domain").schedule == "fixmatch"
     assert made.recipe("inter_domain").steps == 7
+    assert made.recipe("inter_domain").clip == made.recipe("intra_domain").clip == 1.0
     assert made.generator["steps"] == 12
     assert planned(model="", generator={"preset": "sd15"}).generator["model"].endswith("stable-diffusion-v1-5")
 

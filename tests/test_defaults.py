@@ -81,6 +81,14 @@ def test_what_generation_takes_can_be_set():
     assert not {field.name for field in dataclasses.fields(Settings)} & {field.name for field in dataclasses.fields(Service)}
 
 
+def test_every_option_of_training_reaches_photos():
+    """Those that are not there by intent are named; one that is lost on the way would train by another recipe than the notebooks."""
+    training = {field.name for field in dataclasses.fields(Recipe)}
+    for stage in ("inter_domain", "intra_domain"):
+        there = {parameter.name for parameter in settings.defaults(stage)}
+        assert training - there == {"device", "flip"} | settings.ABSENT.get(stage, set())
+
+
 def test_dataclasses_that_hold_defaults_are_frozen():
     for stage in settings.STAGES:
         for one in settings._settings(stage):

@@ -17,8 +17,9 @@ from aa_utils.training.loop import Recipe
 
 STAGES = ("writer", "generator", "inter_domain", "intra_domain")
 SHARED = {"class_names", "per_class", "prompts", "model", "source", "target", "test", "initial", "image_size", "backbone", "pretrained"}
-SHARED |= {"bottleneck", "flip", "seeds", "device", "out", "images_per_prompt", "limit_per_class", "clip", "template"}
-FEATURES = {"freeze_backbone", "feature_views"}  # linear probes, which stage 4 does not have
+SHARED |= {"bottleneck", "flip", "seeds", "device", "out", "images_per_prompt"}
+# What else a stage does not have here: scores by CLIP; linear probes, which are no start for stage 4.
+ABSENT = {"generator": {"clip", "template"}, "intra_domain": {"freeze_backbone", "feature_views"}}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ INTRA_DOMAIN = Recipe(steps=500, batch_size=16, lr=0.03, weight_decay=5e-4, sche
 
 def defaults(stage: str) -> list[Parameter]:
     """All that one of STAGES can be told, each with its default."""
-    left_out = SHARED | (FEATURES if stage == "intra_domain" else set())
+    left_out = SHARED | ABSENT.get(stage, set())
     return [parameter for parameter in parameters.of_settings(*_settings(stage)) if parameter.name not in left_out]
 
 
