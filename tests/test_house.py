@@ -1,6 +1,7 @@
 """The files around the code agree with each other and with what is installed."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -121,12 +122,13 @@ def test_setup_names_the_way_out_without_python_and_stands_when_nothing_changed(
     """In a copy without an environment, so that nothing is installed."""
     for name in ("Makefile", "pyproject.toml", "uv.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
-    done = subprocess.run(["make", "setup", "PYTHON="], cwd=tmp_path, capture_output=True, text=True)
+    bare = {name: value for name, value in os.environ.items() if name != "PY"}
+    done = subprocess.run(["make", "setup", "PYTHON="], cwd=tmp_path, env=bare, capture_output=True, text=True)
     assert done.returncode != 0 and "make setup PYTHON=/path/to/python" in done.stderr
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
     (tmp_path / ".venv/installed").write_bytes((ROOT / "pyproject.toml").read_bytes() + (ROOT / "uv.lock").read_bytes())
-    done = subprocess.run(["make", "setup"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(["make", "setup"], cwd=tmp_path, env=bare, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

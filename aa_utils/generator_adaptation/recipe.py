@@ -71,7 +71,7 @@ class Recipe:
     # The CLIP direction
     direction_floor: float = 0.1  # smallest length an image's direction is divided by; at the first step all are 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check_types()
         for name, allowed in (
             ("objective", OBJECTIVES),

@@ -122,7 +122,13 @@ def _streams(
 def _write_untrained(
     classifier: backbones.Classifier, module: Method, config: object, recipe: loop.Recipe, seed: int, folder: Path, class_names: list[str]
 ) -> None:
-    name = module.__name__.removeprefix("aa_utils.")
+    name = module.__name__.removeprefix("aa_utils.")  # type: ignore[attr-defined]
     files.write_text(folder / "history.csv", "step,lr,images_per_second\n")
-    about = {"method": name, "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed, "seconds_train": 0.0}
+    about = {
+        "method": name,
+        "method_config": asdict(config),  # type: ignore[call-overload]
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "seconds_train": 0.0,
+    }
     backbones.save(classifier, folder, class_names, **about)

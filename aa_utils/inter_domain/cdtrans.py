@@ -47,7 +47,7 @@ class Config:
     distillation: float = 1.0  # w
     detach_teacher: bool = False  # True: the distillation term trains the target stream alone
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("warm", "label_smoothing"):
             check_number(name, getattr(self, name), at_least=0, below=1)
         check_number("refreshes", self.refreshes, at_least=1, whole=True)  # stage 2 needs pairs
@@ -57,7 +57,7 @@ class Config:
 class Pairs(nn.Module):
     """What was paired last: `found` is empty before stage 2. It has no weights; its state lies in the checkpoint, whatever its size."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.found: dict[str, Tensor | float] = {}
 
@@ -100,7 +100,7 @@ def refresh(nets: nn.ModuleDict, streams: list[Stream], step: int, steps: int, c
     source, target = streams
     due = step in pairing_steps(steps, config)
     if due:
-        nets["pairs"].found = _pair(nets["classifier"], source, target, f"step {step} of {steps}")
+        nets["pairs"].found = _pair(nets["classifier"], source, target, f"step {step} of {steps}")  # type: ignore[assignment]
     found = nets["pairs"].found
     # A run that goes on from a checkpoint finds its pairs there, and streams that do not know of them.
     if due or (found and target.rows is None):
@@ -150,7 +150,7 @@ def _pair(classifier: nn.Module, source: Stream, target: Stream, when: str) -> d
     predicted = [inference.predict(classifier, stream.pixels, device=str(device)) for stream in (source, target)]
     classifier.train()
     (_, f_s), (p_t, f_t) = ((p.to(device), f.to(device)) for p, f in predicted)
-    y_s, pseudo = source.labels.to(device), pseudo_labels.centre_labels(p_t, f_t)
+    y_s, pseudo = source.labels.to(device), pseudo_labels.centre_labels(p_t, f_t)  # type: ignore[union-attr]
     rows_s, rows_t = pseudo_labels.two_way_pairs(f_s, y_s, f_t, pseudo)
     if not len(rows_s):
         raise InputError(

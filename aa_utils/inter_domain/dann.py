@@ -41,7 +41,7 @@ class Config:
     hidden: int = 1024  # width of the discriminator's two hidden layers
     discriminator_lr: float = 10.0  # in multiples of the backbone's: TLlib's ratio (backbone 0.1, discriminator 1), from scratch too
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_number("wait", self.wait, at_least=0, below=1)
         check_number("hidden", self.hidden, at_least=1, whole=True)
         for name in ("weight", "lambda_max", "gamma", "discriminator_lr"):
@@ -63,13 +63,13 @@ class Reverse(torch.autograd.Function):
     """R: the identity, whose gradient is multiplied by -lambda."""
 
     @staticmethod
-    def forward(ctx, f: Tensor, coefficient: float) -> Tensor:
+    def forward(ctx, f: Tensor, coefficient: float) -> Tensor:  # type: ignore[no-untyped-def]
         """f itself."""
         ctx.coefficient = coefficient
         return f.view_as(f)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         """The gradient, reversed."""
         return -ctx.coefficient * gradient, None
 

@@ -37,7 +37,7 @@ class Config:
     weight: float = 1.0  # lambda_u
     together: bool = True  # one pass, as FixMatch; False: a pass for each part, as TLlib
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_number("mu", self.mu, at_least=1, whole=True)
         if not 0 <= self.threshold <= 1:
             raise InputError(f"threshold is {self.threshold}; it is a probability, 0 to 1")

@@ -46,7 +46,7 @@ class Config:
     balance: float = 0.0  # b: 0.01 in the authors' VisDA code and in TLlib; it pulls towards equal shares, right or wrong
     joint: bool = False  # source and target through the network together: the authors' VisDA code and TLlib
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_number("num_k", self.num_k, at_least=1, whole=True)
         for name in ("weight", "balance"):
             check_number(name, getattr(self, name), at_least=0)
@@ -61,7 +61,7 @@ def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
 
 def result(nets: nn.ModuleDict, config: Config) -> backbones.Classifier:
     """The classifier to keep: its logits are the mean of both heads'."""
-    return backbones.joined(nets["classifier"], nets["second_head"])
+    return backbones.joined(nets["classifier"], nets["second_head"])  # type: ignore[arg-type]
 
 
 def discrepancy(z_1: Tensor, z_2: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class Config:
 
     label_smoothing: float = 0.0  # 0.1 in SHOT's and CDTrans' source training; 0 in DANN's
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_number("label_smoothing", self.label_smoothing, at_least=0, below=1)
 
 

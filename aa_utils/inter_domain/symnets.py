@@ -47,7 +47,7 @@ class Config:
     lambda_max: float = 1.0  # the value lambda_p tends to
     gamma: float = 10.0  # steepness of lambda_p
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.version not in (1, 2):
             raise InputError(f"version is {self.version}; there are: 1 (CVPR 2019), 2 (TPAMI 2020)")
         for name in ("lambda_max", "gamma"):
@@ -105,4 +105,4 @@ def step(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config:
     for_features = feature_terms(z_s, z_t, batch["y_s"], coefficient(progress, config), config)
     update((sum(for_features.values()), features), (sum(for_heads.values()), heads))
     right = [(own > other).float().mean() for own, other in (log_halves(z_s), log_halves(z_t)[::-1])]
-    return Terms(for_heads | for_features, {"domain_accuracy": sum(right) / 2})
+    return Terms(for_heads | for_features, {"domain_accuracy": sum(right) / 2})  # type: ignore[dict-item]

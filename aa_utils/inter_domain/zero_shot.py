@@ -28,7 +28,7 @@ class Config:
     clip: str = "models/pocket-clip"  # a transformers CLIPModel with tokenizer and image processor: a folder or a hub id
     template: str = "a photo of a {}"  # {} is the class name; the plain one of section 3.1.4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if "{}" not in self.template:
             raise InputError(f"template is {self.template!r}; it needs a {{}} where the class name goes")
 

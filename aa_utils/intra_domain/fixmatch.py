@@ -34,7 +34,7 @@ class Config:
     weight: float = 1.0  # lambda_u
     ema: float = 0.999  # decay of the averaged weights that are evaluated
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_number("mu", self.mu, at_least=1, whole=True)
         check_number("threshold", self.threshold, at_least=0, at_most=1)
         check_number("weight", self.weight, at_least=0)

@@ -52,7 +52,7 @@ class Config:
     ramp: float = 1 / 64  # share of the steps over which lambda_u rises from 0: 16,384 of 2^20 in the authors' code; 1 in SHOT++
     ema: float = 0.999  # decay of the averaged weights that are evaluated
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_number("views", self.views, at_least=1, whole=True)
         for name in ("temperature", "alpha"):
             check_number(name, getattr(self, name), above=0)

@@ -71,7 +71,15 @@ def _mirror(n: int, flip: bool) -> Tensor:
     return torch.where(torch.rand(n) < 0.5, -1.0, 1.0) if flip else torch.ones(n)
 
 
-def _matrix(n: int, turn=0.0, shear_x=0.0, shear_y=0.0, scale=1.0, shift=0.0, mirror=1.0) -> Tensor:
+def _matrix(
+    n: int,
+    turn: Tensor | float = 0.0,
+    shear_x: Tensor | float = 0.0,
+    shear_y: Tensor | float = 0.0,
+    scale: Tensor | float = 1.0,
+    shift: Tensor | float = 0.0,
+    mirror: Tensor | float = 1.0,
+) -> Tensor:
     """(n, 2, 3) matrices from output to input coordinates (both -1 to 1): turn in radians, shift in sides of the image."""
     turn, shear_x, shear_y, mirror = (torch.as_tensor(v).expand(n) for v in (turn, shear_x, shear_y, mirror))
     scale, shift = (torch.as_tensor(v).expand(n, 2) for v in (scale, shift))

@@ -66,11 +66,11 @@ def estimate(classifier: nn.Module, pixels: Tensor, device: str, block: int = 0)
             variance, own = (value.double().cpu() for value in torch.var_mean(x.float(), 1, correction=0))
             n = x.shape[1]
             apart = own - mean
-            squares = squares + variance * n + apart.square() * (count * n / (count + n))
-            mean = mean + apart * (n / (count + n))
+            squares = squares + variance * n + apart.square() * (count * n / (count + n))  # type: ignore[assignment]
+            mean = mean + apart * (n / (count + n))  # type: ignore[assignment]
             count += n
-        layer.running_mean.copy_(mean)
-        layer.running_var.copy_(squares / (count - 1))
+        layer.running_mean.copy_(mean)  # type: ignore[union-attr, arg-type]
+        layer.running_var.copy_(squares / (count - 1))  # type: ignore[union-attr, arg-type]
 
 
 class _Reached(Exception):

@@ -12,7 +12,7 @@ LOOP = "aa_utils.training.loop"
 WATCHING = ("log_every", "checkpoint_every")  # settings of a recipe that change nothing of the result
 
 
-def identity_of(method, config, classifier, streams, recipe, seed) -> dict[str, str]:
+def identity_of(method, config, classifier, streams, recipe, seed) -> dict[str, str]:  # type: ignore[no-untyped-def]
     """What decides the result (`identity.of`): code, settings, first weights and data (a sample of the pixels).
 
     Code counts, so that a loss that was edited is trained again instead of reading what the old one gave.
@@ -36,13 +36,13 @@ def finished(folder: Path, known: dict[str, str]) -> bool:
     return identity.same(tensor_files.read_config(folder, "").get("identity"), known, f"the training of '{folder}'")
 
 
-def save(folder, known, nets, optimizer, scaler, step, rows, seconds) -> None:
+def save(folder, known, nets, optimizer, scaler, step, rows, seconds) -> None:  # type: ignore[no-untyped-def]
     """Write all that the run needs to go on after `step` steps, atomically."""
     state = {"identity": known, "nets": nets.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
     tensor_files.write_state(folder / "checkpoint.pt", state | {"step": step, "rows": rows, "seconds": seconds})
 
 
-def resume(folder, known, nets, optimizer, scaler) -> tuple[int, list[dict], float]:
+def resume(folder, known, nets, optimizer, scaler) -> tuple[int, list[dict], float]:  # type: ignore[no-untyped-def]
     """(first step, history rows, seconds so far): those of the checkpoint if it is a whole one of this very run; one of another is said."""
     state = tensor_files.read_state(folder / "checkpoint.pt")
     if state is None or not identity.same(state.get("identity"), known, f"the half-done training of '{folder}'"):

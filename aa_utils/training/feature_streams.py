@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check(method: Method, bottleneck: int, batchnorm: str) -> None:
     """InputError if the method cannot be trained on the features of a frozen backbone, or would be another one there."""
-    name = method.__name__.rpartition(".")[2]
+    name = method.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
     if method.training_free:
         raise InputError(f"{name} trains nothing, so there is nothing to freeze; leave freeze_backbone=false")
     if method.needs_images:

@@ -55,13 +55,13 @@ class Recipe:
     log_every: int = 20  # steps a row of history.csv averages over
     checkpoint_every: int = 500  # steps between checkpoints, at least: they are written with a row of history.csv
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "device", devices.choose(self.device))
         object.__setattr__(self, "amp", devices.precision(self.amp, self.device))
         choices = {"optimizer": optimization.OPTIMIZERS, "schedule": SCHEDULES, "amp": AMP, "batchnorm": batchnorm.CHOICES}
         for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")
+            if getattr(self, name) not in allowed:  # type: ignore[operator]
+                raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")  # type: ignore[arg-type]
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
             check_number(name, getattr(self, name), at_least=1, whole=True)
         check_number("lr", self.lr, above=0)
@@ -93,7 +93,7 @@ class Stream:
     order: str = ""  # its name, if nothing is said
 
 
-def fit(
+def fit(  # type: ignore[no-untyped-def]  # config: the method's frozen dataclass
     method: Method,
     config,
     classifier: backbones.Classifier,
@@ -115,14 +115,14 @@ def fit(
     classifier.freeze(recipe.freeze_backbone)
     if recipe.freeze_backbone:
         streams = feature_streams.of_features(method, classifier, streams, recipe)
-    statistics = [Stream("statistics", target, None, 0, {})] if recipe.batchnorm == "target" else []
+    statistics = [Stream("statistics", target, None, 0, {})] if recipe.batchnorm == "target" else []  # type: ignore[arg-type]
     identity = checkpoint.identity_of(method, config, classifier, [*streams, *statistics], recipe, seed)
     if checkpoint.finished(folder, identity):
         return backbones.load(folder)[0].to(recipe.device)
     nets, rows, seconds = _train(method, config, classifier, streams, recipe, seed, folder, identity)
     result = method.result(nets, config)
     if recipe.batchnorm == "target":
-        batchnorm.estimate(result, target, recipe.device)
+        batchnorm.estimate(result, target, recipe.device)  # type: ignore[arg-type]
     _check_finite(result, streams, recipe)
     checkpoint.write_history(folder, rows)
     about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
@@ -131,7 +131,16 @@ def fit(
     return result.eval()
 
 
-def _train(method, config, classifier, streams, recipe, seed, folder, identity):
+def _train(  # type: ignore[no-untyped-def]
+    method: Method,
+    config,
+    classifier: backbones.Classifier,
+    streams: list[Stream],
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    identity: dict[str, str],
+) -> tuple[nn.ModuleDict, list[dict], float]:
     device = torch.device(recipe.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kernels.deterministic(device):
         torch.manual_seed(stable_hash("networks", seed))

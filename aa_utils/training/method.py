@@ -95,9 +95,9 @@ class Method(Protocol):
         """
         raise NotImplementedError
 
-    def result(self, nets: nn.ModuleDict, config: Any) -> nn.Module:
+    def result(self, nets: nn.ModuleDict, config: Any) -> "Classifier":
         """The classifier to keep: its averaged weights if there are any, else itself."""
-        return nets["average"].module if "average" in nets else nets["classifier"]
+        return nets["average"].module if "average" in nets else nets["classifier"]  # type: ignore[return-value]
 
 
 class FromModule(Method):

@@ -16,7 +16,7 @@ OPTIMIZERS = {
 }
 
 
-def optimizer(nets: nn.ModuleDict, recipe, factors: dict[str, float]) -> torch.optim.Optimizer:
+def optimizer(nets: nn.ModuleDict, recipe, factors: dict[str, float]) -> torch.optim.Optimizer:  # type: ignore[no-untyped-def]
     """Groups by (lr factor, decay or none): backbone at `backbone_lr`, networks in `factors` at that many times it, the rest at 1."""
     exempt = undecayed(nets)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
@@ -31,7 +31,7 @@ def optimizer(nets: nn.ModuleDict, recipe, factors: dict[str, float]) -> torch.o
         {"params": weights, "factor": factor, "weight_decay": recipe.weight_decay if decays else 0.0}
         for (factor, decays), weights in groups.items()
     ]
-    return OPTIMIZERS[recipe.optimizer](listed, lr=recipe.lr)
+    return OPTIMIZERS[recipe.optimizer](listed, lr=recipe.lr)  # type: ignore[operator]
 
 
 def undecayed(nets: nn.Module) -> set[str]:

@@ -16,7 +16,7 @@ def names(stage: ModuleType) -> list[str]:
 
 def load(stage: ModuleType, name: str) -> Method:
     """The method `name`, complete. Errors: InputError for an unknown one."""
-    return FromModule(plugins.load(_kind(stage), name))
+    return FromModule(plugins.load(_kind(stage), name))  # type: ignore[abstract]
 
 
 def configure(stage: ModuleType, name: str, options: dict) -> Any:

@@ -57,7 +57,7 @@ class Config:
     pitch_range: float = 0.25
     orbit: str = "uniform"  # or "ellipse"; see cameras.angles
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("channels", "superresolution", "pivot"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("channels", "superresolution"):

@@ -30,7 +30,7 @@ class Config:
     image_channels: int = 3
     clamp: float | None = None  # bound on activations; 256 in networks that were trained in float16
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
         if len(self.channels) < 2 or not all(isinstance(c, int) and c > 0 for c in self.channels):
             raise InputError(f"channels is {self.channels!r}; give a positive number for each resolution 4, 8, 16 …, at least two of them")

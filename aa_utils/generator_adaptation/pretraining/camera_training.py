@@ -26,7 +26,7 @@ class Views:
     density: float = 0.25  # λ of the density's total variation; 0: none
     density_every: int = 4  # steps between its steps
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.swap <= 1 or self.density < 0 or self.density_every < 1:
             raise InputError(f"swap is a probability, density not negative, density_every positive: {self}")
 

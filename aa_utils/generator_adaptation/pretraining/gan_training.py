@@ -55,7 +55,7 @@ class Recipe:
     every: int = 250  # steps between checkpoints and lines of the history
     bf16: bool = False  # bfloat16 autocast: faster on recent CPUs and GPUs, slower on CPUs without it
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.batch < GROUP or self.batch % GROUP:
             raise InputError(f"batch is {self.batch}; the discriminator compares images in groups of {GROUP}, so take a multiple of it")
         if self.steps < 1 or not self.lr > 0 or self.r1 < 0 or self.path < 0 or min(self.r1_every, self.path_every, self.every) < 1:
