@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.reporting import benchmark_figures, estimate_figures, source_figures, tables
+from aa_utils.reporting import ablation_figures, benchmark_figures, estimate_figures, source_figures, tables
 from aa_utils.reporting.layout import ordered, printed, refined
 from aa_utils.reporting.style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
@@ -246,4 +246,5 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "by_target": benchmark_figures.by_target,
     "by_class": benchmark_figures.by_class,
     "by_source": source_figures.by_source,
+    **ablation_figures.DRAWN,
 }

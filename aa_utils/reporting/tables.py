@@ -19,7 +19,26 @@ METRICS = ["accuracy", "mean_per_class"]
 PER_SEED = [*FACTORS, "seed", *METRICS, "run", "run_id"]
 OVER_SEEDS = [*FACTORS, "metric", "mean", "sd", "n", "seeds", "run_ids"]
 # Columns that hold numbers, in tables and in the points of figures; all others are text.
-NUMBERS = {"images", "seed", *METRICS, "mean", "sd", "n", "low", "high", "p", "x", "y", "true", "predicted", "count"}
+NUMBERS = {
+    "images",
+    "seed",
+    *METRICS,
+    "seconds",
+    "before",
+    "gain",
+    "pseudo_label_accuracy",
+    "mean",
+    "sd",
+    "n",
+    "low",
+    "high",
+    "p",
+    "x",
+    "y",
+    "true",
+    "predicted",
+    "count",
+}
 NO_REFINEMENT = "none"
 # Stages whose metrics are accuracies on the target. `system` is "pipeline" for the first two, the stage's name for the references.
 PIPELINE = ("inter_domain", "intra_domain")
