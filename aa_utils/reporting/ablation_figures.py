@@ -1,7 +1,6 @@
 """The figures of the ablations: stages, methods, and when refinement helps. Drawn with seaborn, from rows of `ablation_points`."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -19,6 +18,8 @@ def stages(points: pd.DataFrame) -> Figure:
 
     `points`: rows of `ablation_points.stages`.
     """
+    import seaborn as sns  # a second of start-up
+
     shown = points.assign(accuracy=100 * points["accuracy"])
     worlds = list(dict.fromkeys(shown["world"]))
     figure, panels = _panels(len(worlds), height=2.9)
@@ -47,6 +48,8 @@ def methods(points: pd.DataFrame) -> Figure:
 
     `points`: rows of `ablation_points.of_results`.
     """
+    import seaborn as sns  # a second of start-up
+
     keys = list(dict.fromkeys(points[["world", "prompts"]].itertuples(index=False, name=None)))
     lines = ordered(points["inter_domain"])
     columns = ordered(points["intra_domain"])
@@ -89,6 +92,8 @@ def refinement_gain(points: pd.DataFrame) -> Figure:
 
     `points`: rows of `ablation_points.gains`.
     """
+    import seaborn as sns  # a second of start-up
+
     shown = points.assign(before=100 * points["before"], gain=100 * points["gain"])
     shown["world"] = [printed(name) for name in shown["world"]]
     shown["refinement"] = [printed(name) for name in shown["intra_domain"]]
