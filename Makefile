@@ -19,7 +19,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
 SNAKEMAKE = "$(PY)" -m snakemake --configfile "$(EXPERIMENT)" --cores $(CORES) $(if $(SCALE),--config scale=$(SCALE))
 
-.PHONY: help setup reproduce report verify test unit notebooks lint slurm docs lock lab clean
+.PHONY: help setup reproduce report verify test unit notebooks lint types slurm docs lock lab clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /make \1	/p' Makefile
@@ -66,6 +66,9 @@ lint: setup  ## ruff (code and notebooks) and the notebook normaliser
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
 	"$(PY)" -m aa_utils.runner.normalise_notebooks --check
+
+types: setup  ## mypy over the package, strict in training/, inter_domain/ and intra_domain/ (a minute and a half; 5 seconds when little changed)
+	"$(PY)" -m mypy
 
 slurm: setup  ## the smoke experiment on a Slurm brought up here, one of its two nodes killed on the way (as root; slurm-wlm and munge)
 ifeq ($(PY),.venv/bin/python)

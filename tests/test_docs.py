@@ -67,6 +67,6 @@ def test_the_method_of_the_tutorial_is_a_method(tmp_path):
     batch = {"x_s": torch.rand(4, 3, 32, 32), "x_t": torch.rand(5, 3, 32, 32), "y_s": torch.tensor([0, 1, 2, 0])}
     terms = method.losses(nets, batch, 0.5, config)
     p = nets["classifier"](batch["x_t"]).softmax(1).tolist()
-    assert float(terms.losses["entropy"]) == pytest.approx(-0.3 * sum(q * math.log(q) for row in p for q in row) / 5, rel=1e-4)
+    assert terms.losses["entropy"].item() == pytest.approx(-0.3 * sum(q * math.log(q) for row in p for q in row) / 5, rel=1e-4)
     method.step(nets, batch, 0.5, config, lambda part: part[0].backward())
     assert all(q.grad is not None for q in nets["classifier"].backbone.parameters())

