@@ -5,6 +5,7 @@ are taken out of their files by name and run as they stand; nothing of them is k
 """
 
 import ast
+import copy
 import math
 import os
 from collections import abc
@@ -19,11 +20,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from aa_utils.classifiers import backbones
-from aa_utils.generator_adaptation import clip_direction, score_distillation
-from aa_utils.generator_adaptation.generators import cameras, checkpoints, volume_rendering
+from aa_utils.generator_adaptation import adapt, clip_direction, score_distillation
+from aa_utils.generator_adaptation.generators import cameras, checkpoints, modulated_conv, volume_rendering
 from aa_utils.generator_adaptation.guide import Guide
+from aa_utils.generator_adaptation.recipe import recipe
 from aa_utils.inter_domain import cdtrans, dann, mcd
 from aa_utils.intra_domain import mixmatch
+from aa_utils.seeds import torch_generator
 from aa_utils.training import consistency
 
 REPOSITORIES = {  # name: where it is, and the commit that was compared
@@ -231,18 +234,119 @@ def test_the_direction_of_nada_is_the_authors():
     close(direction[None], fake.target_direction)
 
 
-def test_stylegan2_is_rosinalitys(tmp_path):
-    act = pieces("stylegan2-pytorch/op/fused_act.py", "FusedLeakyReLU", "fused_leaky_relu")
-    filters = pieces("stylegan2-pytorch/op/upfirdn2d.py", "upfirdn2d", "upfirdn2d_native", abc=abc)
+def generator_code(file, folder):
+    """The public StyleGAN2 of a file, with its own CPU versions of the CUDA kernels in `folder`."""
+    act = pieces(f"{folder}/fused_act.py", "FusedLeakyReLU", "fused_leaky_relu")
+    filters = pieces(f"{folder}/upfirdn2d.py", "upfirdn2d", "upfirdn2d_native", abc=abc)
     plain = SimpleNamespace(conv2d=F.conv2d, conv_transpose2d=F.conv_transpose2d)
     names = {"FusedLeakyReLU": act.FusedLeakyReLU, "fused_leaky_relu": act.fused_leaky_relu, "upfirdn2d": filters.upfirdn2d}
-    classes = [node.name for node in source("stylegan2-pytorch/model.py").body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
-    public = pieces("stylegan2-pytorch/model.py", *classes, conv2d_gradfix=plain, **names)
+    classes = [node.name for node in source(file).body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
     torch.manual_seed(0)
-    theirs = public.Generator(16, 32, 2).eval()
-    for name, weight in theirs.named_parameters():
+    net = pieces(file, *classes, conv2d_gradfix=plain, **names).Generator(16, 32, 2)
+    for name, weight in net.named_parameters():
         if name.endswith(("noise.weight", "bias")):
             nn.init.normal_(weight)  # zeros would hide a missing term
+    return net
+
+
+class Drawing:
+    """torch with another `randn`. Its `Tensor` copies, as the move to a GPU does."""
+
+    def __init__(self, randn):
+        self.names = {"randn": randn, "Tensor": torch.tensor}
+
+    def __getattr__(self, name):
+        return self.names.get(name) or getattr(torch, name)
+
+
+class Tower(nn.Module):
+    """A CLIP of a few weights: unit features of images and of words."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(48, 6))
+        self.words = {"photo": F.normalize(torch.randn(3, 6), dim=-1), "sketch": F.normalize(torch.randn(3, 6), dim=-1)}
+        self.bare = F.normalize(torch.randn(1, 6), dim=-1)
+        self.requires_grad_(False)
+
+    @property
+    def model(self):
+        """What the identity of an objective is taken from."""
+        return self.project
+
+    def images(self, x):
+        return F.normalize(self.project(x), dim=-1)
+
+
+def test_steps_of_nada_are_the_authors(tmp_path, monkeypatch):
+    """Three steps of the preset, selection of layers included. Both codes get the same noise maps, which they draw in different orders.
+
+    A step moves a weight by up to 0.0016, even where its gradient is hardly more than rounding: they agree to 0.0001.
+    """
+    folder = "StyleGAN-nada/ZSSGAN"
+    net = generator_code(f"{folder}/model/sg2_model.py", f"{folder}/op")
+    torch.save({"g_ema": net.state_dict(), "latent_avg": torch.zeros(32)}, tmp_path / "net.pt")
+
+    def noise(n, _, size, *__, **___):
+        """Maps of this size: some for the trained network, others for the frozen one."""
+        return torch.randn(n, 1, size, size, generator=torch.Generator().manual_seed(2 * size + torch.is_grad_enabled()))
+
+    monkeypatch.setattr(torch.Tensor, "normal_", lambda self, *_, **__: self.copy_(noise(*self.shape)))
+    monkeypatch.setattr(modulated_conv, "torch", Drawing(lambda *size, **how: noise(*size) if "generator" in how else torch.randn(*size)))
+    tower = Tower()
+    chosen = {"steps": 3, "select": 3, "select_batch": 4, "decay_unselected": False}
+    settings = recipe("nada", chosen)
+    direction = clip_direction.text_direction(tower.words["photo"], tower.words["sketch"])
+    objective = clip_direction.ClipDirection((tower,), (direction[None],), (tower.bare,), settings)
+    ours = adapt.adapt(checkpoints.load(tmp_path / "net.pt"), objective, 5, tmp_path / "run")
+
+    public = pieces(f"{folder}/criteria/clip_loss.py", "DirectionLoss", "clip_directional_loss", "compute_text_direction")
+    zs = pieces(f"{folder}/model/ZSSGAN.py", "requires_grad", "SG2Generator", "ZSSGAN", np=np)
+    clip = SimpleNamespace(target_direction=None, get_image_features=tower.images, get_text_features=tower.words.get)
+    clip.direction_loss, clip.compute_text_direction = public.DirectionLoss("cosine"), partial(public.compute_text_direction, clip)
+    clip.global_clip_loss = lambda image, words: (1 - tower.images(image) @ tower.bare.T).mean()
+
+    class Loss:
+        global_clip_loss = staticmethod(clip.global_clip_loss)
+        __call__ = staticmethod(partial(public.clip_directional_loss, clip))
+
+    def twin():
+        half = zs.SG2Generator.__new__(zs.SG2Generator)
+        nn.Module.__init__(half)
+        half.generator, half.mean_latent = copy.deepcopy(net), torch.zeros(1, 32)
+        return half
+
+    whole = zs.ZSSGAN.__new__(zs.ZSSGAN)
+    nn.Module.__init__(whole)
+    whole.generator_frozen, whole.generator_trainable = twin(), twin()
+    whole.args = SimpleNamespace(auto_layer_batch=4, sg3=False, sgxl=False)
+    whole.device, whole.source_class, whole.target_class = "cpu", "photo", "sketch"
+    whole.auto_layer_k, whole.auto_layer_iters = 3, 1
+    whole.clip_loss_models, whole.clip_model_weights = {"ViT": Loss()}, {"ViT": 1.0}
+    whole.generator_frozen.freeze_layers()
+    optimizer = torch.optim.Adam(whole.generator_trainable.parameters(), lr=0.002 * 0.8, betas=(0.0, 0.99**0.8))
+    drawn = []
+    ask = zs.ZSSGAN.determine_opt_layers.__globals__
+    ask["torch"] = Drawing(lambda *_, **__: drawn.pop())
+    for step in range(3):
+        rng = torch_generator("adapt", 5, step)
+        drawn.append(torch.randn(4, 32, generator=rng))
+        z = torch.randn(1, 2, 32, generator=rng)[0]
+        _, loss = whole.train()([z])
+        whole.zero_grad()
+        loss.backward()
+        optimizer.step()
+    torch.save({"g_ema": whole.generator_trainable.generator.state_dict(), "latent_avg": torch.zeros(32)}, tmp_path / "theirs.pt")
+    theirs, start = checkpoints.load(tmp_path / "theirs.pt"), dict(checkpoints.load(tmp_path / "net.pt").named_parameters())
+    moved = 0
+    for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        moved += not torch.equal(b, start[name])
+    assert moved >= 6, "the steps trained hardly anything"
+
+
+def test_stylegan2_is_rosinalitys(tmp_path):
+    theirs = generator_code("stylegan2-pytorch/model.py", "stylegan2-pytorch/op").eval()
     centre = torch.randn(32)
     torch.save({"g_ema": theirs.state_dict(), "latent_avg": centre}, tmp_path / "net.pt")
     ours, z = checkpoints.load(tmp_path / "net.pt"), torch.randn(3, 32)

@@ -149,7 +149,8 @@ def _step(frozen, net, objective, labels, drawn, rng, device) -> dict[str, Tenso
     x = objective.view(render(net, w, recipe.noise, labels))
     x_org = None
     if objective.needs_original:
-        torch.manual_seed(step_seed)  # random noise maps are the same for both
+        if not recipe.own_noise:
+            torch.manual_seed(step_seed)  # random noise maps are the same for both
         with torch.no_grad():
             x_org = objective.view(render(frozen, w_org, recipe.noise, labels))
     gradient, watched = objective.gradient(x, x_org, drawn, rng)

@@ -18,6 +18,8 @@ PRESETS = {
     "all": r"",
     "synthesis": r"^(?!.*mapping)",  # all but the mapping, as the paper's figure shows it
     "convs": r"\.b\d+\.(const|conv[01])(\.|$)",  # and the constant input; what StyleGAN-NADA trains without selection
+    # What StyleGAN-NADA's code trains with selection: all convolutions and the first torgb, not the constant.
+    "nada": r"\.b\d+\.conv[01](\.|$)|\.b4\.torgb(\.|$)",
     # What StyleGAN-Fusion's code trains: neither constant, first convolution, torgb nor mapping, and (with biases=False) no bias.
     "official": r"(?<!\.b4)\.conv[01]\.(weight|affine\.weight|affine\.bias|noise_strength|bias)$",
     "eg3d": r"^(backbone\.synthesis|superresolution)\.",  # not the mapping, decoder or renderer

@@ -66,6 +66,7 @@ class Recipe:
     mixing: float = 0.0  # probability of style mixing
     psi: float = 1.0  # truncation of the latents it trains on
     noise: str = "fixed"  # noise maps of the synthesis: fixed, random, none
+    own_noise: bool = False  # random maps of its own for the unadapted image, whose difference is then also one of noise
     orbit: str = ""  # how the cameras of a 3-D generator are drawn: uniform or ellipse (`cameras.angles`); "": as its config says
 
     # The CLIP direction
@@ -121,7 +122,20 @@ PRESETS: dict[str, dict] = {
         "select_offset": True,
         "decay_unselected": True,
     },
-    "nada": {"objective": "clip_direction", "batch_size": 2, "layers": "convs", "noise_strengths": True, "lr": 1.6e-3, "select": 18},
+    # The README's command with train.py's defaults; one step of it is compared with the public code in tests/test_public_code.py.
+    "nada": {
+        "objective": "clip_direction",
+        "batch_size": 2,
+        "layers": "nada",
+        "noise_strengths": True,
+        "select": 18,
+        "select_offset": True,
+        "decay_unselected": True,
+        "lr": 1.6e-3,
+        "noise": "random",
+        "own_noise": True,
+        "direction_floor": 1e-6,
+    },
 }
 
 
