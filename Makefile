@@ -62,12 +62,12 @@ notebooks: setup  ## nbval: each notebook top to bottom with its defaults, in or
 	@set -e; folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; \
 	AA_ARTIFACTS="$$folder/artifacts" AA_RESULTS="$$folder/results" "$(PY)" -m pytest notebooks -q -p no:xdist --nbval-lax --nbval-current-env
 
-lint: setup  ## ruff (code and notebooks) and the notebook normaliser
+lint: types  ## ruff (code and notebooks), the notebook normaliser, and types
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
 	"$(PY)" -m aa_utils.runner.normalise_notebooks --check
 
-types: setup  ## mypy over the package, strict in training/, inter_domain/ and intra_domain/ (a minute and a half; 5 seconds when little changed)
+types: setup  ## mypy over the package, strict in training/, inter_domain/ and intra_domain/: seconds, a minute the first time
 	"$(PY)" -m mypy
 
 slurm: setup  ## the smoke experiment on a Slurm brought up here, one of its two nodes killed on the way (as root; slurm-wlm and munge)
@@ -90,6 +90,6 @@ lab: setup  ## JupyterLab on the notebooks
 	"$(PY)" -m jupyterlab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 clean:  ## remove caches and logs; artifacts/, results/ and what Snakemake knows of finished jobs stay
-	rm -rf .pytest_cache .ruff_cache
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	[ ! -d .snakemake ] || find .snakemake -mindepth 1 -maxdepth 1 -not -name metadata -exec rm -rf {} +
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -28,6 +28,6 @@ def check_number(
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
         raise InputError(f"{name} is {value!r}; it is {kind}{', ' if words else ''}{words}")
     fits = (at_least is None or value >= at_least, above is None or value > above)
-    fits += (at_most is None or value <= at_most, below is None or value < below)
+    fits += (at_most is None or value <= at_most, below is None or value < below)  # type: ignore[assignment]
     if not all(fits):
         raise InputError(f"{name} is {value}; it must be {words}")

@@ -23,7 +23,7 @@ def progress(iterable: Iterable, what: str, total: int | None = None, unit: str 
     bar goes to stderr; elsewhere (Jupyter cells, tests) it is silent.
     """
     if total is None and hasattr(iterable, "__len__"):
-        total = len(iterable)
+        total = len(iterable)  # type: ignore[arg-type]
     if os.environ.get("AA_PROGRESS"):
         yield from _to_file(iterable, what, total, unit, Path(os.environ["AA_PROGRESS"]))
     elif sys.stderr is not None and sys.stderr.isatty():

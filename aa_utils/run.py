@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps(values, indent=2, ensure_ascii=False))
             return 0
         machine_limits.open_files()
-        with locked(resolve(values["out"]), options.wait) as lock:
+        with locked(resolve(values["out"]), options.wait) as lock:  # type: ignore[arg-type]
             done = execute(notebook, known, values, lock, begun)
     except InputError as error:
         return _say(str(error), 2)
@@ -94,7 +94,7 @@ def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str,
     `lock` is what `locked` gave. A record of the same call that another process wrote after `begun` (seconds since 1970) is returned as it
     stands. Errors: notebook_kernel.RunError when a cell fails or the kernel dies; OSError when the disk is full.
     """
-    out = resolve(values["out"])
+    out = resolve(values["out"])  # type: ignore[arg-type]
     inputs = [record.describe_input(name, path) for name, path in parameters.inputs(known, values)]
     code = record.code_of(notebook, values, inputs)
     run_id = record.run_id(code, values, inputs)

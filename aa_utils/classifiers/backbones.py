@@ -37,7 +37,7 @@ class Classifier(nn.Module):
         self.width = bottleneck or self.backbone_width
         self.bottleneck = nn.Identity()
         if bottleneck:
-            self.bottleneck = nn.Sequential(nn.Linear(self.backbone_width, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
+            self.bottleneck = nn.Sequential(nn.Linear(self.backbone_width, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())  # type: ignore[assignment]
         make_head = getattr(self.backbone, "make_head", partial(nn.Linear, self.width))
         heads = config.get("heads", 1)
         self.head = make_head(num_classes) if heads == 1 else Heads(make_head(num_classes) for _ in range(heads))

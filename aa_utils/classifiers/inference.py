@@ -32,7 +32,7 @@ def _predicted(classifier: nn.Module, pixels: Tensor, batch_size: int, device: s
     device = devices.choose(device)
     classifier = classifier.to(device).eval()
     if pixels.dtype == torch.uint8 and getattr(classifier, "frozen", False):
-        pixels = features.stored(classifier, pixels, device)
+        pixels = features.stored(classifier, pixels, device)  # type: ignore[arg-type]
     size = batch_size or (features.batch_size(pixels.shape[-1], device) if pixels.dtype == torch.uint8 else features.AT_ONCE)
     made: list[Tensor] = []
     for start in range(0, len(pixels), size):

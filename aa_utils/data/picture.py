@@ -94,7 +94,7 @@ def square(path: Path, size: int, sha256: str = "") -> tuple[Image.Image, Pictur
 
 
 def _compare(stream: BinaryIO, sha256: str) -> None:
-    found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     if found != sha256:
         raise Unreadable(f"not the picture that was written: its SHA-256 begins {found[:8]}, and the metadata has {sha256[:8]}")
     stream.seek(0)

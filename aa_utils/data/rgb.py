@@ -37,7 +37,7 @@ def _values(image: Image.Image, hidden: type[np.generic] | None) -> np.ndarray:
 
 def _shows_nothing(opened: Image.Image) -> bool:
     """Whether a loaded picture of a format that seldom means its fourth channel is transparent everywhere: it then has no transparency."""
-    return opened.format in ("BMP", "DIB", "TGA", "ICO") and opened.mode == "RGBA" and opened.getextrema()[3] == (0, 0)
+    return opened.format in ("BMP", "DIB", "TGA", "ICO") and opened.mode == "RGBA" and opened.getextrema()[3] == (0, 0)  # type: ignore[misc]
 
 
 def _strip(image: Image.Image, black_and_white: tuple[float, float] | None, hidden: type[np.generic] | None) -> Image.Image:

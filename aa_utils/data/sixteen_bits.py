@@ -20,7 +20,7 @@ def of_colours(opened: Image.Image) -> bool:
 
 def brightened(opened: Image.Image, stream: BinaryIO) -> Image.Image:
     """The loaded image, its colours by the rule of `depth`. Errors: Unreadable where the low bytes would be needed and cannot be had."""
-    largest = max(high for _, high in opened.getextrema()[: 4 if opened.mode == "CMYK" else 3])
+    largest = max(high for _, high in opened.getextrema()[: 4 if opened.mode == "CMYK" else 3])  # type: ignore[misc]
     if largest >= FULL:
         return opened
     if opened.format == "PNG":

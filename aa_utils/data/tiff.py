@@ -21,7 +21,7 @@ def check(opened: Image.Image) -> None:
 
 def grey_type(opened: Image.Image) -> type[np.generic] | None:
     """The type of a grey picture's numbers where it is not that of Pillow's mode, else None."""
-    return _HIDDEN.get((opened.mode, _tag(opened, _BITS, 0), _tag(opened, _FORMAT, 1)))
+    return _HIDDEN.get((opened.mode, _tag(opened, _BITS, 0), _tag(opened, _FORMAT, 1)))  # type: ignore[return-value]
 
 
 def is_negative(opened: Image.Image) -> bool:

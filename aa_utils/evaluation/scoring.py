@@ -43,7 +43,7 @@ def measure(folder: Path, trained: Target, scored: Target) -> dict[str, object]:
     """
     inductive = scored is not trained
     row = score(folder / ("test.parquet" if inductive else "predictions.parquet"), scored)
-    row |= {"protocol": "inductive" if inductive else "transductive"} | ({"variant": scored.variant} if scored.variant else {})
+    row |= {"protocol": "inductive" if inductive else "transductive"} | ({"variant": scored.variant} if scored.variant else {})  # type: ignore[arg-type]
     if inductive and trained.labels is not None:
         row["transductive_accuracy"] = score(folder / "predictions.parquet", trained)["accuracy"]
-    return row
+    return row  # type: ignore[return-value]

@@ -51,7 +51,7 @@ def check(config: dict, source: str = "the experiment") -> dict:
     keys.check_list("class_names", config["class_names"], str, source)
     keys.check_list("seeds", config["seeds"], int, source)
     optional = {key: {} for key in ("writers", "generator", "sources", "adapted", "intra_domain", "ablations")}
-    optional |= {"oracle": None, "results": f"results/{config['name']}", "threads": 1}
+    optional |= {"oracle": None, "results": f"results/{config['name']}", "threads": 1}  # type: ignore[dict-item]
     done = copy.deepcopy(optional | config)
     sources.check(done, source)
     for section in ("inter_domain", "intra_domain"):

@@ -67,7 +67,7 @@ def check_options(key: str, settings: dict, folder: str, module: str, source: st
 
 def check_choice(key: str, value: object, there: Iterable[str], source: str) -> None:
     """`value` is in `there`. Errors: InputError with all of them."""
-    if value not in there:
+    if value not in there:  # type: ignore[operator]
         raise InputError(f"{source}: {key} is {value!r}; it is one of {', '.join(there)}")
 
 

@@ -23,7 +23,7 @@ def scaled(config: dict, name: str, source: str = "the experiment") -> dict:
         return copy.deepcopy(rest)
     if name not in scales:
         raise InputError(f"{source}: no scale '{name}'; there are: {', '.join(scales) or 'none'}")
-    return merged(rest, {"name": f"{config.get('name')}_{name}"} | scales[name])
+    return merged(rest, {"name": f"{config.get('name')}_{name}"} | scales[name])  # type: ignore[return-value]
 
 
 def merged(base: object, patch: object) -> object:

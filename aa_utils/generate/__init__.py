@@ -104,7 +104,7 @@ def generate(
         "code": code_closure.fingerprint(at_work.__name__),
     }
     folder.check_settings(out, settings)
-    folder.set_aside(out, settings["code"])
+    folder.set_aside(out, settings["code"])  # type: ignore[arg-type]
     batches = jobs.batches(work, batch_size)[shard::num_shards]
     mine = [job for batch in batches for job in batch]
     standing = folder.standing(out, mine)

@@ -53,7 +53,7 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
     if dtype == "bfloat16" or switches:
         raise InputError(f"GLIDE works in float32 or float16 and has no switches; this call has dtype={dtype}, switches={list(switches)}")
     options, options_up = package.model_and_diffusion_defaults(), package.model_and_diffusion_defaults_upsampler()
-    device = torch.device(devices.choose(device))
+    device = torch.device(devices.choose(device))  # type: ignore[assignment]
     networks = []
     for name, own in zip(GLIDE_FILES, (options, options_up), strict=True):
         own["use_fp16"] = dtype == "float16"
@@ -67,7 +67,7 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
         except Exception as error:  # no mapping, other names, other shapes
             raise InputError(f"'{folder / name}' is no checkpoint of GLIDE: {whole.reason(error)}") from error
         networks.append(network.eval().to(device))
-    return Glide(*networks, options, options_up, device)
+    return Glide(*networks, options, options_up, device)  # type: ignore[call-arg]
 
 
 def text_encoder(pipe: Glide, rows: list[dict], guidance: float) -> pipeline.Encode:
@@ -125,7 +125,7 @@ def sample(pipe: Glide, encode: pipeline.Encode, batch: list[Job], settings: dic
     finite = x.isfinite().flatten(1).all(dim=1)
     x = torch.where(finite[:, None, None, None], x, -1)
     pixels = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return pixels, pixels.reshape(len(batch), -1).any(axis=1)
+    return pixels, pixels.reshape(len(batch), -1).any(axis=1)  # type: ignore[return-value]
 
 
 def _guided(network, guidance: float):

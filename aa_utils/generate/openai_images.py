@@ -104,7 +104,7 @@ def generate(
     _check_classes(work, drawn, out)
     ledger.sweep()
     image_rows = [known[job.file_name]["row"] for job in drawn]
-    made = sum("row" in entry for entry in entries)
+    made = sum("row" in entry for entry in entries)  # type: ignore[attr-defined]
     return {
         "images": len(work),
         "made": made,

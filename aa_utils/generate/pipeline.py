@@ -50,7 +50,7 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
         given["requires_safety_checker"] = False
     try:
         with quiet():
-            pipe = kind.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True, **given)
+            pipe = kind.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True, **given)  # type: ignore[attr-defined]
             if scheduler:
                 pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
     except Exception as error:  # nothing is known of what a model_index.json puts together
@@ -165,7 +165,7 @@ def sample(pipe: DiffusionPipeline, encode: Encode, batch: list[Job], settings: 
         raise InputError(
             f"batch_size={settings['batch_size']} does not fit in the memory of '{pipe.device}'; set a smaller one, or see switches.py"
         ) from error
-    return pixels, pixels.reshape(len(batch), -1).any(axis=1)
+    return pixels, pixels.reshape(len(batch), -1).any(axis=1)  # type: ignore[return-value]
 
 
 def _own_size(pipe: DiffusionPipeline) -> dict[str, int]:

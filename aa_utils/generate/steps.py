@@ -26,9 +26,9 @@ def check(folder: Path, scheduler: str, steps: int) -> None:
             return
         made = whole.loaded(own, folder / "scheduler")
         kind = getattr(diffusers, scheduler) if scheduler else own
-        name, levels = kind.__name__, made.config.get("num_train_timesteps")
-        fails = _fails(kind, made.config, steps)
-        fails = fails if fails and not _fails(kind, made.config, min(FEW, steps)) else ""
+        name, levels = kind.__name__, made.config.get("num_train_timesteps")  # type: ignore[attr-defined]
+        fails = _fails(kind, made.config, steps)  # type: ignore[attr-defined]
+        fails = fails if fails and not _fails(kind, made.config, min(FEW, steps)) else ""  # type: ignore[attr-defined]
     if isinstance(levels, int) and steps > levels:
         raise InputError(f"steps is {steps}, and the model has {levels} noise levels to step through; 20 to 50 steps are usual")
     if fails:
@@ -43,7 +43,7 @@ def _fails(kind: type, config: dict, steps: int) -> str:
 
     from aa_utils.pretrained import whole
 
-    scheduler, zeros = kind.from_config(config), torch.zeros(1, 4, 1, 1)
+    scheduler, zeros = kind.from_config(config), torch.zeros(1, 4, 1, 1)  # type: ignore[attr-defined]
     shifted = {"mu": 1.0} if config.get("use_dynamic_shifting") else {}
     drawn = {"generator": torch.Generator()} if "generator" in signature(scheduler.step).parameters else {}
     try:

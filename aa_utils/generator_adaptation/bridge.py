@@ -80,7 +80,7 @@ def draw(
     }
     settings |= {"psi": psi, "noise": noise, "code": code_closure.fingerprint(__name__)}
     folder.check_settings(folder.writable(out), settings)
-    folder.set_aside(out, settings["code"])
+    folder.set_aside(out, settings["code"])  # type: ignore[arg-type]
     folder.open_for(out, settings, work)
     done = folder.standing(out, work)
     rows = []

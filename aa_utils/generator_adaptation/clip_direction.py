@@ -41,8 +41,8 @@ class Tower:
     @torch.no_grad()
     def texts(self, texts: list[str]) -> Tensor:
         """Unit embeddings (n, d) of `texts`."""
-        limit = self.tokenizer.model_max_length
-        tokens = self.tokenizer(texts, padding="max_length", max_length=limit, truncation=True, return_tensors="pt").to(self.mean.device)
+        limit = self.tokenizer.model_max_length  # type: ignore[attr-defined]
+        tokens = self.tokenizer(texts, padding="max_length", max_length=limit, truncation=True, return_tensors="pt").to(self.mean.device)  # type: ignore[operator]
         return F.normalize(_tensor(self.model.get_text_features(input_ids=tokens.input_ids)).float(), dim=-1)
 
 
@@ -155,4 +155,4 @@ def imagenet_templates() -> list[str]:
 
 
 def _tensor(found: object) -> Tensor:
-    return getattr(found, "pooler_output", found)  # transformers 5 returns an object
+    return getattr(found, "pooler_output", found)  # type: ignore[arg-type]  # transformers 5 returns an object

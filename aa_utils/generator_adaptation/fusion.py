@@ -79,7 +79,7 @@ class Fusion:
             total = torch.autograd.grad(latents, seen, sds, retain_graph=bool(found))[0]
             total = score_distillation.clipped(total, recipe.quantile)
         else:
-            total, others = 0, sds + others
+            total, others = 0, sds + others  # type: ignore[assignment]
         if torch.is_tensor(others):
             total = total + torch.autograd.grad(z, x, others)[0]
         if x_org is not None and recipe.perceptual:

@@ -54,12 +54,12 @@ class Guide:
     @torch.no_grad()
     def texts(self, prompts: list[str]) -> Tensor:
         """Embeddings (n, length, width) of `prompts`. Errors: InputError for one that is longer than the text encoder reads."""
-        limit = self.tokenizer.model_max_length
+        limit = self.tokenizer.model_max_length  # type: ignore[attr-defined]
         for prompt in prompts:
-            length = len(self.tokenizer(prompt, truncation=False).input_ids)
+            length = len(self.tokenizer(prompt, truncation=False).input_ids)  # type: ignore[operator]
             if length > limit:
                 raise InputError(f"the prompt {prompt!r} has {length} tokens and this guide reads {limit}; shorten it")
-        ids = self.tokenizer(prompts, padding="max_length", max_length=limit, truncation=True, return_tensors="pt").input_ids
+        ids = self.tokenizer(prompts, padding="max_length", max_length=limit, truncation=True, return_tensors="pt").input_ids  # type: ignore[operator]
         return self.text_encoder(ids.to(self.text_encoder.device))[0]
 
     @torch.no_grad()

@@ -78,7 +78,7 @@ def _lpips(backbone: str, device: str) -> Callable[[Tensor, Tensor], Tensor]:
             torch_files.load(file)  # nothing but tensors: torchvision would unpickle all that a file holds
         else:
             torch.hub.load_state_dict_from_url(URL + file.name, check_hash=True, weights_only=True, progress=False)
-        net = LearnedPerceptualImagePatchSimilarity(net_type=backbone).net.to(device).requires_grad_(False)
+        net = LearnedPerceptualImagePatchSimilarity(net_type=backbone).net.to(device).requires_grad_(False)  # type: ignore[arg-type]
     except (OSError, RuntimeError, pickle.UnpicklingError, InputError) as error:
         raise InputError(
             f"LPIPS needs '{file}', and {whole.reason(error)}; put the file of that name from {URL} there, or take clip:<model> or "

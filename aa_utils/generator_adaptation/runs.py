@@ -76,6 +76,6 @@ def objectives(
         if run.recipe.objective == "score_distillation":
             made = fusion.objective(known, words, run.recipe, near, names)
         else:
-            made = clip_direction.objective(towers, source, words[0], run.recipe, templates, names)
-        found[run.prompt, run.variant] = made
+            made = clip_direction.objective(towers, source, words[0], run.recipe, templates, names)  # type: ignore[assignment]
+        found[run.prompt, run.variant] = made  # type: ignore[assignment]
     return found

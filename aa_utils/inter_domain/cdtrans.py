@@ -141,7 +141,7 @@ def _cross(block: Block, h: Tensor) -> Tensor:
     o = F.scaled_dot_product_attention(q, k, v, dropout_p=a.attn_drop.p if a.training else 0.0)
     o = a.proj_drop(a.proj(a.norm(o.transpose(1, 2).flatten(2))))
     h = h + block.drop_path1(block.ls1(o))
-    return h + block.drop_path2(block.ls2(block.mlp(block.norm2(h))))
+    return h + block.drop_path2(block.ls2(block.mlp(block.norm2(h))))  # type: ignore[no-any-return]
 
 
 @torch.no_grad()

@@ -87,7 +87,7 @@ def step(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config:
 
     def supervised(z_s: tuple[Tensor, Tensor], *z_t: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         terms = {"classification": sum(F.cross_entropy(z, batch["y_s"]) for z in z_s)}
-        return terms | ({"balance": config.balance * sum(map(imbalance, z_t[0]))} if config.balance else {})
+        return terms | ({"balance": config.balance * sum(map(imbalance, z_t[0]))} if config.balance else {})  # type: ignore[dict-item, no-any-return]
 
     terms = supervised(*_logits(nets, both if config.joint or config.balance else both[:1], config.joint))
     update((sum(terms.values()), nets.parameters()))

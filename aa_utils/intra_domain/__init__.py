@@ -55,7 +55,7 @@ def refine(
     # The pixels stay where they are, maybe a memory map larger than memory: rows say which of them are confident.
     labels = torch.full((len(target),), NO_LABEL)
     labels[parts.labelled] = parts.pseudo
-    drawn = module.streams(replace(target, labels=labels), replace(target, labels=None), config, recipe.batch_size)
+    drawn = module.streams(replace(target, labels=labels), replace(target, labels=None), config, recipe.batch_size)  # type: ignore[arg-type]
     streams = [stream if stream.labels is None else replace(stream, rows=parts.labelled) for stream in drawn]
     return loop.fit(module, config, classifier, streams, recipe, seed, folder, target.class_names)
 

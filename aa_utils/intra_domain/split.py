@@ -30,7 +30,7 @@ def confidence(p: Tensor, score: str = "entropy") -> Tensor:
         raise InputError(f"score is '{score}'; there are: {', '.join(SCORES)}")
     if score == "max_probability":
         return p.amax(1)
-    return (1 - torch.special.entr(p).sum(1) / math.log(p.shape[1])).clamp(0, 1)
+    return (1 - torch.special.entr(p).sum(1) / math.log(p.shape[1])).clamp(0, 1)  # type: ignore[no-any-return]
 
 
 def split(p: Tensor, class_names: list[str], score: str = "entropy", fraction: float = 0.5, threshold: float = 0.0) -> Split:

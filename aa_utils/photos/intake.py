@@ -128,7 +128,7 @@ def _about(copy: Path, photo: str) -> dict | None:
     """What a copy that stands says of its photo; None if there is none, it is another photo's, or a bit of it has flipped."""
     try:
         with Image.open(copy, formats=["PNG"]) as opened:
-            about = json.loads(opened.text["about"])
+            about = json.loads(opened.text["about"])  # type: ignore[attr-defined]
         with Image.open(copy, formats=["PNG"]) as opened:
             opened.verify()  # every checksum
     except Exception:  # whatever is wrong with a copy, it is made again

@@ -101,8 +101,8 @@ def table_of(found: Judgement, names: list[str], class_names: list[str]) -> pd.D
     for k, (name, share) in enumerate((("prediction", "confidence"), ("second", "second_confidence"), ("third", "third_confidence"))):
         there = k < top.indices.shape[1]
         rows[name] = [class_names[i] for i in top.indices[:, k].tolist()] if there else [""] * len(names)
-        rows[share] = top.values[:, k].numpy().astype(float).round(4) if there else [np.nan] * len(names)
-    rows |= {"votes": found.votes.numpy().round(3), "reliable": ["yes" if yes else "no" for yes in found.reliable.tolist()]}
+        rows[share] = top.values[:, k].numpy().astype(float).round(4) if there else [np.nan] * len(names)  # type: ignore[assignment, list-item]
+    rows |= {"votes": found.votes.numpy().round(3), "reliable": ["yes" if yes else "no" for yes in found.reliable.tolist()]}  # type: ignore[dict-item]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

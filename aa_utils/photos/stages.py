@@ -75,7 +75,7 @@ def plan(
     prompts.write(class_names, "simple", per_class=1, seed=0)  # the names alone: another writer may cost money
     smallest = min(made.recipe(stage).batch_size for stage in ("inter_domain", "intra_domain"))
     with torch.random.fork_rng(devices=[]):
-        classifier = backbones.build(num_classes=len(class_names), **architecture)
+        classifier = backbones.build(num_classes=len(class_names), **architecture)  # type: ignore[arg-type]
     export.check(classifier, image_size, smallest)
     first = complete["inter_domain"]
     inter_domain.check(first["method"], first["method_config"], architecture, made.recipe("inter_domain"), image_size)

@@ -43,7 +43,7 @@ def model(vocabulary: CLIPTokenizer) -> CLIPModel:
     """An untrained pocket CLIP: 3 text layers of width 128, 4 image layers of width 192 on 8 px patches."""
     end, start = vocabulary.eos_token_id, vocabulary.bos_token_id
     text = {"vocab_size": len(vocabulary), "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4}
-    text |= {"max_position_embeddings": LENGTH, "bos_token_id": start, "eos_token_id": end, "pad_token_id": end, "hidden_act": "gelu"}
+    text |= {"max_position_embeddings": LENGTH, "bos_token_id": start, "eos_token_id": end, "pad_token_id": end, "hidden_act": "gelu"}  # type: ignore[dict-item]
     vision = {
         "hidden_size": 192,
         "intermediate_size": 768,
@@ -52,7 +52,7 @@ def model(vocabulary: CLIPTokenizer) -> CLIPModel:
         "image_size": 32,
         "patch_size": 8,
     }
-    vision |= {"hidden_act": "gelu"}
+    vision |= {"hidden_act": "gelu"}  # type: ignore[dict-item]
     # Eager attention: on the CPU the backward pass of fused attention has no fast bfloat16 kernel.
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128, attn_implementation="eager"))
 

@@ -88,7 +88,7 @@ def train(
             terms = loss(torch_generator(name, seed, step))
         total = sum(terms.values())
         optimizer.zero_grad()
-        total.backward()
+        total.backward()  # type: ignore[union-attr]
         nn.utils.clip_grad_norm_(parameters, fit.clip_norm)
         optimizer.step()
         optimization.update_average(average, net, optimization.warm_up(fit.average, step))

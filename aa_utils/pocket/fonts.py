@@ -29,7 +29,7 @@ def fields(characters: str) -> np.ndarray:
         font = ImageFont.truetype(f"{folder}{name}.ttf", 200)
         for j, character in enumerate(characters):
             left, top, right, bottom = font.getbbox(character)
-            glyph = Image.new("L", (right - left, bottom - top))
+            glyph = Image.new("L", (right - left, bottom - top))  # type: ignore[arg-type]
             ImageDraw.Draw(glyph).text((-left, -top), character, fill=255, font=font)
             width = min(round(scale * glyph.width / glyph.height), side)
             glyph = glyph.resize((width, round(scale)), Image.Resampling.LANCZOS)

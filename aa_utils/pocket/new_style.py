@@ -91,6 +91,6 @@ def write(folder: Path, per_digit: int, seed: int | str, digits: list[int] | ran
     for k, (image, digit) in enumerate(zip(pixels, labels, strict=True)):
         name = DIGIT_NAMES[digit]
         rows.append({"file_name": f"{name}/{k % per_digit:02d}.png", "label": list(digits).index(digit), "class_name": name})
-        with files.atomic(folder / rows[-1]["file_name"]) as temporary:
+        with files.atomic(folder / rows[-1]["file_name"]) as temporary:  # type: ignore[operator]
             Image.fromarray(image).save(temporary, "png")
     write_rows(folder, rows)

@@ -47,4 +47,4 @@ def _write(seed: int, file: Path) -> None:
 
     pictures, captions, factors = render(PART, stable_hash(seed, file.name))
     with atomic(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, pictures=pictures, captions=np.array(captions), **factors)
+        np.savez(stream, pictures=pictures, captions=np.array(captions), **factors)  # type: ignore[arg-type]

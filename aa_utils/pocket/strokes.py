@@ -152,7 +152,7 @@ _A, _F, _B, _G, _E, _C, _D = (
     [(0, 0.57), (0, 0.93)], [(1, 0.57), (1, 0.93)], [(0.14, 1), (0.86, 1)],
 )  # fmt: skip
 SEGMENTS: dict[str, list[list[Stroke]]] = {
-    digit: [strokes]
+    digit: [strokes]  # type: ignore[list-item]
     for digit, strokes in {
         "0": [_A, _B, _C, _D, _E, _F], "1": [_B, _C], "2": [_A, _B, _G, _E, _D], "3": [_A, _B, _G, _C, _D], "4": [_F, _G, _B, _C],
         "5": [_A, _F, _G, _C, _D], "6": [_A, _F, _G, _C, _D, _E], "7": [_A, _B, _C], "8": [_A, _B, _C, _D, _E, _F, _G], "9": [_A, _B, _C,

@@ -155,4 +155,4 @@ _REFUSED = (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.BYTEARRAY8, pickle.NEX
 _STOP = pickle.STOP[0]
 Unpickler.dispatch = {code: step if code == _STOP else _counted(step) for code, step in pickle._Unpickler.dispatch.items()}
 Unpickler.dispatch |= {code[0]: _counted(step) for code, step in _OWN.items()}
-Unpickler.dispatch |= {code[0]: Unpickler._refused for code in _REFUSED}
+Unpickler.dispatch |= {code[0]: Unpickler._refused for code in _REFUSED}  # type: ignore[misc]

@@ -56,7 +56,7 @@ def of_names(names: Iterable[str]) -> str:
     """What a file whose tensors have these names is, with the way out after a semicolon; "" if nobody knows."""
     names = list(names)
     ways = [entry for entry in CONTAINED if any(mark in name for mark in entry[0] for name in names)]
-    ways += [entry for entry in BEGINNINGS if any(name.startswith(entry[0]) for name in names)]
+    ways += [entry for entry in BEGINNINGS if any(name.startswith(entry[0]) for name in names)]  # type: ignore[misc]
     return "; ".join(filter(None, ways[0][1:])) if ways else ""
 
 

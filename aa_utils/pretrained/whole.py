@@ -42,7 +42,7 @@ def load(kind: type[nn.Module], folder: Path, dtype: torch.dtype = torch.float32
     options |= {"variant": files.variant} if files.variant else {}
     try:
         with quiet():
-            net, info = kind.from_pretrained(folder, use_safetensors=files.ending == "safetensors", **options)
+            net, info = kind.from_pretrained(folder, use_safetensors=files.ending == "safetensors", **options)  # type: ignore[attr-defined]
     except Exception as error:  # what a config may be wrong in is without bounds
         raise InputError(f"'{folder}' cannot be loaded as {kind.__name__}: {reason(error)}") from error
     _refuse(net, info, folder, files)
@@ -54,7 +54,7 @@ def loaded(kind: type, folder: Path) -> object:
     _check_config(folder / "scheduler_config.json")
     try:
         with quiet():
-            return kind.from_pretrained(folder, local_files_only=True)
+            return kind.from_pretrained(folder, local_files_only=True)  # type: ignore[attr-defined]
     except Exception as error:
         raise InputError(f"'{folder}' cannot be loaded as {kind.__name__}: {reason(error)}") from error
 
@@ -89,7 +89,7 @@ def _check_size(kind: type, folder: Path, files: weight_files.Choice) -> None:
     """InputError if the config asks for more numbers than the files have bytes: transformers makes them before it says that they differ."""
     try:
         with torch.device("meta"), quiet():
-            count = sum(value.numel() for value in kind(kind.config_class.from_pretrained(folder, local_files_only=True)).parameters())
+            count = sum(value.numel() for value in kind(kind.config_class.from_pretrained(folder, local_files_only=True)).parameters())  # type: ignore[attr-defined]
     except Exception as error:
         raise InputError(f"'{folder}' cannot be loaded as {kind.__name__}: {reason(error)}") from error
     size = sum(file.stat().st_size for file in files.files)

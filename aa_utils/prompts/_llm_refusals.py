@@ -113,7 +113,7 @@ class Refusals:
                 f"set prompts_per_call lower, so that the question is shorter. {self._kept}"
             )
         if self._most is None or fewer < self._most:
-            self._most = fewer
+            self._most = fewer  # type: ignore[assignment]
             self._tell("tokens", f"answers of {asked} tokens (asked for {fewer})")
         return True
 

@@ -10,7 +10,7 @@ from aa_utils.web_service.server import Stopped
 class Spend:
     """Tokens spent and reserved, shared by threads. An answer from the cache counts too, so a cap holds however often a run is killed."""
 
-    def __init__(self, config):
+    def __init__(self, config) -> None:
         self.config = config
         self.stop = threading.Event()
         self.spent = Counter(calls=0, cached=0, tokens_in=0, tokens_out=0, estimated=0)

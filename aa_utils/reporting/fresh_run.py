@@ -145,6 +145,6 @@ def changed_files(results: str | Path) -> list[str] | None:
 def _git(folder: Path, *command: str) -> str:
     options = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 60, "check": True}
     try:
-        return subprocess.run(["git", "-C", str(folder), *command], **options).stdout
+        return subprocess.run(["git", "-C", str(folder), *command], **options).stdout  # type: ignore[call-overload]
     except (OSError, subprocess.SubprocessError):
         return ""

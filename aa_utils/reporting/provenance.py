@@ -69,7 +69,7 @@ def behind(entries: dict[str, dict], names: Iterable[str]) -> set[str]:
 def read_copies(results: str | Path) -> dict[str, dict]:
     """name -> record, from the copies in `<results>/runs`."""
     way_out = "take it from the repository again, or make the tables once more"
-    return {path.stem: files.read_json(path, way_out) for path in sorted((resolve(results) / "runs").glob("*.json"))}
+    return {path.stem: files.read_json(path, way_out) for path in sorted((resolve(results) / "runs").glob("*.json"))}  # type: ignore[misc]
 
 
 def write_copies(results: str | Path, entries: dict[str, dict]) -> None:
@@ -122,7 +122,7 @@ def _by_hand(folder: Path, target: str) -> dict:
     """What is known of a run without a record: its numbers, and its method from a classifier's config.json."""
     configs = sorted(folder.glob("*/config.json"))
     about = files.read_json(configs[0], "run the call that wrote it once more") if configs else {}
-    stage_name, _, method = about.get("method", "").partition(".")
+    stage_name, _, method = about.get("method", "").partition(".")  # type: ignore[attr-defined]
     parameters = {"method": method, "prompts": UNRECORDED, "inter_domain_method": UNRECORDED, "target": target}
     rows = record.read_metrics(folder)
     return {"schema": record.SCHEMA, "run_id": UNRECORDED, "stage": stage_name, "parameters": parameters, "inputs": [], "metrics": rows}

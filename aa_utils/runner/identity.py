@@ -37,7 +37,7 @@ def digest(data: Iterable[object]) -> str:
             continue
         tensor = torch.as_tensor(part).detach().cpu().contiguous()
         found.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.view(-1).view(torch.uint8).numpy())
+        found.update(tensor.view(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
     return found.hexdigest()
 
 

@@ -94,14 +94,14 @@ def _kernel_gone(died: bool, begun: list[str], executed: Path) -> str:
 
 def _cell_failed(error: Exception, begun: list[str], executed: Path) -> str:
     # Masked before it is cut: half a secret would not be seen.
-    message = redact(str(error.evalue).strip())
-    if error.ename == "InputError":
+    message = redact(str(error.evalue).strip())  # type: ignore[attr-defined]
+    if error.ename == "InputError":  # type: ignore[attr-defined]
         return message
-    limit = machine_limits.of_cell(error.ename, message, list(map(str, getattr(error, "traceback", None) or [])), begun[-1])
+    limit = machine_limits.of_cell(error.ename, message, list(map(str, getattr(error, "traceback", None) or [])), begun[-1])  # type: ignore[attr-defined]
     if limit:
         return limit
     first = message.splitlines()[0][:500] if message else ""
-    return f"{error.ename}{': ' + first if first else ''} (cell {begun[-1]}; see {executed})"
+    return f"{error.ename}{': ' + first if first else ''} (cell {begun[-1]}; see {executed})"  # type: ignore[attr-defined]
 
 
 def _kernel_class(lock: int) -> type:

@@ -59,7 +59,7 @@ def _typed(name: str, value: object, default: object) -> object:
 
 def _float(name: str, value: object) -> float:
     try:
-        number = float(value)
+        number = float(value)  # type: ignore[arg-type]
     except OverflowError:
         number = math.inf
     _check_finite(name, number)

@@ -179,7 +179,7 @@ def check(notebook: str, namespace: dict[str, object]) -> None:
     """
     name = f"{notebook}.ipynb"
     known = {parameter.name: parameter for parameter in of_notebook(cells_of(ROOT / "notebooks" / name), name)}
-    wanted = {key: namespace[key] for key in [*known, *_injected(namespace.get("In", []))] if key in namespace}
+    wanted = {key: namespace[key] for key in [*known, *_injected(namespace.get("In", []))] if key in namespace}  # type: ignore[arg-type]
     for key, value in wanted.items():
         default = known[key].default if key in known else None
         if isinstance(value, str) and default is not None and not isinstance(default, str):
@@ -194,7 +194,7 @@ def check(notebook: str, namespace: dict[str, object]) -> None:
 def _injected(executed: list[str]) -> list[str]:
     """The names in the newest cell that papermill injected; none in a session without one."""
     source = next((source for source in reversed(executed) if source.startswith("# Parameters\n")), "")
-    return [target.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for target in node.targets]
+    return [target.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for target in node.targets]  # type: ignore[attr-defined]
 
 
 def inputs(parameters: list[Parameter], values: dict[str, object]) -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ def write_metrics(out: str | Path, rows: list[dict]) -> None:
 def read_metrics(out: str | Path) -> list[dict]:
     """The rows a run handed over; none if its notebook wrote no metrics."""
     path = resolve(out) / "metrics.json"
-    return files.read_json(path, "the run's call, once more, writes it again") if path.exists() else []
+    return files.read_json(path, "the run's call, once more, writes it again") if path.exists() else []  # type: ignore[return-value]
 
 
 def read(out: str | Path) -> dict:
@@ -133,7 +133,7 @@ def run_id(code: dict[str, str], parameters: dict, inputs: list[dict]) -> str:
 
 def write(out: str | Path, record: dict) -> None:
     """Write `<out>/record.json` atomically. It comes last of all: its presence says that the run is whole."""
-    finished_run.write(resolve(out), redact_all(record))
+    finished_run.write(resolve(out), redact_all(record))  # type: ignore[arg-type]
 
 
 def _scalar(name: str, value: object) -> object:

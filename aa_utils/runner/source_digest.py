@@ -92,7 +92,7 @@ def _written(node: object, source: Source, package: str) -> str:
         return ascii(node)
     _note(node, source, package)
     kind, text = type(node), []
-    for name in _fields(kind):
+    for name in _fields(kind):  # type: ignore[arg-type]
         value = getattr(node, name, None)
         if value is not None and value != []:
             text.append(f"{name}={_written(value, source, package)}")
@@ -101,7 +101,7 @@ def _written(node: object, source: Source, package: str) -> str:
 
 @cache
 def _fields(kind: type) -> list[str]:
-    return sorted(name for name in kind._fields if name not in SILENT and (kind, name) not in TYPES)
+    return sorted(name for name in kind._fields if name not in SILENT and (kind, name) not in TYPES)  # type: ignore[attr-defined]
 
 
 def _note(node: ast.AST, source: Source, package: str) -> None:

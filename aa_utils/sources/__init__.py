@@ -180,7 +180,7 @@ def report(folder: str | Path, class_names: Sequence[str] = (), rename: Mapping[
     meant = {match.folder: f"{match.class_name} ({match.rule})" for match in matches}
     rows = [(name, meant.get(name, "not used"), count, None) for name, count in found.counts.items()]
     bad = unreadable(decode.unreadable(paths, found.root.name), paths, found.root)
-    return Report(f"folder:{folder}", found.root, rows, problems + bad, f"classes by {found.labels}")
+    return Report(f"folder:{folder}", found.root, rows, problems + bad, f"classes by {found.labels}")  # type: ignore[arg-type]
 
 
 def _spoken(name: str) -> str:

@@ -125,7 +125,7 @@ def fit(  # type: ignore[no-untyped-def]  # config: the method's frozen dataclas
         batchnorm.estimate(result, target, recipe.device)  # type: ignore[arg-type]
     _check_finite(result, streams, recipe)
     checkpoint.write_history(folder, rows)
-    about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
+    about = {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}  # type: ignore[attr-defined]
     backbones.save(result, folder, class_names, **about, seconds_train=round(seconds, 3), identity=identity)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return result.eval()
@@ -144,7 +144,7 @@ def _train(  # type: ignore[no-untyped-def]
     device = torch.device(recipe.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kernels.deterministic(device):
         torch.manual_seed(stable_hash("networks", seed))
-        nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device, memory_format=LAYOUT).train()
+        nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device, memory_format=LAYOUT).train()  # type: ignore[call-overload]
         decay = getattr(config, "ema", 0.0)
         if decay:
             nets["average"] = optimization.moving_average(classifier)
@@ -160,7 +160,7 @@ def _train(  # type: ignore[no-untyped-def]
             optimization.update(parts, optimizer, scaler, recipe.clip)
 
         saved, pending, started, since = first, [], time.perf_counter(), time.perf_counter()
-        for step in progress(range(first, recipe.steps), what=f"{method.__name__.rpartition('.')[2]} seed {seed}", unit="step"):
+        for step in progress(range(first, recipe.steps), what=f"{method.__name__.rpartition('.')[2]} seed {seed}", unit="step"):  # type: ignore[attr-defined]
             p = step / recipe.steps
             lr = recipe.lr * SCHEDULES[recipe.schedule](p)
             for group in optimizer.param_groups:
@@ -192,7 +192,7 @@ def _batch(streams: list[Stream], seed: int, step: int, flip: bool, device: str 
     for stream in streams:
         order = ("order", seed, stream.order or stream.name)
         if stream.balanced:
-            members = batches.by_class(stream.labels if stream.rows is None else stream.labels[stream.rows])
+            members = batches.by_class(stream.labels if stream.rows is None else stream.labels[stream.rows])  # type: ignore[arg-type, index]
             index = batches.balanced(members, stream.size, step, order)
         else:
             index = batches.shuffled(len(stream.pixels if stream.rows is None else stream.rows), stream.size, step, order)

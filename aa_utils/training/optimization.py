@@ -31,7 +31,7 @@ def optimizer(nets: nn.ModuleDict, recipe, factors: dict[str, float]) -> torch.o
         {"params": weights, "factor": factor, "weight_decay": recipe.weight_decay if decays else 0.0}
         for (factor, decays), weights in groups.items()
     ]
-    return OPTIMIZERS[recipe.optimizer](listed, lr=recipe.lr)  # type: ignore[operator]
+    return OPTIMIZERS[recipe.optimizer](listed, lr=recipe.lr)  # type: ignore[no-any-return, operator]
 
 
 def undecayed(nets: nn.Module) -> set[str]:

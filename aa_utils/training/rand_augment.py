@@ -75,7 +75,7 @@ def _together(x: Tensor, counts: dict[str, int], strength: Tensor) -> Tensor:
     if name in ("autocontrast", "equalize"):
         from torchvision.transforms.v2 import functional
 
-        return getattr(functional, name)(x)
+        return getattr(functional, name)(x)  # type: ignore[no-any-return]
     strength = strength.to(x.device, non_blocking=True).view(-1, 1, 1, 1)
     if name == "posterize":
         step = 2 ** (8 - strength.add(0.5).floor())

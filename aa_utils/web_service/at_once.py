@@ -12,8 +12,13 @@ Question, Answer = TypeVar("Question"), TypeVar("Answer")
 
 
 def answers(
-    questions: Sequence[Question], ask: Callable[[Question], Answer], at_once: int, stop: threading.Event, what: str, unit: str
-) -> list[Answer]:
+    questions: Sequence[Question],  # type: ignore[valid-type]
+    ask: Callable[[Question], Answer],  # type: ignore[valid-type]
+    at_once: int,
+    stop: threading.Event,
+    what: str,
+    unit: str,
+) -> list[Answer]:  # type: ignore[valid-type]
     """`ask` of each question, in their order, `at_once` at a time. Errors: the first that a call ended with, once `stop` is set."""
     with ThreadPoolExecutor(at_once) as pool:
         asked = [pool.submit(ask, question) for question in questions]

@@ -78,7 +78,7 @@ class Server:
                 from aa_utils.web_service import wire
 
                 self._key = key.from_environment(self._variable)
-                self._http = wire.client(address.proxy(self.base_url), self._timeout)
+                self._http = wire.client(address.proxy(self.base_url), self._timeout)  # type: ignore[assignment]
                 options = {"api_key": self._key or "none", "base_url": self.base_url, "timeout": self._timeout, "max_retries": 0}
                 self._client = openai.OpenAI(**options, http_client=self._http)
             return self._client
@@ -137,7 +137,7 @@ class Server:
         if not right or (address.is_inside(there.hostname) and not address.is_inside(own.hostname)):
             raise BadAnswer("an address that cannot be fetched")
         headers = {"Authorization": f"Bearer {self._key}"} if same and self._key else {}
-        return self._http.get(url, headers=headers)
+        return self._http.get(url, headers=headers)  # type: ignore[attr-defined]
 
     def clean(self, value: object) -> object:
         """Text that can be written to a file and never holds the key, whatever the server echoes; anything else as it is."""
@@ -165,7 +165,7 @@ class Server:
             return Trouble(f"answer of more than {size / 1e6:.0f} MB" if large else "connection lost")
         except openai.APIStatusError as error:
             said = self.clean(" ".join(error.response.text[:20_000].split()))
-            return Trouble(f"HTTP {error.status_code}", error.status_code, said, error.code, error.response.headers)
+            return Trouble(f"HTTP {error.status_code}", error.status_code, said, error.code, error.response.headers)  # type: ignore[arg-type]
 
     def _wait(self, tries: int, trouble: Trouble, first: float, longest: float) -> tuple[float, float]:
         """(seconds until the next try, of them those that the server asks for): twice as long as last time, spread so that threads part."""

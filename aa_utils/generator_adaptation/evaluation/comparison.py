@@ -108,9 +108,9 @@ def yardsticks(
         wordings = next(row.wordings for row in adapted if row.prompt == prompt)
         words = measure.texts(tower, wordings, tuple(class_names))
         if isinstance(truth[prompt], dict):
-            bank = paired.twins(folder, truth[prompt], per_digit, seed=0)
+            bank = paired.twins(folder, truth[prompt], per_digit, seed=0)  # type: ignore[arg-type]
             judging = factors.load(existing(judge, "judge", "72_evaluate_generator"))
-            pocket = Pocket(truth[prompt], bank, load_reader(resolve(reader)), judging)
+            pocket = Pocket(truth[prompt], bank, load_reader(resolve(reader)), judging)  # type: ignore[arg-type]
             made[prompt] = Yardstick(space, bank.target, tower, words, near, pocket, device=device)
         else:
             made[prompt] = Yardstick(space, _images(truth[prompt], source(adapted)), tower, words, near, device=device)
@@ -172,7 +172,7 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         for metric in (*METRICS, *DERIVED):
             values = group[metric].dropna() if metric in group else []
             if len(values):
-                spread = {"mean": values.mean(), "sd": values.std(ddof=1), "n": len(values)}
+                spread = {"mean": values.mean(), "sd": values.std(ddof=1), "n": len(values)}  # type: ignore[union-attr]
                 rows.append({"prompt": prompt, "variant": variant, "metric": metric} | spread | traced)
     return tables.rounded(pd.DataFrame(rows, columns=OVER_SEEDS))
 

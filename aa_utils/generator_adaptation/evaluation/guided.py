@@ -30,6 +30,6 @@ def draw(
     files.write_jsonl(folder / "prompts.jsonl", prompts)
     each = -(-n // len(prompts))
     settings = {"steps": steps, "guidance": guidance, "images_per_prompt": each, "seed": seed, "batch_size": 32, "device": device}
-    generate(folder, row.about["guide"], folder / "images", **settings)
+    generate(folder, row.about["guide"], folder / "images", **settings)  # type: ignore[arg-type]
     drawn = images.load(folder / "images", size, classes)
     return drawn.pixels, drawn.labels

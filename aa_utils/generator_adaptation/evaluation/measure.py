@@ -128,7 +128,7 @@ def kept(folder: Path, by: Yardstick, before: Tensor | None, after: Tensor, clas
     file = folder / f"{stable_hash(by.identity, digest([after] if before is None else [before, after])):016x}.json"
     if not isinstance(files.read_json_if_whole(file), dict):
         files.write_json(file, of_images(by, before, after, classes))
-    return files.read_json(file, "remove it")
+    return files.read_json(file, "remove it")  # type: ignore[return-value]
 
 
 def check(by: Yardstick, classes: Tensor | None) -> None:

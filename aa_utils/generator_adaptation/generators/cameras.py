@@ -32,14 +32,14 @@ def camera(
     `focal` is the focal length in widths of the image: 4.2647 is a field of view of 13.4 degrees.
     """
     yaw, pitch = torch.broadcast_tensors(*(torch.as_tensor(x, dtype=torch.float32).reshape(-1) for x in (yaw, pitch)))
-    polar = torch.arccos(1 - 2 * pitch.clamp(1e-5, pi - 1e-5) / pi)
-    place = radius * torch.stack([-polar.sin() * yaw.cos(), polar.cos(), polar.sin() * yaw.sin()], 1)
+    polar = torch.arccos(1 - 2 * pitch.clamp(1e-5, pi - 1e-5) / pi)  # type: ignore[union-attr]
+    place = radius * torch.stack([-polar.sin() * yaw.cos(), polar.cos(), polar.sin() * yaw.sin()], 1)  # type: ignore[union-attr]
     forward = F.normalize(torch.tensor(pivot, dtype=torch.float32) - place, dim=1)
     right = F.normalize(torch.linalg.cross(forward, torch.tensor([[0.0, 1.0, 0.0]])), dim=1)
     down = torch.linalg.cross(forward, right)
-    to_world = torch.eye(4).repeat(len(yaw), 1, 1)
+    to_world = torch.eye(4).repeat(len(yaw), 1, 1)  # type: ignore[arg-type]
     to_world[:, :3] = torch.stack([right, down, forward, place], 2)
-    intrinsics = torch.tensor([focal, 0, 0.5, 0, focal, 0.5, 0, 0, 1]).expand(len(yaw), 9)
+    intrinsics = torch.tensor([focal, 0, 0.5, 0, focal, 0.5, 0, 0, 1]).expand(len(yaw), 9)  # type: ignore[arg-type]
     return torch.cat([to_world.flatten(1), intrinsics], 1)
 
 

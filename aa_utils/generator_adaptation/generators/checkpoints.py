@@ -78,7 +78,7 @@ def _from_folder(folder: Path) -> nn.Module:
         raise InputError(
             f"'{folder / 'config.json'}': {', '.join(wrong)} are missing or unknown; a generator's shape is {', '.join(sorted(names))}"
         )
-    wrong = f"'{folder / 'model.safetensors'}' does not hold the generator of its config.json"
+    wrong = f"'{folder / 'model.safetensors'}' does not hold the generator of its config.json"  # type: ignore[assignment]
     try:
         config = module.Config(**found)
     except (TypeError, ValueError) as error:
@@ -87,7 +87,7 @@ def _from_folder(folder: Path) -> nn.Module:
         weights = tensor_files.read_weights(folder, AGAIN)
     except InputError as error:
         raise InputError(f"{wrong}: {error}") from error
-    return _made(lambda: layouts.filled(module.Generator, config, weights, wrong), folder)
+    return _made(lambda: layouts.filled(module.Generator, config, weights, wrong), folder)  # type: ignore[arg-type]
 
 
 def _from_file(path: Path) -> nn.Module:

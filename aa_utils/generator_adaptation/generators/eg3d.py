@@ -149,7 +149,7 @@ class Generator(nn.Module):
     @property
     def mapping(self) -> CameraMapping:
         """`mapping(z, labels, psi=1.0)` -> w (N, num_ws, w_dim)."""
-        return self.backbone["mapping"]
+        return self.backbone["mapping"]  # type: ignore[return-value]
 
     def forward(
         self, z: Tensor, labels: Tensor, psi: float = 1.0, cutoff: int | None = None, noise: str = "random",
@@ -185,7 +185,7 @@ class Generator(nn.Module):
         if not config.superresolution and size != config.resolution:
             raise InputError(f"neural_resolution is {size}, and without super-resolution it is that of the image, {config.resolution}")
         ends = (config.near, config.far) if config.slab is None else _at_heights(config.slab, origins, directions)
-        sampling = volume_rendering.Sampling(*ends, config.samples, config.fine_samples)
+        sampling = volume_rendering.Sampling(*ends, config.samples, config.fine_samples)  # type: ignore[call-arg]
         with in_float32(planes):
             found = volume_rendering.render(
                 lambda points: self.field(planes, points), origins, directions, sampling, config.back, noise == "random", generator

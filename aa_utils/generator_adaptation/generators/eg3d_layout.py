@@ -52,7 +52,7 @@ def from_nvidia(found: dict, source: str) -> Generator:
         raise InputError(f"'{source}': {error}") from None
     except Exception as error:  # nothing is known of what stands where a number should
         raise InputError(f"'{source}' lacks something of an EG3D generator ({type(error).__name__}: {error})") from error
-    return filled(Generator, config, weights, f"'{source}' is not an EG3D generator as it was released")
+    return filled(Generator, config, weights, f"'{source}' is not an EG3D generator as it was released")  # type: ignore[arg-type, return-value]
 
 
 def _check(rendering: dict, options: dict, source: str) -> None:
@@ -110,6 +110,6 @@ def _config(weights: dict[str, Tensor], rendering: dict, options: dict, neural: 
         superresolution_noise=rendering.get("superresolution_noise_mode", "none") != "none",
         superresolution_clamp=256.0 if options.get("sr_num_fp16_res", 0) > 0 else None,
         radius=float(rendering.get("avg_camera_radius", 2.7)),
-        pivot=tuple(float(x) for x in rendering.get("avg_camera_pivot", (0, 0, 0))),
-        **(ALL_AROUND if white else {}),
+        pivot=tuple(float(x) for x in rendering.get("avg_camera_pivot", (0, 0, 0))),  # type: ignore[arg-type]
+        **(ALL_AROUND if white else {}),  # type: ignore[arg-type]
     )

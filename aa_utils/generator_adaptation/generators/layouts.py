@@ -87,14 +87,14 @@ def _whole(weights: dict[str, Tensor], lr_multiplier: float, clamp: float | None
         weights = weights | {f"synthesis.{k}.noise_const": torch.randn(size, size, generator=rng) for k, size in sizes.items()}
     centred = "mapping.w_avg" in weights
     weights = {"mapping.w_avg": torch.zeros(config.w_dim)} | weights
-    net = filled(Generator, config, weights, f"'{source}' is not {WHAT}")
+    net = filled(Generator, config, weights, f"'{source}' is not {WHAT}")  # type: ignore[arg-type]
     if not centred:
         said = [*said, f"the file has no mean of w; it is that of {CENTRE_SAMPLES:,} seeded latents"]
         z = torch.randn(CENTRE_SAMPLES, config.z_dim, generator=torch_generator("centre of truncation"))
         with torch.inference_mode():
             net.mapping.track(net.mapping.w(z), decay=0.0)
-    net.assumed = tuple(said)
-    return net
+    net.assumed = tuple(said)  # type: ignore[assignment]
+    return net  # type: ignore[return-value]
 
 
 def _one_row(centre: Tensor, source: str) -> Tensor:

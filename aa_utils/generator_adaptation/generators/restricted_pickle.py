@@ -199,7 +199,7 @@ class _Unpickler(bounded_pickle.Unpickler):
         if isinstance(made, Record) and isinstance(state, dict):
             made.state = state
         elif isinstance(made, _NumberType):
-            made.order(state)
+            made.order(state)  # type: ignore[arg-type]
         elif state:
             super().build(made, state)
 

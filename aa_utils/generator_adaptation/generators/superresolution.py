@@ -44,7 +44,7 @@ class SuperResolution(nn.Module):
                 block = Refine(inward, outward, w_dim, size, clamp)
             else:
                 size *= 2
-                block = Block(inward, outward, w_dim, size, 3, clamp)
+                block = Block(inward, outward, w_dim, size, 3, clamp)  # type: ignore[assignment]
             setattr(self, f"block{k}", block)
             inward = outward
 

@@ -37,12 +37,12 @@ class Decoder(nn.Module):
     def __init__(self, inward: int, width: int, colours: int, lr_multiplier: float = 1.0):
         super().__init__()
         shape = {"lr_multiplier": lr_multiplier}
-        self.net = nn.Sequential(Linear(inward, width, **shape), nn.Softplus(), Linear(width, 1 + colours, **shape))
+        self.net = nn.Sequential(Linear(inward, width, **shape), nn.Softplus(), Linear(width, 1 + colours, **shape))  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Densities (N, M) and colours (N, colours, M) of features (N, C, M)."""
         with in_float32(x):
-            y = _at_points(self.net[2], F.softplus(_at_points(self.net[0], x.float())))
+            y = _at_points(self.net[2], F.softplus(_at_points(self.net[0], x.float())))  # type: ignore[arg-type]
             density, colours = y.split([1, y.shape[1] - 1], 1)
             return density.squeeze(1), colours.sigmoid() * (1 + 2 * OVERSHOOT) - OVERSHOOT
 

@@ -91,7 +91,7 @@ def train(
     device = devices.choose(device)
     state_file = folder / f"{name}.pt"
     for net in (generator, discriminator):
-        net.to(device, memory_format=torch.channels_last).train()  # up to a fifth faster on CPUs
+        net.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # up to a fifth faster on CPUs
     average = optimization.moving_average(generator)
     views, solid = views or Views(), hasattr(generator, "sample_cameras")
     every_g = recipe.path_every if recipe.path else views.density_every if solid and views.density else 0
