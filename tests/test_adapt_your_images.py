@@ -1,5 +1,7 @@
 """Your own photos: what a folder may hold, what the stages are told, what is said without labels, and whether the result can be used."""
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -20,7 +22,7 @@ from aa_utils.data import images, picture
 from aa_utils.errors import InputError
 from aa_utils.evaluation import without_labels
 from aa_utils.paths import ROOT
-from aa_utils.photos import export, findings, groups, intake, judge, report, stages
+from aa_utils.photos import audit, export, findings, groups, intake, judge, marks, report, stages
 from aa_utils.runner import parameters
 
 NAMES = ["digit zero", "digit one"]
@@ -279,14 +281,6 @@ def test_predictions_hold_the_three_likeliest_classes(tmp_path):
     assert two["third"].tolist() == ["", ""]
 
 
-def test_the_sample_to_check_is_random_and_stays_the_same():
-    table = pd.DataFrame({"file": [f"{i}" for i in range(500)], "prediction": "x", "confidence": np.linspace(0, 1, 500)})
-    one, two = judge.sample_to_check(table), judge.sample_to_check(table)
-    assert one.equals(two)
-    assert len(set(one["file"])) == 100
-    assert abs(one["file"].astype(int).mean() - 250) < 60
-
-
 def test_a_group_of_strangers_is_found():
     torch.manual_seed(0)
     centres = torch.nn.functional.normalize(torch.randn(3, 8)) * 5
@@ -313,15 +307,19 @@ def test_near_duplicates_and_flat_photos():
     assert flat == [2, 3]
 
 
+def unmarked(photos):
+    return audit.measure(audit.draw(photos.images.names, 100, 0), marks.Marks(), [])
+
+
 def test_findings_say_what_is_wrong(tmp_path):
     folder = album(tmp_path / "in", 6)
     (folder / "copy.png").write_bytes((folder / "photo-1.png").read_bytes())
-    photos = taken(folder, tmp_path)
+    photos, taught = taken(folder, tmp_path), marks.Taught(dict.fromkeys(NAMES, 4), 4)
     p = torch.tensor([[0.9, 0.1]]).expand(7, -1)
     held_out = torch.tensor([[3, 2], [3, 2]])
     found = judgement(p, low=0.2, high=0.5, held_out=held_out, votes=torch.full((7,), 0.5))
     alike, flat = groups.same(photos.images.pixels)
-    made = findings.findings(photos, found, [], alike, flat, ["digit one"], 1)
+    made = findings.findings(photos, found, [], alike, flat, ["digit one"], 1, unmarked(photos), taught)
     titles = [one.title for one in made]
     for title in (
         "The estimate is low", "The synthetic images do not tell the classes apart", "1 of 2 classes never predicted",
@@ -394,7 +392,7 @@ def test_the_loading_lines_of_the_readme_work_in_a_fresh_process(tmp_path):
 class Tags(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.tags, self.links, self.text = [], [], ""
+        self.tags, self.links, self.text, self.data = [], [], "", None
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -403,7 +401,10 @@ class Tags(HTMLParser):
         self.links += [name for name, _ in attributes if name.startswith("on")]
 
     def handle_data(self, data):
-        self.text += data
+        if self.tags[-1:] == ["script"]:
+            self.data = self.data or json.loads(data)
+        else:
+            self.text += data
 
 
 def test_the_report_is_one_file_and_names_are_text(tmp_path):
@@ -411,18 +412,26 @@ def test_the_report_is_one_file_and_names_are_text(tmp_path):
     folder = album(tmp_path / "in", 8)
     (folder / "photo-0.png").rename(folder / "a' onerror=x <script>1<⁄script>.png")
     names = [evil, "b & <em>c</em>"]
-    photos = intake.take_in(folder, 16, names, tmp_path / "out/photos")
+    photos, taught = intake.take_in(folder, 16, names, tmp_path / "out/photos"), marks.Taught(dict.fromkeys(names, 4), 4)
     p = torch.full((8, 2), 0.3)
     p[:, 0] = 0.7
     found = judgement(p, reliable=torch.zeros(8, dtype=torch.bool), nearness=torch.linspace(0, 1, 8))
     source = images.ImageSet(photos.images.pixels, torch.arange(8) % 2, photos.images.names, names)
-    made = findings.findings(photos, found, [groups.Group([0, 1], [(0, 1.0)], ["a < b"], True)], [groups.Alike([0, 1], 0.999)], [2], [], 2)
+    near, measured = [groups.Alike([0, 1], 0.999)], unmarked(photos)
+    made = findings.findings(photos, found, [groups.Group([0, 1], [(0, 1.0)], ["a < b"], True)], near, [2], [], 2, measured, taught)
     doubtful = ([groups.Group([0, 1], [(0, 1.0)], ["a < b"], True)], 3)
     plan, alike = planned(names), [groups.Alike([0, 1], 0.999)]
-    path = report.write(tmp_path / "out/report.html", photos, source, found, doubtful, alike, made, plan, {"photos": evil})
+    path = report.write(
+        tmp_path / "out/report.html", photos, source, found, doubtful, alike, made, plan, measured, taught, {"photos": evil}
+    )
     text = path.read_text(encoding="utf-8")
     page = Tags(text)
-    assert not {"script", "link", "iframe", "object", "em", "form"} & set(page.tags)
+    assert not {"link", "iframe", "object", "em", "form"} & set(page.tags)
+    assert page.tags.count("script") == 2, "the data and the one program"
+    program = re.search(r"<script>(.*?)</script>", text, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in text, "no other program may run"
+    assert [row["prediction"] for row in page.data["photos"]] == [evil] * 8
     assert all(link.startswith(("data:image/", "#")) for link in page.links), page.links
     assert "url(" not in text
     assert "@import" not in text

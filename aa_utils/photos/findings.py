@@ -1,14 +1,14 @@
 """What was found, and what to do about it: plain sentences with the numbers that they rest on, the most important first."""
 
-from dataclasses import dataclass
-
-from aa_utils.evaluation import without_labels
+from aa_utils.photos import audit_findings
+from aa_utils.photos.audit import Measured
+from aa_utils.photos.finding import POOR, Finding
 from aa_utils.photos.groups import Alike, Group
 from aa_utils.photos.intake import Photos
 from aa_utils.photos.judge import Judgement, percent
+from aa_utils.photos.marks import Taught
 
 # Rules fixed beforehand; each number is a share unless it says otherwise.
-POOR = 0.6  # middle of the estimate below which the result is not to be used as it is
 WIDE = 0.35  # width of the estimate from which on it says little
 UNREAD = 0.8  # accuracy on held-out synthetic images below which the images do not show what their prompts say
 CONFUSED = 0.25  # of the held-out images of a class taken for one other class
@@ -18,21 +18,21 @@ FEW = 20  # photos a class
 LONG = 2.0  # longer side over shorter
 
 
-@dataclass(frozen=True)
-class Finding:
-    """`weight`: "act" (before anything else), "look" or "know"; what was `seen`; what to `do`."""
-
-    weight: str
-    title: str
-    seen: str
-    do: str
-
-
 def findings(
-    photos: Photos, found: Judgement, groups: list[Group], alike: list[Alike], flat: list[int], lost: list[str], seeds: int
+    photos: Photos,
+    found: Judgement,
+    groups: list[Group],
+    alike: list[Alike],
+    flat: list[int],
+    lost: list[str],
+    seeds: int,
+    measured: Measured,
+    taught: Taught,
 ) -> list[Finding]:
     """All that the run gives reason to say, "act" first. `lost`: classes without a confident photo in stage 4; `seeds`: how many."""
-    made = [*_accuracy(found, seeds), *_synthetic(found, photos), *_classes(found, photos, lost), *_photos(photos, alike, flat)]
+    made = [*audit_findings.accuracy(measured), *([] if measured.counted else _accuracy(found))]
+    made += [*audit_findings.classes(measured, photos.images, found.prediction.tolist(), taught), *_classifiers(found, seeds)]
+    made += [*_synthetic(found, photos), *_classes(found, photos, lost), *_photos(photos, alike, flat)]
     if groups:
         far = [group for group in groups if group.far]
         inside = sum(len(group.rows) for group in groups)
@@ -43,21 +43,11 @@ def findings(
         do = "Look at them. Photos of something else: take them out of the folder, or name their class too. Photos of a class that was "
         do += "missed: describe how it looks there in the prompts (domain, pin, or a bank of your own)."
         made.append(Finding("look", title, seen, do))
-    number = min(100, len(photos.rows))
-    low, high = without_labels.interval(0.9, number)
-    made.append(
-        Finding(
-            "know",
-            f"Measure it: {number} photos, a few minutes",
-            f"An estimate without labels can be fooled. to_check.csv lists {number} photos drawn at random.",
-            f"Fill its column 'right' with 1 or 0. With 90 % right, accuracy is {percent(low)} to {percent(high)} with 95 % confidence.",
-        )
-    )
     order = {"act": 0, "look": 1, "know": 2}
     return sorted(made, key=lambda finding: order[finding.weight])
 
 
-def _accuracy(found: Judgement, seeds: int) -> list[Finding]:
+def _accuracy(found: Judgement) -> list[Finding]:
     made, middle, width = [], (found.low + found.high) / 2, found.high - found.low
     said = f"Between {percent(found.low)} and {percent(found.high)} of the predictions seem to be right."
     if middle < POOR:
@@ -66,8 +56,13 @@ def _accuracy(found: Judgement, seeds: int) -> list[Finding]:
         made.append(Finding("act", "The estimate is low", said, do))
     elif width > WIDE:
         do = "More held-out images (held_out_per_class) and more photos narrow what chance leaves open; what is left is disagreement of "
-        do += "the estimates, which only looking at photos settles (to_check.csv)."
+        do += "the estimates, which only looking at photos settles (below: Measure it)."
         made.append(Finding("look", "The estimate is wide", said, do))
+    return made
+
+
+def _classifiers(found: Judgement, seeds: int) -> list[Finding]:
+    made = []
     if seeds == 1:
         do = "Set seeds=[0, 1] or more: classifiers that differ by chance alone show what is arbitrary."
         made.append(Finding("look", "One classifier only", "Nothing could be checked by agreement; votes compare two stages alone.", do))

@@ -114,9 +114,3 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
             safe[column] = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in safe[column]]
     with files.atomic(path) as temporary:
         safe.to_csv(temporary, index=False)
-
-
-def sample_to_check(table: pd.DataFrame, number: int = 100, seed: int = 0) -> pd.DataFrame:
-    """`number` photos drawn at random (all, if there are fewer), with an empty column `right`: looking at them measures the accuracy."""
-    drawn = np.random.default_rng(seed).permutation(len(table))[:number]
-    return table.iloc[drawn][["file", "prediction"]].assign(right="").reset_index(drop=True)

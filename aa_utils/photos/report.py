@@ -1,26 +1,24 @@
 """The report: one HTML file with everything in it, that opens offline. Names of files and classes are text, whatever they hold."""
 
-import base64
-import io
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from aa_utils import files
 from aa_utils.data.images import ImageSet
 from aa_utils.evaluation import without_labels
-from aa_utils.photos import export
+from aa_utils.photos import audit_page, export, thumbnails
+from aa_utils.photos.audit import Measured
 from aa_utils.photos.findings import Finding
 from aa_utils.photos.groups import Alike, Group
 from aa_utils.photos.intake import Photos
 from aa_utils.photos.judge import STAGES, Judgement, percent
+from aa_utils.photos.marks import Taught
 from aa_utils.photos.stages import Plan
 from aa_utils.runner import record
 
-TEMPLATE = Path(__file__).with_name("report.html")
 SIDE = 112  # pixels of a picture, at most
 PICTURES = 1200  # in the contact sheets of all classes together, so that the file stays small
 A_ROW = 10  # pictures of a class at each end
@@ -40,21 +38,25 @@ def write(
     alike: list[Alike],
     made: list[Finding],
     plan: Plan,
+    measured: Measured,
+    taught: Taught,
     about: dict,
 ) -> Path:
     """Write the report to `path`; returns it. `groups`: what `groups.suspicious` gave; `about`: settings of the run that `plan` lacks."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     names, sheet = photos.images.class_names, _Sheet(photos, found)
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        TEMPLATE.read_text(encoding="utf-8")
-    )
+    loader = FileSystemLoader(Path(__file__).parent)
+    template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    named = [names[k] for k in found.prediction.tolist()]
     folder = path.with_name("classifier")
-    text = template.render(
+    text = template.get_template("report.html").render(
         photos=len(photos.rows),
         names=names,
         low=found.low,
         high=found.high,
+        measured=measured,
+        audit=audit_page.section(measured, photos, named, taught),
         reliable=float(found.reliable.float().mean()),
         findings=made,
         classes=_classes(found, source, names, sheet),
@@ -86,7 +88,7 @@ class _Sheet:
         row, names = self.photos.rows[i], self.photos.images.class_names
         top = list(zip(self.top.indices[i].tolist(), self.top.values[i].tolist(), strict=True))
         ratio = min(2.5, max(0.4, row["width"] / row["height"]))  # as it was, not as it was squeezed
-        return shown(self.photos.images.pixels[i]) | {
+        return thumbnails.of_pixels(self.photos.images.pixels[i], SIDE) | {
             "ratio": f"{ratio:.3f}",
             "file": row["file"],
             "name": names[top[0][0]],
@@ -96,20 +98,6 @@ class _Sheet:
             "unanimous": bool(self.found.votes[i] == 1),
             "reliable": bool(self.found.reliable[i]),
         }
-
-
-def shown(pixels: Tensor) -> dict:
-    """{"src": a data URI, "tiny"} of one picture uint8 (3, S, S): PNG for few pixels, which stay visible as such; else a small JPEG."""
-    from PIL import Image
-
-    picture, data, tiny = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()), io.BytesIO(), pixels.shape[-1] <= 64
-    if tiny:
-        picture.save(data, "png")
-    else:
-        picture.thumbnail((SIDE, SIDE))
-        picture.save(data, "jpeg", quality=82)
-    kind = "png" if tiny else "jpeg"
-    return {"src": f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}", "tiny": tiny}
 
 
 def _surest(found: Judgement, rows) -> list[int]:
@@ -138,7 +126,7 @@ def _classes(found: Judgement, source: ImageSet, names: list[str], sheet: _Sheet
                 "recall": float(recall[k]),
                 "surest": [sheet.picture(i) for i in order[:each]],
                 "least": [sheet.picture(i) for i in order[each:][::-1][:each]],
-                "drawn": [shown(source.pixels[i]) for i in picked.tolist()],
+                "drawn": [thumbnails.of_pixels(source.pixels[i], SIDE) for i in picked.tolist()],
             }
         )
     return made

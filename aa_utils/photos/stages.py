@@ -3,6 +3,7 @@
 What a stage can be told, and its defaults, are in settings.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from aa_utils.paths import resolve
 from aa_utils.photos import export
 from aa_utils.photos.settings import SHARED, STAGES, defaults
 from aa_utils.runner import parameters
+from aa_utils.seeds import stable_hash
 from aa_utils.training import batchnorm, loop, registry
 
 
@@ -103,13 +105,33 @@ def synthesise(made: Plan, per_class: int, held_out_per_class: int, out: str | P
     for name, number, seed in (("images", per_class, 0), ("held_out", held_out_per_class, 1000)):
         writer = made.writer | {"seed": made.writer["seed"] + seed}
         rows = prompts.write(made.class_names, per_class=number, **_options(writer), seed=writer["seed"])
-        written = resolve(out) / "prompts" / f"{name}.jsonl"
-        files.write_jsonl(written, rows)
-        options = {key: value for key, value in made.generator.items() if key in any_model.OPTIONS | {"model"}}
-        options |= {"out": resolve(out) / name, "seed": made.generator["seed"] + seed, "device": made.device}
-        any_model.generate(written, **options)
-        sets.append(images.load(resolve(out) / name, made.image_size, made.class_names))
+        folder = _draw(made, rows, name, seed, out)
+        sets.append(images.load(folder, made.image_size, made.class_names))
     return sets[0], sets[1]
+
+
+def synthesise_more(made: Plan, more: Mapping[str, int], out: str | Path) -> ImageSet:
+    """`more` images (class -> number) by prompts and noise of their own, of these classes alone and with labels by their order.
+
+    They lie in `<out>/more/<digest of the prompts>`: what was drawn before stays as it is.
+    """
+    writer = made.writer | {"seed": made.writer["seed"] + 2000}
+    rows = prompts.write(list(more), per_class=max(more.values()), **_options(writer), seed=writer["seed"])
+    of: dict[str, list[dict]] = {}
+    for row in rows:
+        of.setdefault(row["class_name"], []).append(row)
+    rows = [row for name, number in more.items() for row in of[name][:number]]
+    return images.load(_draw(made, rows, f"more/{stable_hash(rows):016x}", 2000, out), made.image_size)
+
+
+def _draw(made: Plan, rows: list[dict], name: str, seed: int, out: str | Path) -> Path:
+    """The folder `<out>/<name>` with an image for each prompt, of the noise that the plan's seed and `seed` give."""
+    written = resolve(out) / "prompts" / f"{name}.jsonl"
+    files.write_jsonl(written, rows)
+    options = {key: value for key, value in made.generator.items() if key in any_model.OPTIONS | {"model"}}
+    options |= {"out": resolve(out) / name, "seed": made.generator["seed"] + seed, "device": made.device}
+    any_model.generate(written, **options)
+    return resolve(out) / name
 
 
 def transfer(made: Plan, source: ImageSet, target: ImageSet, out: str | Path) -> None:

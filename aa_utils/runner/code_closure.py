@@ -8,7 +8,7 @@ nothing else.
   shows in no number, or shows in the files that a run is known by anyway. A better log line must not cost a training.
 - Of modules that are imported by computed names (`plugins`: methods, benchmarks, writers) those are in the closure that are named: by the
   parameters of a run, or by a text in the code that imports their package.
-- Words beside a package's code (`*.yaml`, `*.html`) count as code.
+- Words beside a package's code (`*.yaml`, and the parts of a page) count as code.
 
 Files are found beside this one, so a package installed without its repository answers too.
 """
@@ -30,7 +30,7 @@ PACKAGE = "aa_utils"
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 NOTEBOOKS = paths.ROOT / "notebooks"
 NAMED = re.compile(r"\w+(?=$|[:\[])")  # the module in "dann", "usps:test" and "office31[bike,mug]:amazon"
-WORDS = (".yaml", ".html")  # what is shipped beside the code
+WORDS = (".yaml", ".html", ".css", ".js")  # what is shipped beside the code
 
 
 def of_modules(*modules: str, names: Iterable[str] = ()) -> dict[str, str]:
