@@ -12,7 +12,7 @@ import pytest
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.evaluation import without_labels
-from aa_utils.reporting import estimate_figures, figures, image_sheets, source_tables, style, tables, task_tables
+from aa_utils.reporting import ablation_points, estimate_figures, figures, image_sheets, source_tables, style, tables, task_tables
 
 TESTS = Path(__file__).parent
 
@@ -63,7 +63,30 @@ def points() -> dict[str, pd.DataFrame]:
         for j, column in enumerate(("A", "W", "avg"))
     ]  # fmt: skip
     means = pd.DataFrame(means, columns=task_tables.MEANS)
+    stages = [("source only", "source_only", "none"), ("adapted", "dann", "none"), ("refined", "dann", "fixmatch")]
+    staged = [
+        (
+            "results/a",
+            "uci_digits",
+            "offline",
+            inter,
+            intra,
+            seed,
+            0.7 + 0.1 * k + 0.01 * seed,
+            10.0 * (k + 1),
+            f"{inter}-{intra}",
+            "id",
+            stage,
+        )
+        for k, (stage, inter, intra) in enumerate(stages)
+        for seed in range(3)
+    ]
+    staged = pd.DataFrame(staged, columns=[*ablation_points.COLUMNS, "stage"])
+    gains = staged.assign(before=0.8, gain=staged["accuracy"] - 0.8, pseudo_label_accuracy=0.9)
     return {
+        "stages": staged,
+        "methods": staged[ablation_points.COLUMNS],
+        "refinement_gain": gains[ablation_points.GAIN],
         "by_target": means,
         "by_class": means,
         "by_source": pd.DataFrame(

@@ -23,13 +23,16 @@ def kind(labelled: str) -> str:
 
 @styled
 def by_target(points: pd.DataFrame) -> Figure:
-    """A panel a target, a line a method: from synthetic images, and from real ones (mean over sources). The dashed line is CLIP.
+    """A panel a target, a line a method: from synthetic images, and from real ones (mean over sources).
 
-    `points`: the kit's rows of `task_tables.by_target`.
+    Dashed lines took no labelled source. `points`: the kit's rows of `task_tables.by_target`.
     """
     points = points[points["origin"] == OURS]
-    trained, clip = points[points["labelled"].str.startswith((SYNTHETIC, REAL))], points[points["labelled"] == NONE]
+    taught = points["labelled"].str.startswith((SYNTHETIC, REAL))
+    trained, named = points[taught], points[~taught]
+    references = dict(zip(sorted(set(named["method"])), (CLIP, "#000000", *["#6e6e6e"] * len(named)), strict=False))
     lines, looks = _lines(trained), _looks(trained)
+    several = len({network for _, network in lines}) > 1
     columns = list(dict.fromkeys(points["column"]))
     wide = min(len(columns), PANELS)
     high = -(-len(columns) // wide)
@@ -38,8 +41,8 @@ def by_target(points: pd.DataFrame) -> Figure:
     for empty in panels[len(columns) :]:
         empty.remove()
     for axes, column in zip(panels, columns, strict=False):
-        for row in clip[clip["column"] == column].itertuples():
-            axes.axvline(100 * row.mean, color=CLIP, lw=1.5, ls=(0, (4, 2)), zorder=1)
+        for row in named[named["column"] == column].itertuples():
+            axes.axvline(100 * row.mean, color=references[row.method], lw=1.5, ls=(0, (4, 2)), zorder=1)
         for row in trained[trained["column"] == column].itertuples():
             colour, marker, rise = looks[row.labelled]
             y, sd = rise - lines.index((row.method, row.network)), 0 if pd.isna(row.sd) else 100 * row.sd
@@ -47,13 +50,14 @@ def by_target(points: pd.DataFrame) -> Figure:
         axes.set_title(column)
         axes.grid(axis="y", visible=False)
         axes.tick_params(labelbottom=True, labelsize=8)
-    panels[0].set_yticks([-i for i in range(len(lines))], [_named(*line) for line in lines])
+    panels[0].set_yticks([-i for i in range(len(lines))], [_named(*line) if several else line[0] for line in lines])
     handles = [panels[0].plot([], [], marker, color=colour, label=name)[0] for name, (colour, marker, _) in looks.items()]
-    handles.append(panels[0].plot([], [], color=CLIP, ls=(0, (4, 2)), label="CLIP zero-shot")[0])
-    figure.legend(handles=handles, loc="outside lower right", ncols=min(3, len(handles)), fontsize=8.5)
+    handles += [panels[0].plot([], [], color=colour, ls=(0, (4, 2)), label=name)[0] for name, colour in references.items()]
+    figure.legend(handles=handles, loc="outside lower right", ncols=min(3, max(1, len(handles))), fontsize=8.5)
     title(figure, "Synthetic against real sources")
     text = f"Accuracy in per cent; bars: standard deviation over seeds, n = {_seeds(points)}. Real: mean over the other domains."
-    caption(figure, text, lines_below=2)
+    text += "" if several or not lines else f" Network: {lines[0][1].partition('.')[0]}."
+    caption(figure, text, lines_below=1 + -(-len(handles) // 3))
     return figure
 
 

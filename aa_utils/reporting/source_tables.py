@@ -126,7 +126,7 @@ def _about(run: pd.Series, chain: dict[str, dict]) -> dict[str, str]:
 def _labelled(run: pd.Series, chain: dict[str, dict]) -> str:
     source = chain.get("real_source", {"parameters": {}})["parameters"]
     if source.get("folder"):
-        made_by = source.get("made_by")
+        made_by = (source.get("made_by") or "").removesuffix(_draw(chain))
         return (f"{SYNTHETIC}: {made_by}" if made_by else f"{REAL}: {Path(source['folder']).name}") + _draw(chain)
     if run["real_source"]:
         return f"{REAL}: {run['real_source'].partition('[')[0].partition(':')[2] or printed(run['real_source'])}{_draw(chain)}"
