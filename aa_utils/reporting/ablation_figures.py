@@ -96,9 +96,10 @@ def refinement_gain(points: pd.DataFrame) -> Figure:
 
     shown = points.assign(before=100 * points["before"], gain=100 * points["gain"])
     shown["world"] = [printed(name) for name in shown["world"]]
-    shown["refinement"] = [printed(name) for name in shown["intra_domain"]]
+    shown["refinement"] = [printed(name.partition("@")[0]) for name in shown["intra_domain"]]  # whatever BatchNorm did
     figure, (axes,) = _panels(1, height=4.4)
-    shapes = {printed(name): MARKERS.get(name, "^") for name in dict.fromkeys(points["intra_domain"])}
+    methods = {name.partition("@")[0] for name in points["intra_domain"]}
+    shapes = {printed(name): MARKERS.get(name, "^") for name in sorted(methods)}
     shared = {"x": "before", "y": "gain", "hue": "world", "style": "refinement", "markers": shapes, "palette": "colorblind"}
     sns.scatterplot(shown, **shared, s=34, alpha=0.75, linewidth=0.4, ax=axes)
     axes.axhline(0, color="#444444", lw=1)

@@ -85,9 +85,10 @@ def _of_folder(folder: str) -> pd.DataFrame:
 def _worlds(frame: pd.DataFrame) -> pd.Series:
     """The benchmark of each row; with the network where the same methods were run on it with several."""
     condition = ["benchmark", "prompts", "inter_domain", "intra_domain"]
+    names = frame["benchmark"].str.partition("[")[0]  # a choice of classes is long
     if "network" not in frame or frame.groupby(condition)["network"].nunique().max() < 2:
-        return frame["benchmark"]
-    return frame["benchmark"] + ", " + frame["network"].str.partition(".")[0]
+        return names
+    return names + ", " + frame["network"].str.partition(".")[0]
 
 
 def _scores(folder: str) -> dict[tuple[str, int], dict]:
