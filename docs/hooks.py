@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -30,11 +31,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
+@event_priority(100)  # before mkdocs-jupyter looks which files are notebooks
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what lies outside of docs/, under the path that it has in the repository, so that its own links hold."""
     for pattern in ELSEWHERE:
         for path in sorted(ROOT.glob(pattern)):
-            files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+            # Not `File.generated`: mkdocs-jupyter would look for such a notebook in vain.
+            files.append(File(path.relative_to(ROOT).as_posix(), str(ROOT), config.site_dir, config.use_directory_urls))
     for name, modules in packages().items():
         text = f"# {name}\n\n" + "\n\n".join(f"::: {module}" for module in modules) + "\n"
         files.append(File.generated(config, f"reference/{name}.md", content=text))

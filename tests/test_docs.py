@@ -52,6 +52,20 @@ def test_files_that_pages_name_exist():
     assert missing == []
 
 
+def test_every_notebook_becomes_a_page(tmp_path):
+    """They are drawn as web pages, and not handed out as files."""
+    pytest.importorskip("mkdocs_jupyter", reason="the extra docs is not installed")
+    from mkdocs.config import load_config
+    from mkdocs.structure.files import get_files
+
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path))
+    files = config.plugins.on_files(get_files(config), config=config)
+    pages = {file.src_uri: file.dest_path for file in files if file.is_documentation_page()}
+    wanted = {f"notebooks/{path.name}": f"notebooks/{path.stem}/index.html" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert wanted.items() <= pages.items()
+    assert {"results/README.md", "CHANGELOG.md", "reference/training.md"} <= pages.keys()
+
+
 def test_the_method_of_the_tutorial_is_a_method(tmp_path):
     """The file that the tutorial shows keeps the contract: its loss is the formula, gradients reach the backbone."""
     text = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
