@@ -1,17 +1,14 @@
 """The marks of a person: what a file of them may hold, what they say of another run's predictions, and which classes get more images."""
 
-import inspect
 import json
 import re
 
-import made_datasets
 import pytest
-import torch
-from made_report import make, pictures
+from made_report import make
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.photos import audit, existing_images, intake, mark_file, marks, stages
+from aa_utils.photos import audit, audit_findings, mark_file, marks
 from aa_utils.photos.marks import Mark, Marks
 
 NAMES = ["mug", "plate", "bowl"]
@@ -101,10 +98,14 @@ def test_marks_say_what_photos_show_so_they_measure_another_run_too(tmp_path):
     given = read(tmp_path, told)
     then, now = ["mug"] * 30, ["mug"] * 30
     first = audit.measure(SAMPLE, given, then)
-    assert (first.counted, first.right, first.wrong, first.unsure, first.open, first.before) == (6, 1, 4, 1, 0, 1)
+    assert (first.counted, first.right, first.wrong, first.unsure, first.open, first.lost, first.gained) == (6, 1, 4, 1, 0, 0, 0)
     now[SAMPLE.rows[2]] = now[SAMPLE.rows[5]] = "plate"
     second = audit.measure(SAMPLE, given, now)
     assert (second.counted, second.right, second.wrong, second.unsure, second.open) == (6, 2, 2, 1, 1)
+    assert (second.lost, second.gained) == (0, 1)
+    now[SAMPLE.rows[0]] = "bowl"
+    assert audit.measure(SAMPLE, given, now).lost == 1
+    now[SAMPLE.rows[0]] = "mug"
     assert second.high > first.high and second.low > first.low
     assert audit.metrics(second) | {"measured_low": 0, "measured_high": 0, "marks": ""} == {
         "measured_low": 0, "measured_high": 0, "marked": 6, "marked_right": 2, "marked_wrong": 2, "marked_unsure": 1, "marked_open": 1,
@@ -189,56 +190,14 @@ def test_findings_say_what_was_measured_what_fails_and_what_was_done(tmp_path):
     assert "1 class fails" in {one.title for one in fresh.said}
 
 
-# More images of single classes
-
-
-def test_more_of_the_images_that_exist_already(tmp_path, monkeypatch):
-    monkeypatch.setenv("AA_DATA", str(tmp_path))
-    for label, name in enumerate(["pen", "lamp"]):
-        (tmp_path / "flux" / name).mkdir(parents=True)
-        for number in range(10):
-            made_datasets.picture(label, "flux", number, (24, 24)).save(tmp_path / f"flux/{name}/{number}.jpg")
-    plan = stages.plan(["pen", "lamp"], [0], 16, "", "pocket_resnet", False, False, "cpu", **{key: {} for key in stages.STAGES})
-
-    def source(more, out):
-        drawn, held_out = existing_images.source(plan, "flux", {}, 3, 2, tmp_path / out, more)
-        names = [
-            {row["source_file"] for row in files.read_jsonl(tmp_path / out / f"{kind}/metadata.jsonl")} for kind in ("images", "held_out")
-        ]
-        assert not names[0] & names[1]
-        assert held_out.labels.bincount().tolist() == [2, 2]
-        return drawn.labels.bincount().tolist(), names[0]
-
-    counts, before = source({}, "a")
-    assert counts == [3, 3]
-    counts, after = source({"lamp": 3}, "a")
-    assert counts == [3, 6] and before < after
-    assert source({"pen": 30, "lamp": 1}, "b")[0] == [8, 4], "as many as there are beside those held out"
-
-
-def test_more_images_of_a_generator_leave_those_that_stand(tmp_path, tiny_diffusion):
-    told = {"writer": {"bank": "photo"}, "generator": {"steps": 1, "batch_size": 4}, "inter_domain": {}, "intra_domain": {}}
-    plan = stages.plan(["mug", "plate", "bowl"], [0], 32, str(tiny_diffusion), "pocket_resnet", False, False, "cpu", **told)
-    first, _ = existing_images.source(plan, "", {}, 2, 1, tmp_path)
-    standing = {path: path.stat().st_mtime_ns for path in (tmp_path / "images").rglob("*.png")}
-    second, held_out = existing_images.source(plan, "", {}, 2, 1, tmp_path, {"plate": 3, "bowl": 1})
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "images").rglob("*.png")} == standing
-    assert second.labels.bincount().tolist() == [2, 5, 3]
-    assert torch.equal(second.pixels[: len(first)], first.pixels)
-    assert len({tuple(image.flatten().tolist()) for image in torch.cat([second.pixels, held_out.pixels])}) == 13, "no image twice"
-    rows = [row for path in (tmp_path / "more").rglob("metadata.jsonl") for row in files.read_jsonl(path)]
-    assert sorted(row["class_name"] for row in rows) == ["bowl", "plate", "plate", "plate"]
-    again, _ = existing_images.source(plan, "", {}, 2, 1, tmp_path, {"plate": 3, "bowl": 1})
-    assert torch.equal(again.pixels, second.pixels)
-    assert existing_images.source(plan, "", {}, 2, 1, tmp_path, {"plate": 4})[0].labels.bincount().tolist() == [2, 6, 2]
-
-
-def test_no_stage_takes_a_mark(tmp_path):
-    """Photos have no labels, marked or not, and of the marks nothing but numbers of images goes to the stages."""
-    files.write_json(tmp_path / "out/marks.json", content())
-    photos = intake.take_in(pictures(tmp_path / "in", 8), 16, NAMES, tmp_path / "out/photos")
-    assert photos.images.labels is None
-    for stage in (stages.transfer, stages.refine, stages.synthesise, stages.synthesise_more, existing_images.source):
-        assert set(inspect.signature(stage).parameters) <= {
-            "made", "plan", "source", "target", "folder", "rename", "per_class", "held_out_per_class", "more", "out",
-        }  # fmt: skip
+@pytest.mark.parametrize(
+    ("lost", "gained", "warned"), [(1, 0, False), (4, 0, False), (5, 0, True), (12, 4, False), (13, 4, True), (0, 9, False)]
+)
+def test_a_classifier_that_lost_more_than_chance_takes_is_said_to_be_worse(lost, gained, warned):
+    photos = [f"{i:016x}" for i in range(40)]
+    sample = audit.draw(photos, 40, 0)
+    then = {one: "plate" if i < gained else "mug" for i, one in enumerate(sample.ids)}
+    given = Marks(dict.fromkeys(sample.ids, Mark("is", "mug")), then, frozenset(sample.ids[gained:]), measures=True)
+    now = {one: "mug" if i < 40 - lost else "plate" for i, one in enumerate(sample.ids)}
+    titles = [one.title for one in audit_findings.accuracy(audit.measure(sample, given, [now[one] for one in photos]))]
+    assert ("It was better before" in titles) == warned

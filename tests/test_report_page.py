@@ -87,12 +87,8 @@ def open_page(chromium):
         context.close()
 
 
-def whole(share: float) -> str:
-    return f"{100 * share:.0f}"
-
-
 def shown_range(measured: audit.Measured) -> str:
-    low, high = whole(measured.low), whole(measured.high)
+    low, high = f"{100 * measured.low:.0f}", f"{100 * measured.high:.0f}"
     return f"{low} to {high}" if low != high else low
 
 
@@ -127,6 +123,9 @@ def test_by_keys_alone_from_the_first_photo_to_the_next_run(tmp_path, open_page)
     assert "are right: measured" in text and "15 right, 4 wrong, 1 unclear of 20 marked" in text
     elsewhere = open_page(second.path)  # another browser, which remembers nothing: the marks are in the report
     assert elsewhere.text("share").startswith(shown_range(measured))
+    assert elsewhere.text("saved").startswith("This run has read these marks.")
+    elsewhere.press("u")
+    assert elsewhere.text("saved") == "Not saved to a file yet."
 
 
 def test_marks_survive_a_reload_and_can_be_taken_back(tmp_path, open_page):

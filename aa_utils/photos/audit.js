@@ -7,14 +7,12 @@
   const get = (id) => document.getElementById(`a-${id}`);
   const DIGITS = 9; // classes that a key each can name; more are found by typing
   const SIGN = { right: "✓", wrong: "✗", unsure: "?", open: "…", "": "" };
-  let storing = true;
-  let state = { marks: { ...data.marks }, saved: null };
-  let at = 0, naming = false;
+  let storing = true, state = { marks: { ...data.marks }, saved: null }, at = 0, naming = false;
 
   // What is remembered
 
-  const marksOf = (kept) => Object.fromEntries(Object.entries(kept || {}).filter(([id, mark]) => known.has(id) && valid(mark)));
   const known = new Set(photos.map((photo) => photo.id));
+  const marksOf = (kept) => Object.fromEntries(Object.entries(kept || {}).filter(([id, mark]) => known.has(id) && valid(mark)));
   const valid = (mark) => mark === null || (mark && typeof mark === "object" && (mark.none === true || mark.unsure === true || names.includes(mark.is) || names.includes(mark.is_not)));
 
   function recall() {
@@ -89,7 +87,7 @@
     }
     const band = [...path.map((p) => [p.counted, p.high]), ...path.map((p) => [p.counted, p.low]).reverse()];
     parts.push(shape("polygon", { points: band.map(([counted, share]) => `${x(counted)},${y(share)}`).join(" "), fill: "#0072b2", opacity: 0.22 }));
-    const line = path.slice(1).filter((p) => p.counted > p.unclear).map((p) => `${x(p.counted)},${y(p.right / (p.counted - p.unclear))}`);
+    const line = path.filter((p) => p.counted > p.unclear).map((p) => `${x(p.counted)},${y(p.right / (p.counted - p.unclear))}`);
     parts.push(shape("polyline", { points: line.join(" "), fill: "none", stroke: "#0072b2", "stroke-width": 2 }));
     get("funnel").replaceChildren(...parts);
   }
@@ -115,11 +113,16 @@
       return button;
     }));
     misses();
-    const unsaved = JSON.stringify(rows()) !== state.saved;
     const how = storing ? "" : " This browser does not remember marks: save before you close the page.";
-    get("saved").textContent = !marked ? how : (unsaved ? "Not saved to a file yet." : `${marked} marks are saved as marks.json.`) + how;
+    get("saved").textContent = !marked ? how : kept(marked) + how;
     const top = document.getElementById("measured-now");
     if (top) top.textContent = now.counted ? `Measured on this page so far: ${range} (${now.counted} photos marked)` : "";
+  }
+
+  function kept(marked) {
+    if (JSON.stringify(rows()) === state.saved) return `${marked} marks are saved as marks.json.`;
+    const read = photos.every(({ id }) => JSON.stringify(state.marks[id] || null) === JSON.stringify(data.marks[id] || null));
+    return read ? "This run has read these marks. Save them again, and the next run sees what fails now." : "Not saved to a file yet.";
   }
 
   function misses() {
@@ -139,10 +142,7 @@
 
   function show() {
     const photo = photos[at], mark = state.marks[photo.id], now = verdict(mark, photo.prediction);
-    const image = get("photo");
-    image.src = photo.src;
-    image.alt = photo.file;
-    image.className = photo.tiny ? "tiny" : "";
+    Object.assign(get("photo"), { src: photo.src, alt: photo.file, className: photo.tiny ? "tiny" : "" });
     get("place").textContent = `Photo ${at + 1} of ${photos.length}`;
     get("file").textContent = photo.file;
     get("name").textContent = photo.prediction;

@@ -41,8 +41,9 @@ class Measured:
     """What `marks` say of the predictions of a run. They count in the order of the draw, up to the first photo without a mark.
 
     `counted`: how many that are; of them `right`, `wrong`, `unsure` (nobody can tell) and `open` (to look at again, for another class is
-    named now). `before`: how many of them were right when they were marked. `low`, `high`: the share of all photos that is right, with 95
-    per cent confidence whenever the person stopped; 0 and 1 without marks. `fewest`: the table of `interval` for this sample.
+    named now). `lost`, `gained`: how many were right when they were marked and are wrong now, and the reverse. `low`, `high`: the share of
+    all photos that is right, with 95 per cent confidence whenever the person stopped; 0 and 1 without marks. `fewest`: the table of
+    `interval` for this sample.
     """
 
     sample: Sample
@@ -53,7 +54,8 @@ class Measured:
     wrong: int
     unsure: int
     open: int
-    before: int
+    lost: int
+    gained: int
     low: float
     high: float
 
@@ -78,13 +80,15 @@ def measure(sample: Sample, marks: Marks, predictions: Sequence[str]) -> Measure
     """What `marks` say of `predictions`: N class names, in the order of the photos."""
     of = marks.of if marks.measures else {}
     counted = next((i for i, one in enumerate(sample.ids) if one not in of), len(sample.rows))
-    verdicts = Counter(of[sample.photos[i]].verdict(predictions[i]) for i in sample.rows[:counted])
-    before = len(marks.right & set(sample.ids[:counted]))
+    now = {sample.photos[i]: of[sample.photos[i]].verdict(predictions[i]) for i in sample.rows[:counted]}
+    verdicts = Counter(now.values())
+    lost = sum(one in marks.right and verdict == "wrong" for one, verdict in now.items())
+    gained = sum(one not in marks.right and verdict == "right" for one, verdict in now.items())
     fewest = interval.fewest(len(sample.photos), len(sample.rows))
     unclear = verdicts["unsure"] + verdicts["open"]
     low, high = interval.bounds(fewest, len(sample.photos), counted, verdicts["right"], unclear)
     numbers = {name: verdicts[name] for name in ("right", "wrong", "unsure", "open")}
-    return Measured(sample, marks, fewest, counted, **numbers, before=before, low=low, high=high)
+    return Measured(sample, marks, fewest, counted, **numbers, lost=lost, gained=gained, low=low, high=high)
 
 
 def metrics(measured: Measured) -> dict:
@@ -114,4 +118,4 @@ def sentences(measured: Measured) -> list[str]:
     seen = f"{measured.right} right, {measured.wrong} wrong" + (f", {unclear} unclear" if unclear else "")
     low, high = percent(measured.low), percent(measured.high)
     share = f"{low} to {high}" if low != high else low
-    return [f"Measured on {counted} from {everything}: {seen}. {share} of all are right, with 95 % confidence."]
+    return [f"Measured on {counted} from {everything}: {seen}. {share} of all are right, with {percent(0.95)} confidence."]

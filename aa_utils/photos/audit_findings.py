@@ -10,6 +10,8 @@ from aa_utils.photos.judge import percent
 from aa_utils.photos.marks import Mark, OfClass, Taught, by_class
 
 STRANGERS = 0.05  # share of the marked photos that show none of the classes
+WORSE = 2.0  # standard deviations of chance that a classifier loses against the one that was marked (McNemar's test)
+NAMED, TAKEN = 5, 3  # classes that a finding spells out, and what each is taken for
 
 
 def accuracy(measured: Measured) -> list[Finding]:
@@ -18,7 +20,8 @@ def accuracy(measured: Measured) -> list[Finding]:
     if not measured.counted:
         low, high = interval.bounds(measured.fewest, photos, drawn, round(0.9 * drawn))
         seen = f"An estimate without labels can be fooled. {drawn} photos were drawn at random: say below of each if its name is right."
-        do = f"A key a photo, a few minutes. If 90 % of them are right, {percent(low)} to {percent(high)} of all are, with 95 % confidence."
+        do = f"A key a photo, a few minutes. If 90 % of them are right, {percent(low)} to {percent(high)} of all are ({percent(0.95)} "
+        do += "confidence)."
         return [Finding("know", f"Measure it: mark {drawn} photos", seen, do)]
     made, said = [], audit.sentences(measured)[0]
     if (measured.low + measured.high) / 2 < POOR:
@@ -33,8 +36,10 @@ def accuracy(measured: Measured) -> list[Finding]:
     if measured.open:
         seen = f"{measured.open} photos were marked wrong without the right class, and are named otherwise now."
         made.append(Finding("look", "Photos to look at again", seen, "Mark them below (those with …); until then they count as unclear."))
-    if measured.right + measured.open < measured.before:
-        seen = f"Of the marked photos {measured.before} were right in the run that was marked, and {measured.right} are now."
+    if measured.lost - measured.gained > WORSE * (measured.lost + measured.gained) ** 0.5:
+        seen = (
+            f"Of the photos that were right when they were marked {measured.lost} are wrong now, and {measured.gained} the other way round."
+        )
         do = "Set more_where_wrong=1: the earlier numbers of images give the earlier classifier."
         made.append(Finding("act", "It was better before", seen, do))
     return made
@@ -47,7 +52,9 @@ def classes(measured: Measured, photos: ImageSet, prediction: Sequence[int], tau
     then, now = by_class(names, marks.of, marks.predictions), by_class(names, marks.of, of)
     fails = [(before, after) for before, after in zip(then, now, strict=True) if before.fails or after.fails]
     if fails:
-        seen = "; ".join(_of_class(before, after, taught.images[after.name]) for before, after in fails) + "."
+        worst = sorted(fails, key=lambda pair: -pair[1].missed)
+        seen = "; ".join(_of_class(before, after, taught.images[after.name]) for before, after in worst[:NAMED])
+        seen += f"; and {', '.join(after.name for _, after in worst[NAMED:])}." if worst[NAMED:] else "."
         do = "Look at their synthetic images below: do they show what your photos show? If not, say in the name or the prompts (domain, "
         do += "pin) how the class looks in your photos. Classes that fail by the marks you save get more images in the next run."
         number = sum(after.fails for _, after in fails)
@@ -67,6 +74,6 @@ def classes(measured: Measured, photos: ImageSet, prediction: Sequence[int], tau
 
 
 def _of_class(before: OfClass, after: OfClass, images: int) -> str:
-    taken = ", ".join(f"{number} named {name}" for name, number in after.taken_for)
+    taken = ", ".join(f"{number} named {name}" for name, number in after.taken_for[:TAKEN])
     said = f"{after.name}: {after.missed} of {after.marked} missed" + (f" ({taken})" if taken else "")
     return said + (f", {before.missed} when they were marked" if before != after else "") + f", {images} images taught it"
