@@ -2,11 +2,10 @@
 
     python -m aa_utils.run notebooks/30_inter_domain.ipynb --set method=dann lr=1e-4 'seeds=[0,1]' out=artifacts/my/dann
 
-Exit codes: 0 the run is whole and `<out>/record.json` stands; 1 the notebook failed; 2 the call was wrong (nothing was started);
+Exit codes: 0 the run is complete and `<out>/record.json` is written; 1 the notebook failed; 2 the call was wrong (nothing was started);
 130 or 143 interrupted. The executed notebook is `<out>/executed.ipynb`, after a failure too. After a failure or a kill the same call
-goes on: the stages themselves continue where they stopped. A call that fails before it has written anything leaves a finished run in its
-folder as it was, and its own notebook as `<out>/failed.ipynb`. A call that finds, once it is its turn, that another one has just finished
-the same run keeps that.
+resumes: each stage continues where it stopped. A call that fails before it has written anything leaves a finished run in its folder as it
+was, and its own notebook as `<out>/failed.ipynb`. If another process has just finished the same run, its result is kept.
 """
 
 import argparse
@@ -29,7 +28,7 @@ SINCE = "AA_SINCE"  # set by whatever starts several runs (the Snakefile): secon
 
 
 class Interrupted(BaseException):
-    """SIGTERM or SIGINT reached the runner: the kernel is shut down on the way out."""
+    """SIGTERM or SIGINT reached the runner; the kernel is shut down before it exits."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,8 +90,8 @@ def check(notebook: str, wanted: dict[str, object]) -> tuple[Path, list[paramete
 def execute(notebook: Path, known: list[parameters.Parameter], values: dict[str, object], lock: int, begun: float | None = None) -> dict:
     """Run `notebook` with `values` in a kernel of this interpreter and return its record, written last to `<out>/record.json`.
 
-    `lock` is what `locked` gave. A record of the same call that another process wrote after `begun` (seconds since 1970) is returned as it
-    stands. Errors: notebook_kernel.RunError when a cell fails or the kernel dies; OSError when the disk is full.
+    `lock` is what `locked` yields. A record of the same call that another process wrote after `begun` (seconds since 1970) is returned
+    unchanged. Errors: notebook_kernel.RunError when a cell fails or the kernel dies; OSError when the disk is full.
     """
     out = resolve(values["out"])  # type: ignore[arg-type]
     inputs = [record.describe_input(name, path) for name, path in parameters.inputs(known, values)]

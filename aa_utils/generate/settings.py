@@ -1,4 +1,4 @@
-"""What stage 2 can be told, with its defaults: notebook 20 in the checkout, `python -m aa_utils.generate` and one's own photos anywhere.
+"""The settings of stage 2 and their defaults: notebook 20 in the checkout, `python -m aa_utils.generate` and one's own photos anywhere.
 
 The notebook's cell has literals of its own, since papermill replaces nothing else; a test holds them against these fields.
 """

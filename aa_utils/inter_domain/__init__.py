@@ -21,7 +21,7 @@ STAGE = sys.modules[__name__]
 
 
 def check(method: str, options: dict, architecture: dict, recipe: loop.Recipe, image_size: int) -> None:
-    """InputError, before an image is read, for what `adapt` would refuse: names, options, weights, a network for other images."""
+    """Raises, before an image is read, the InputError of `adapt`: for names, options, weights, or a network for images of another size."""
     module, recipe = registry.load(STAGE, method), with_batchnorm(recipe, method)
     registry.configure(STAGE, method, options)
     if recipe.freeze_backbone:
@@ -44,8 +44,8 @@ def adapt(
     """Train a classifier on the labelled `source` and the pixels of `target`; writes model.safetensors, config.json, history.csv and
     predictions.parquet (over `target`) to `folder`. Returns the classifier.
 
-    Of a method without training the predictions are its own, the history is empty, and the classifier is the network as it is built: where
-    stage 4 starts. Its own predictions would mean nothing, so ask `predict`.
+    A method without training writes its own predictions, an empty history, and the network as it was built, from which stage 4 starts.
+    That network's own predictions mean nothing: use `predict`.
     `options` go to the method's `Config`, `architecture` to `backbones.build`; `augment` names the views of source and target
     (`augment.VIEWS`). `initial`: the folder of a classifier of this kind whose weights it starts from, a linear probe (Kumar et al. 2022,
     arXiv 2202.10054), say. Errors: InputError for unknown names, a `recipe.batchnorm` that does not go with method or backbone, and for a
@@ -76,7 +76,7 @@ def adapt(
 def predict(folder: Path, pixels: Tensor, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """(p (N, K), f (N, D)): probabilities and features of uint8 `pixels` (N, 3, S, S) by the run in `folder`, of stage 3 or 4.
 
-    They are its classifier's, or, of a method without training, the method's own.
+    They come from its classifier, or from the method itself if it has no training.
     """
     classifier, about = backbones.load(folder)
     stage, _, name = str(about.get("method", "")).rpartition(".")
@@ -99,7 +99,7 @@ def _loaded(initial: Path, architecture: dict, class_names: list[str]) -> backbo
 
 
 def with_batchnorm(recipe: loop.Recipe, name: str) -> loop.Recipe:
-    """The recipe with the choice of BatchNorm that is part of the method `name`, if one is. Errors: InputError if another was made."""
+    """The recipe with the BatchNorm that the method `name` requires, if it requires one. Errors: InputError if the recipe has another."""
     module = registry.load(STAGE, name)
     if recipe.batchnorm not in ("train", module.batchnorm) and (module.batchnorm or module.training_free):
         own = f"part of it is batchnorm={module.batchnorm}" if module.batchnorm else "it trains nothing"

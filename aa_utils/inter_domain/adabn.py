@@ -1,4 +1,4 @@
-"""AdaBN: the source-only classifier, normalised by the target's statistics. What unlabelled target images give without any training.
+"""AdaBN: the source-only classifier, normalised by the target's statistics. The gain of unlabelled target images without training on them.
 
 Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016, arXiv 1603.04779, section 3.2, algorithm 1. Training is
 that of `source_only`:

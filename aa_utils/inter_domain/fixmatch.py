@@ -1,6 +1,6 @@
-"""FixMatch between domains: the source is labelled, the target is FixMatch's unlabelled set. No alignment of any kind.
+"""FixMatch between domains: the source is labelled, the target is FixMatch's unlabelled set. Nothing is aligned.
 
-Sohn et al., "FixMatch", NeurIPS 2020, arXiv 2001.07685, taken for adaptation as TLlib does (examples/domain_adaptation/
+Sohn et al., "FixMatch", NeurIPS 2020, arXiv 2001.07685, used for adaptation as in TLlib (examples/domain_adaptation/
 image_classification/fixmatch.py). With weak view a and strong view A of target images, q_i = softmax(C(G(a(x_i)))) without gradient:
 
 L = 1/B sum_b CE(x_s_b, y_s_b)  +  lambda_u * 1/(mu B) sum_{i=1}^{mu B} 1[max q_i >= tau] CE(A(x_t_i), argmax q_i)

@@ -1,4 +1,4 @@
-"""Labels for unlabelled images from the features of a classifier that half knows them: class centres, and pairs across the domains.
+"""Labels for unlabelled images from the features of a classifier that is partly right: class centres, and pairs across the domains.
 
 Class centres: Liang et al., "Do We Really Need to Access the Source Data?" (SHOT), ICML 2020, arXiv 2002.08546, self-supervised
 pseudo-labelling. Pairs: Xu et al., "CDTrans", ICLR 2022, arXiv 2109.06165, two-way centre-aware labelling. No function here takes a true
@@ -16,7 +16,7 @@ def centre_labels(p: Tensor, f: Tensor) -> Tensor:
     """(N,) class of the nearest class centre, for probabilities p (N, K) and features f (N, D).
 
     With g = (f, 1) / |(f, 1)|, centres c_k = sum_i p_ik g_i / sum_i p_ik, labels argmax_k cos(g_i, c_k); then once more with these labels
-    as hard p. A class that nobody is predicted to be (argmax p) gets no label, nor does one that loses all its images in the first round:
+    as hard p. A class that is predicted for no image (argmax p) gets no label, nor does one that loses all its images in the first round:
     its centre would be 0, and the cosine to it NaN, which the reference code's argmin takes for the smallest distance.
     """
     g = F.normalize(torch.cat([f, torch.ones_like(f[:, :1])], 1))

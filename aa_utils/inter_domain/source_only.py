@@ -1,4 +1,4 @@
-"""Source only: the classifier is trained on the synthetic images alone. What every adaptation method has to beat.
+"""Source only: the classifier is trained on the synthetic images alone. The baseline of every adaptation method.
 
 L = CE(C(G(x_s)), y_s)
 """

@@ -1,5 +1,5 @@
-"""Stage 4: the synthetic images are discarded; the target alone teaches, its confident part with pseudo-labels. One method
-is one module of this folder, found by its name; `aa_utils.training.method` says what it defines.
+"""Stage 4: the synthetic images are discarded, and the classifier is trained on the target alone, with pseudo-labels on its confident part.
+One method is one module of this folder, found by its name; `aa_utils.training.method` says what it defines.
 """
 
 import sys
@@ -33,9 +33,9 @@ def refine(
 ) -> backbones.Classifier:
     """Train the classifier in `initial` further on `target` alone; writes model.safetensors, config.json, history.csv to `folder`.
 
-    `parts` says which target images are confident, with their pseudo-labels; all target images are unlabelled ones too. `start`: "head"
-    keeps the adapted features and draws a new head (SHOT++, Liang et al. 2021, arXiv 2012.07297), "adapted" keeps all weights, "scratch"
-    none.
+    `parts` says which target images are confident, with their pseudo-labels; the unlabelled set is all target images. `start`: "head"
+    keeps the adapted features and initialises a new head (SHOT++, Liang et al. 2021, arXiv 2012.07297), "adapted" keeps all weights,
+    "scratch" none.
     Errors: InputError for unknown names, classes that differ from the target's, no confident image, and a loss that is not finite.
     """
     if start not in STARTS:
@@ -61,6 +61,6 @@ def refine(
 
 
 def check_batchnorm(recipe: loop.Recipe) -> None:
-    """Errors: InputError for statistics of the target, which stage 4 has anyway."""
+    """Errors: InputError for batchnorm=target: stage 4 sees no other images anyway."""
     if recipe.batchnorm == "target":
         raise InputError("batchnorm is 'target', but stage 4 sees no other images than the target's; it is train or frozen")

@@ -1,4 +1,4 @@
-"""FixMatch: what the classifier is sure of on a weak view, it must also say of a strong view.
+"""FixMatch: a confident prediction on a weak view is the label of a strong view of the same image.
 
 Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020, arXiv 2001.07685. With weak
 view a, strong view A, q_b = softmax(C(G(a(u_b)))) without gradient, labelled images x_b with (here: pseudo-)labels y_b, b = 1 … B:

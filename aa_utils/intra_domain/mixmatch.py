@@ -1,4 +1,4 @@
-"""MixMatch: guess labels for unlabelled images, sharpen them, and let nothing but mixtures of images teach.
+"""MixMatch: guess labels for unlabelled images, sharpen them, and train on mixtures of images only.
 
 Berthelot et al., "MixMatch: A Holistic Approach to Semi-Supervised Learning", NeurIPS 2019, arXiv 1905.02249. With unlabelled images u_b in
 V weak views u_b^1 … u_b^V and labelled ones x_b, (here: pseudo-)labels y_b, b = 1 … B:

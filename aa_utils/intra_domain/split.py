@@ -1,7 +1,7 @@
-"""Confident and unconfident target images, by what the adapted classifier says about them.
+"""Confident and unconfident target images, by the adapted classifier's predictions.
 
-Per predicted class, as in SHOT++ (Liang et al. 2021, arXiv 2012.07297, section 3.4): a global cut would take its images from the easy
-classes.
+Per predicted class, as in SHOT++ (Liang et al. 2021, arXiv 2012.07297, section 3.4): a global threshold would take most images
+from the easy classes.
 """
 
 import math
@@ -38,7 +38,7 @@ def split(p: Tensor, class_names: list[str], score: str = "entropy", fraction: f
 
     `fraction` of the images of each predicted class, the most confident first (at least one); or, where `threshold` > 0, all images whose
     confidence is at least that, whatever their class. A class that is never predicted, or has no confident image, has counts of 0.
-    Errors: InputError for values out of range, for probabilities that are no numbers, and if no image is confident.
+    Errors: InputError for values out of range, for probabilities that are not finite, and if no image is confident.
     """
     check_number("fraction", fraction, above=0, at_most=1)
     check_number("threshold", threshold, at_least=0, at_most=1)  # 0: use fraction instead

@@ -1,4 +1,4 @@
-"""What was found, and what to do about it: plain sentences with the numbers that they rest on, the most important first."""
+"""Findings about a run and what to do about them: plain sentences with the numbers behind them, the most important first."""
 
 from aa_utils.photos import audit_findings
 from aa_utils.photos.audit import Measured

@@ -1,4 +1,4 @@
-"""What does not fit: groups of photos that look alike to the classifier and give reason to doubt it, and photos that are there twice."""
+"""Doubtful photos: groups that look alike to the classifier and are probably misnamed, and near-duplicates."""
 
 from dataclasses import dataclass
 

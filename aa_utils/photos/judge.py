@@ -1,4 +1,4 @@
-"""How good are the predictions, and which of them are to be trusted? Nobody's labels are read: there are none."""
+"""How good are the predictions, and which of them can be trusted? No labels are read: there are none."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +48,9 @@ class Judgement:
 def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet, held_out: ImageSet, device: str = "cpu") -> Judgement:
     """What the runs of `stages` in `out` are worth. Delivered is the first seed after stage 4: fixed beforehand, chosen by nothing.
 
-    The range spans `without_labels.range_of` over both stages of that seed. A refined classifier is surer
-    of photos than it should be, for they taught it; the one before is not. If refinement helped, the truth is above what is said of stage
-    3; if it did harm, it is below what is said of stage 4: both are in the range. It is no confidence interval.
+    The range spans `without_labels.range_of` over both stages of that seed. A refined classifier is overconfident on photos, for it was
+    trained on them; the one before is not. If refinement helped, the truth is above the estimate of stage 3; if it did harm, it is below
+    that of stage 4: the range has both. It is not a confidence interval.
     """
     p, p_s, rows = {}, {}, []
     for stage in STAGES:

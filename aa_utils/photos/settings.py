@@ -1,8 +1,7 @@
-"""What the stages are told on your own photos where you say nothing.
+"""Default settings of the four stages on your own photos.
 
-Each stage has its own choices here, and takes the rest from where it lives: the options of prompt writers from their `Config`, those of
-images from `generate.settings` and `openai_images.Service`, those of training from `Recipe`. What notebook 90 says once for all stages, or
-makes itself, is left out (SHARED).
+Each stage has its own choices here. The options of prompt writers come from their `Config`, those of images from `generate.settings` and
+`openai_images.Service`, those of training from `Recipe`. What notebook 90 sets for all stages, or makes itself, is left out (SHARED).
 """
 
 from collections.abc import Iterator
@@ -57,7 +56,7 @@ INTRA_DOMAIN = Recipe(steps=500, batch_size=16, lr=0.03, weight_decay=5e-4, sche
 
 
 def defaults(stage: str) -> list[Parameter]:
-    """All that one of STAGES can be told, each with its default."""
+    """All settings of one of STAGES, each with its default."""
     left_out = SHARED | ABSENT.get(stage, set())
     return [parameter for parameter in parameters.of_settings(*_settings(stage)) if parameter.name not in left_out]
 

@@ -1,6 +1,6 @@
-"""The four stages on one's own photos, by the functions of notebooks 10 to 40; a run that was killed goes on where it stood.
+"""The four stages on one's own photos, by the functions of notebooks 10 to 40; a run that was killed resumes.
 
-What a stage can be told, and its defaults, are in settings.py.
+The settings of a stage and their defaults are in settings.py.
 """
 
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ def check(classifier: nn.Module, choice: str) -> None:
 
 @contextmanager
 def untouched(net: nn.Module) -> Iterator[None]:
-    """Within it, BatchNorm in train mode normalises by the batch as ever, and leaves its running mean, variance and counter as they are."""
+    """Context in which BatchNorm in train mode normalises by the batch as usual, but keeps its running mean, variance and counter."""
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False

@@ -1,4 +1,4 @@
-"""What a training run leaves behind to be found again: its identity, the checkpoint on the way, the history at the end."""
+"""What a training run writes so that it can be resumed: its identity, checkpoints on the way, and the history at the end."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +15,7 @@ WATCHING = ("log_every", "checkpoint_every")  # settings of a recipe that change
 def identity_of(method, config, classifier, streams, recipe, seed) -> dict[str, str]:  # type: ignore[no-untyped-def]
     """What decides the result (`identity.of`): code, settings, first weights and data (a sample of the pixels).
 
-    Code counts, so that a loss that was edited is trained again instead of reading what the old one gave.
+    Code is part of it, so that an edited loss is trained again instead of reading the old result.
     """
     settings = [method.__name__, asdict(config), {name: value for name, value in asdict(recipe).items() if name not in WATCHING}, seed]
     settings += [[s.name, s.size, s.views, s.balanced, s.order] for s in streams]
@@ -26,7 +26,7 @@ def identity_of(method, config, classifier, streams, recipe, seed) -> dict[str, 
 
 
 def finished(folder: Path, known: dict[str, str]) -> bool:
-    """True if the whole result of the run with the identity `known` stands in `folder`. One that is damaged, or of another run, is said."""
+    """True if `folder` holds the complete result of the run with the identity `known`. Warns about a damaged one, or one of another run."""
     if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
         return False
     problem = tensor_files.damage(folder, "it counts as absent, and the training runs again")
@@ -43,7 +43,7 @@ def save(folder, known, nets, optimizer, scaler, step, rows, seconds) -> None:  
 
 
 def resume(folder, known, nets, optimizer, scaler) -> tuple[int, list[dict], float]:  # type: ignore[no-untyped-def]
-    """(first step, history rows, seconds so far): those of the checkpoint if it is a whole one of this very run; one of another is said."""
+    """(first step, history rows, seconds so far): those of the checkpoint if it is complete and of this run. Warns about another run's."""
     state = tensor_files.read_state(folder / "checkpoint.pt")
     if state is None or not identity.same(state.get("identity"), known, f"the half-done training of '{folder}'"):
         return 0, [], 0.0

@@ -1,4 +1,4 @@
-"""FixMatch's term, which both stages use: a strong view must be classified as the weak view of the same image was, where that was sure.
+"""FixMatch's term, which both stages use: a strong view gets the class of the weak view of the same image, where that was confident.
 
 Sohn et al. 2020, arXiv 2001.07685, eq. 4.
 """

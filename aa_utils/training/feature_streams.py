@@ -1,7 +1,7 @@
-"""Training with a frozen backbone: the streams draw its features, computed once, where they would draw images.
+"""Training with a frozen backbone: the streams draw its features, computed once, in place of images.
 
-Source-only is then a linear probe. DANN, MCD and SymNets need a bottleneck: of the features, it is all that they can move. Methods that
-change images, or look into the backbone, would be other methods on features, and are refused.
+Source-only is then a linear probe. DANN, MCD and SymNets need a bottleneck, the only part of the features that they can still change.
+Methods that change images, or use the backbone's inner layers, would be different methods on features, and are refused.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a training run records of its steps: means over the last ones, and the stop at a value that is not finite."""
+"""What a training run records of its steps: means over the last steps. It stops at a value that is not finite."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ ADVICE = "a lower lr or clip=1 usually helps"
 def means(pending: list[dict[str, Tensor]], done: int, what: str = "loss", ending: str = ": {values}; " + ADVICE) -> dict[str, float]:
     """The mean of each value over the last steps, of which `done` was the last; a value that some steps lack, over those that have it.
 
-    The tensors lie on one device, which is looked at once. Errors: InputError at the first that is not finite: its name, the step, and
-    `ending`, in which "{values}" stands for all values of that step.
+    The tensors lie on one device and are copied to the CPU at once. Errors: InputError at the first that is not finite: its name, the step
+    and `ending`, in which "{values}" stands for all values of that step.
     """
     places = [(k, name) for k, row in enumerate(pending) for name in row]
     values = torch.stack([pending[k][name].detach().float() for k, name in places]).cpu().double()

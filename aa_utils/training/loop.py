@@ -1,7 +1,7 @@
 """The one training loop: every method of both stages runs through `fit`.
 
 All randomness of step k is seeded by (seed, k): batch indices, augmentation, dropout. A run that was killed continues from its checkpoint
-to the same weights bit for bit, for there is no state of a generator to restore.
+to the same weights, bit for bit: there is no random generator's state to restore.
 """
 
 import math
