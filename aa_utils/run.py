@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        notebook, known, values = check(options.notebook, parameters.given(options.set, options.params))
+        notebook, known, values = check(options.notebook, parameters.overrides(options.set, options.params))
         if options.check:
             print(json.dumps(values, indent=2, ensure_ascii=False))
             return 0

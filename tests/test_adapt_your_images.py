@@ -237,7 +237,7 @@ def test_defaults_are_those_of_the_package():
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_example_parameter_files_fit(example):
-    wanted = parameters.given([], str(example))
+    wanted = parameters.overrides([], str(example))
     if not str(wanted.get("photos", "examples/")).startswith("examples/"):  # not shipped: any photos do
         wanted |= {"photos": "examples/scans", "source": ""}
     _, _, values = run.check(NOTEBOOK, wanted)

@@ -16,7 +16,7 @@ from aa_utils.runner import machine_limits, out_folder, parameters
 
 def refusal(notebook, *settings, file=None) -> str:
     with pytest.raises(InputError) as caught:
-        run.check(str(notebook), parameters.given(list(settings), file))
+        run.check(str(notebook), parameters.overrides(list(settings), file))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

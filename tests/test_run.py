@@ -26,7 +26,7 @@ out = "artifacts/tests/run"  # folder this run writes"""
 
 
 def wanted(notebook, *settings, file=None):
-    return run.check(str(notebook), parameters.given(list(settings), file))[2]
+    return run.check(str(notebook), parameters.overrides(list(settings), file))[2]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_a_switch_that_may_name_files_takes_text_too(tmp_path, monkeypatch, valu
     (tmp_path / "w.pth").write_bytes(b"weights")
     known = parameters.parse('pretrained = False  # optional input or name: weights\nout = ""  # output', "x.ipynb")
     value, wanted = (str(tmp_path / "w.pth") if v == "here" else v for v in (value, wanted))
-    given = parameters.given([f"pretrained={value}", "out=artifacts/x"], None)
+    given = parameters.overrides([f"pretrained={value}", "out=artifacts/x"], None)
     found = parameters.checked(known, given, "x.ipynb")
     assert found["pretrained"] == wanted
     assert type(found["pretrained"]) is type(wanted) or isinstance(wanted, str)

@@ -42,7 +42,12 @@ READERS = {  # name of the file, its text, what reads it, what it gives
         rows,
         [("Käse", 0), ("mug\u2028cup", 1)],
     ),
-    "parameters": ("a.yaml", "# Käse\nlr: 1e-4\nname: Käse\n", lambda path: parameters.given([], str(path)), {"lr": 1e-4, "name": "Käse"}),
+    "parameters": (
+        "a.yaml",
+        "# Käse\nlr: 1e-4\nname: Käse\n",
+        lambda path: parameters.overrides([], str(path)),
+        {"lr": 1e-4, "name": "Käse"},
+    ),
     "bank": ("bank.yaml", BANK, lambda path: offline.load(str(path))["attributes"], {"light": ["Käse", "dark"]}),
     "classes": ("classes.txt", "kaese: Käse\nmug\u2028cup\n", classes, ["Käse", "mug\u2028cup"]),
     "list": (
@@ -79,7 +84,7 @@ def test_other_encodings_are_one_sentence(tmp_path, reader, encoding, message):
 def test_a_text_that_is_cut_within_a_character(tmp_path):
     (tmp_path / "a.yaml").write_bytes("a: ä".encode("utf-16")[:-1])
     with pytest.raises(InputError, match="begins as UTF-16 text and is none, or is cut off"):
-        parameters.given([], str(tmp_path / "a.yaml"))
+        parameters.overrides([], str(tmp_path / "a.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ def test_a_text_that_is_cut_within_a_character(tmp_path):
 def test_a_key_twice_in_yaml_is_said(tmp_path, content):
     (tmp_path / "a.yaml").write_text(content)
     with pytest.raises(InputError, match=r"line \d is not YAML: '\w' is there twice \(first in line \d\)"):
-        parameters.given([], str(tmp_path / "a.yaml"))
+        parameters.overrides([], str(tmp_path / "a.yaml"))
     with pytest.raises(InputError, match="is there twice"):
         parameters.read_yaml(content, "the value")
     (tmp_path / "bank.yaml").write_text(BANK + "templates: {}\n")
@@ -122,7 +127,7 @@ def test_wrong_lines_are_named(tmp_path, read, line, message):
 def test_yaml_nested_too_deeply_is_one_sentence(tmp_path, capsys):
     (tmp_path / "a.yaml").write_text("a: " + "[" * 3000)
     with pytest.raises(InputError, match="nested too deeply"):
-        parameters.given([], str(tmp_path / "a.yaml"))
+        parameters.overrides([], str(tmp_path / "a.yaml"))
     (tmp_path / "a.yaml").write_bytes("tasks: Käse".encode("latin-1"))
     assert check_experiment([str(tmp_path / "a.yaml")]) == 2
     assert "is not UTF-8 text" in capsys.readouterr().err

@@ -99,7 +99,7 @@ def code(notebook: str, chosen: list[str], *names: str) -> str:
     `names` are those of modules that no setting of its own says (the benchmarks of the runs behind a table, say).
     """
     # Paths are made on the way: only names and types can be known now.
-    values = parameters.checked(keys.of_notebook(notebook), parameters.given(chosen, None), notebook, paths=False)
+    values = parameters.checked(keys.of_notebook(notebook), parameters.overrides(chosen, None), notebook, paths=False)
     cells = code_closure.cells(ROOT / "notebooks" / f"{notebook}.ipynb")
     return code_closure.digest(code_closure.of_notebook(cells, notebook, [values, list(names)]))
 

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         known = parameters.of_settings(Settings(), Service())
-        values = parameters.checked(known, parameters.given(options.set, options.params), "a shard")
+        values = parameters.checked(known, parameters.overrides(options.set, options.params), "a shard")
         names = any_model.OPTIONS | {"prompts", "model", "out"}
         settings = {name: value for name, value in presets.expand(values).items() if name in names}
         done = any_model.generate(**settings, shard=options.shard, num_shards=options.num_shards)

@@ -102,7 +102,7 @@ def of_settings(*settings: Any) -> list[Parameter]:
     return list(found.values())
 
 
-def given(settings: list[str], file: str | None) -> dict[str, object]:
+def overrides(settings: list[str], file: str | None) -> dict[str, object]:
     """The values a run asks for: those of the YAML `file`, then the `name=value` texts of the command line (kept as text)."""
     values: dict[str, object] = {}
     if file is not None:
