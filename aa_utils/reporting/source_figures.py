@@ -30,7 +30,7 @@ def by_source(points: pd.DataFrame) -> Figure:
     networks = sorted({panel.partition("\n")[2] for panel in points["panel"]})
     if len(networks) == 1:  # said once, below
         for frame in (points, shown, lines):
-            frame["panel"] = frame["panel"].str.partition("\n")[0]
+            frame["panel"] = frame["panel"].str.split("\n").str[0]
     panels = list(dict.fromkeys(points["panel"]))
     sources = sorted(set(shown["labelled"]), key=lambda name: (name.startswith(REAL), name))
     methods = {panel: list(dict.fromkeys(shown.loc[shown["panel"] == panel, "method"])) for panel in panels}

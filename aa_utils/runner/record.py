@@ -36,7 +36,9 @@ def write_metrics(out: str | Path, rows: list[dict]) -> None:
 
 
 def read_metrics(out: str | Path) -> list[dict]:
-    """The rows a run handed over; none if its notebook wrote no metrics."""
+    """The rows that a run handed over, from its folder or from a copy of its record; none if its notebook wrote no metrics."""
+    if resolve(out).is_file():
+        return read_copy(resolve(out))["metrics"]
     path = resolve(out) / "metrics.json"
     return files.read_json(path, "the run's call, once more, writes it again") if path.exists() else []  # type: ignore[return-value]
 
@@ -46,7 +48,23 @@ def read(out: str | Path) -> dict:
     path = next((resolve(out) / name for name in finished_run.RECORDS if (resolve(out) / name).exists()), resolve(out) / "record.json")
     if not path.exists():
         raise InputError(f"no record at '{path}': that run did not finish, or was not started by python -m aa_utils.run")
-    found = files.read_json(path, "that run counts as not finished: run its call once more")
+    return _readable(path, "that run counts as not finished: run its call once more")
+
+
+def read_copy(path: Path) -> dict:
+    """The record that was copied to the file `path`, such as `results/<experiment>/runs/<name>.json`.
+
+    Errors: InputError if it is no record, or one of a newer schema.
+    """
+    found = _readable(path, "take it from the repository again, or make the tables once more")
+    lacking = [key for key in ("run_id", "notebook", "parameters", "inputs", "metrics") if key not in found]
+    if lacking:
+        raise InputError(f"'{path}' is no whole record: it lacks {', '.join(lacking)}; results/<experiment>/runs holds records")
+    return found
+
+
+def _readable(path: Path, way_out: str) -> dict:
+    found = files.read_json(path, way_out)
     if not isinstance(found, dict) or found.get("schema") not in READABLE:
         schema = found.get("schema") if isinstance(found, dict) else None
         raise InputError(f"'{path}' has record schema {schema!r}; this code reads {' and '.join(map(str, READABLE))}")
