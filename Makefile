@@ -58,9 +58,8 @@ test: setup lint  ## lint, unit and contract tests, the smoke pipeline, every no
 unit: setup  ## pytest alone
 	"$(PY)" -m pytest tests -q -n $(CORES) --dist loadfile
 
-notebooks: setup  ## nbval: each notebook top to bottom with its defaults, in order, in a temporary artifacts folder
-	@set -e; folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; \
-	AA_ARTIFACTS="$$folder/artifacts" AA_RESULTS="$$folder/results" "$(PY)" -m pytest notebooks -q -p no:xdist --nbval-lax --nbval-current-env
+notebooks: setup  ## nbval: each notebook alone with its defaults, as in a fresh clone (notebooks/conftest.py)
+	"$(PY)" -m pytest notebooks -q -n $(CORES) --dist loadfile --nbval-lax --nbval-current-env
 
 lint: types  ## ruff (code and notebooks), the notebook normaliser, and types
 	"$(PY)" -m ruff check .

@@ -164,7 +164,7 @@ FAMILY = X["benchmark"].get("family") or DEFAULTS.get("family", TABLES.partition
 TABLE_FILES = [f"tables/{name}.csv" for name in (("accuracy", "claims") if LOOK else (FAMILY, f"{FAMILY}_seeds"))]
 PHOTOS = not LOOK and bool(settings(TABLES, {"clip": ""}))  # the tables of photo benchmarks have CLIP's line
 CLIP = X["benchmark"].get("clip", "models/pocket-clip") if LOOK or PHOTOS else ""
-FIGURES = {"52": (), "53": ("by_target", "by_source"), "56": ("by_target", "by_class")}.get(TABLES[:2], ("by_target",))
+FIGURES = {"52": (), "56": ("by_target", "by_class")}.get(TABLES[:2], ("by_target", "by_source"))
 if settings(TABLES, {"confusion": ""}):  # a close look at one of many runs
     FIGURES = ("by_source", "confusion") if "confusion" in X["benchmark"] else ("by_source",)
 FIGURE_FILES = [f"figures/{name}.png" for name in (("accuracy_by_stage", "confusion", "embedding") if LOOK else FIGURES)]

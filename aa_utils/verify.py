@@ -78,8 +78,7 @@ def _all_folders() -> list[Path]:
 def _tables(folder: Path) -> tuple[list[str], bool]:
     """Lines on the tables, made again in a copy; True if all of them follow from the records."""
     with tempfile.TemporaryDirectory() as place:
-        copy = Path(place) / folder.name
-        shutil.copytree(folder, copy)
+        copy = copied(folder, place)
         for path in copy.rglob("*"):
             os.utime(path, (0, 0))  # what is made again gets the time of today
         try:
@@ -135,6 +134,14 @@ def _code(folder: Path) -> tuple[list[str], bool]:
     for name, edited in found.older.items():
         lines.append(f"{name}: {listed(edited)}" + (f" (through {listed(found.through[name])})" if found.through[name] else ""))
     return [*lines, *([f"tables with such results: {', '.join(found.tables)}"] if found.tables else [])], True
+
+
+def copied(results: str | Path, place: str | Path) -> Path:
+    """A copy of a results folder as `<place>/<its name>`, whatever stood there before. Errors: InputError if there is no such folder."""
+    folder = _folder(str(results))
+    copy = resolve(place) / folder.name
+    shutil.rmtree(copy, ignore_errors=True)
+    return shutil.copytree(folder, copy)
 
 
 def again(results: str | Path) -> pd.DataFrame:
