@@ -15,7 +15,7 @@ from aa_utils.runner.normalise_notebooks import TAGS, main, normalised
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # These are steps of every experiment; the others are run by hand, once or for one's own data.
-IN_THE_GRAPH = re.compile(r"(10|2\d|30|40|60|62)_")
+IN_THE_GRAPH = re.compile(r"(10|2\d|30|40|6\d)_")
 ABSOLUTE = re.compile(r"""["'](/(?!/)[A-Za-z]|[A-Za-z]:\\|~/)|/(home|Users|root|tmp|mnt|opt|work|projects|data)/""")
 
 
