@@ -19,7 +19,8 @@ COMPUTES_NOTHING = "what must not be written"
 MASK = "***"
 # Names of environment variables, and of parameters, that hold secrets.
 NAME = re.compile(
-    r"(api_?key|secret|pass(word|wd|phrase)|credential|(access|private)_?key|(^|_)(key|token|pass|pat|auth)$)",
+    r"(api_?key|secret|pass(word|wd|phrase)|credential|(access|private)_?key|connection_?string|(^|_)(key|token|pass|pat|auth|cookie)$"
+    r"|_(pwd|dsn)$)",  # PWD alone is the folder that a shell is in
     re.IGNORECASE,
 )
 _START = r"(?<![A-Za-z0-9])"
@@ -29,7 +30,15 @@ _SHAPES = (
     r"[sr]k_(live|test)_\w{10,}",  # Stripe
     r"(hf|npm|r8|gsk)_[A-Za-z0-9]{16,}",  # Hugging Face, npm, Replicate, Groq
     r"(gh[pousr]|github_pat|dckr_pat)_\w{16,}",
-    r"(glpat|pypi|nvapi|xai|pplx)-[\w-]{16,}",
+    r"(glpat|gl(?:ptt|dt|rt|cbt|agent|soat)|pypi|nvapi|xai|pplx|csk|tvly)-[\w-]{16,}",
+    r"sk_[A-Fa-f0-9]{32,}",  # ElevenLabs
+    r"(d[oi]p_v1|do[or]_v1|shp(?:at|ca|pa|ss)|lin_api|ntn|sbp|rubygems|lsv2_(?:pt|sk)|fw|jina|rpa|e2b|KGAT|dckr_oat|secret)_[A-Za-z0-9_]{24,}",
+    r"(hv[bsr]|dp\.[a-z]{2})\.[\w-]{20,}",  # Vault, Doppler
+    r"SG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
+    r"dapi[a-f0-9]{32}",  # Databricks
+    r"(ATATT3|PMAK-|AGE-SECRET-KEY-1|ya29\.|GOCSPX-|sq0(?:atp|csp)-)[\w.=-]{20,}",
+    r"\d{8,10}:AA[\w-]{30,}",  # Telegram
+    r"hooks\.slack\.com/services/[A-Z0-9]+/[A-Z0-9]+/\w+",
     r"(AKIA|ASIA)[A-Z0-9]{12,}",  # AWS
     r"AIza[\w-]{30,}",  # Google
     r"xox[abeoprs]-[\w-]{10,}",  # Slack
@@ -40,7 +49,9 @@ TOKEN = re.compile(f"{_START}(?:{'|'.join(_SHAPES)})")
 # A text without any of these holds no token: looking for them is a hundred times faster than looking for the shapes.
 _BEGINNINGS = (
     *("k-", "k_", "hf_", "npm_", "r8_", "gh", "dckr_", "glpat-", "pypi-", "nvapi-", "xai-", "pplx-"),
-    *("AKIA", "ASIA", "AIza", "xox", "eyJ", "Bearer", "Basic"),
+    *("AKIA", "ASIA", "AIza", "xox", "eyJ", "Bearer", "Basic", "gl", "csk-", "tvly-", "_v1_", "shp", "lin_api_", "ntn_", "sbp_"),
+    *("rubygems_", "lsv2_", "fw_", "jina_", "rpa_", "e2b_", "KGAT_", "secret_", "hvb.", "hvs.", "hvr.", "dp.", "SG.", "dapi", "ATATT3"),
+    *("PMAK-", "AGE-", "ya29.", "GOCSPX-", "sq0", ":AA", "hooks.slack"),
 )
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 # user:password@ of any scheme; of the web also a token alone before the @.
@@ -48,6 +59,12 @@ _USER = re.compile(r"((?:https?)?://)(?:[^\s/?#@\"'<>]*:[^\s/?#@\"'<>]*|(?<=http
 _QUERY = re.compile(
     r"([?&;#](?:[\w.-]*[_.-])?(?:api[_-]?key|apikey|key|[a-z]*token|pass|password|passwd|pwd|secret|credential|sig|signature|auth)=)"
     r"[^&#\s\"'<>]+",
+    re.IGNORECASE,
+)
+# What stands behind a telling name, as headers, JSON and YAML have it: `x-api-key: …`, `"password": "…"`; with a digit, or it is a word.
+_NAMED = re.compile(
+    r"((?:api[_-]?key|(?:access|auth|refresh|session)[_-]?token|(?:client|app)[_-]?secret|password|passwd)[\"'\\]*\s*[:=]\s*[\"'\\]*)"
+    r"(?=[^\s\"',;&{}\\]*\d)[^\s\"',;&{}()\\]{8,}",
     re.IGNORECASE,
 )
 
@@ -60,6 +77,8 @@ def redact(text: str) -> str:
         text = TOKEN.sub(MASK, text)
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(MASK, text)
+    if ":" in text or "=" in text:
+        text = _NAMED.sub(rf"\1{MASK}", text)
     if "://" in text:
         text = _USER.sub(rf"\1{MASK}@", text)
     return _QUERY.sub(rf"\1{MASK}", text) if "=" in text else text

@@ -120,6 +120,22 @@ def test_a_finished_run_is_read_and_another_is_not_taken_for_it(known, net, tmp_
     assert not same(done, adapt.adapt(net, asking(known), 1, tmp_path, WATCH))
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "history.csv"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "gone"])
+def test_a_damaged_run_is_said_and_made_again(known, net, tmp_path, monkeypatch, capsys, name, damage):
+    adapt.adapt(net, asking(known), 0, tmp_path, WATCH)
+    data = bytearray((tmp_path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    left = {"empty": b"", "cut": bytes(data[: len(data) // 2]), "flipped": bytes(data)}
+    (tmp_path / name).unlink() if damage == "gone" else (tmp_path / name).write_bytes(left[damage])
+    with monkeypatch.context() as patch:
+        kill_at(0, patch)
+        with pytest.raises(Killed):
+            adapt.adapt(net, asking(known), 0, tmp_path, WATCH)
+    if (name, damage) != ("config.json", "gone"):  # which is no run at all
+        assert "it counts as absent, and the adaptation runs again" in capsys.readouterr().err
+
+
 def literal(known, net, settings, seed, steps):
     """The official iteration for one image, line by line, on the same random numbers."""
     frozen, trained = tiny(), tiny()

@@ -1,6 +1,7 @@
 """DreamBooth: the loss and its weighting, what of a pipeline changes, resuming, the rare word; the new style that it learns."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from aa_utils.data import images
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.generate import jobs
-from aa_utils.generator_adaptation import dreambooth, fusion, guide
+from aa_utils.generator_adaptation import dreambooth, finished_guide, fusion, guide
 from aa_utils.generator_adaptation.dreambooth import Examples, Pictures
 from aa_utils.generator_adaptation.evaluation import comparison, factors, new_word, paired
 from aa_utils.generator_adaptation.generators import checkpoints
@@ -145,6 +146,30 @@ def test_a_finished_run_is_returned_and_another_refused(source, tuned):
     assert (tuned / "unet/diffusion_pytorch_model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="something else"):
         dreambooth.fine_tune(source, some(), some(4, 1, "a digit"), replace(FIT, lr=1e-4), tuned)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *(
+            (name, damage)
+            for name in ("unet/diffusion_pytorch_model.safetensors", "history.csv")
+            for damage in ("empty", "cut", "flip", "gone")
+        ),
+        *(("dreambooth.json", damage) for damage in ("empty", "cut")),
+    ],
+)
+def test_a_damaged_run_is_said_and_made_again(tuned, tmp_path, capsys, name, damage):
+    known = json.loads((tuned / "dreambooth.json").read_text())["identity"]
+    copy = shutil.copytree(tuned, tmp_path / "copy")
+    assert finished_guide.stands(copy, known)
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    left = {"empty": b"", "cut": bytes(data[: len(data) // 2]), "flip": bytes(data)}
+    (copy / name).unlink() if damage == "gone" else (copy / name).write_bytes(left[damage])
+    assert not finished_guide.stands(copy, known)
+    assert not copy.exists()
+    assert "it counts as absent, and the fine-tuning runs again" in capsys.readouterr().err
 
 
 def test_a_killed_run_goes_on(source, tuned, tmp_path, monkeypatch):

@@ -56,6 +56,10 @@ PUBLISHED = {
     "latent_avg for every layer": lambda g, w: {"g_ema": g, "latent_avg": w[None].repeat(6, 1)},
     "latent_avg as a row": lambda g, w: {"g_ema": g, "latent_avg": w[None]},
     "generator": lambda g, w: {"generator": g, "latent_avg": w},
+    "params_ema": lambda g, w: {"params_ema": g, "params": {n: v + 1 for n, v in g.items()}, "latent_avg": w},
+    "netG": lambda g, w: {"netG": under("module.", g), "netD": {"convs.0.0.weight": torch.zeros(1)}, "latent_avg": w},
+    "a level deeper": lambda g, w: {"model": {"g": {n: v + 1 for n, v in g.items()}, "g_ema": g, "latent_avg": w}, "epoch": 3},
+    "compiled": lambda g, w: {"g_ema": under("_orig_mod.", g), "latent_avg": w},
     "without filters": lambda g, w: {"g_ema": {n: v for n, v in g.items() if not n.endswith(".kernel")}, "latent_avg": w},
 }  # fmt: skip
 
@@ -130,6 +134,9 @@ WRONG = {
     "one tensor more": (bad(lambda g, w: {"g_ema": g | {"style.9.weight": torch.zeros(7, 7)}}), r"mapping\.fc8\.weight|it lacks"),
     "another shape": (bad(lambda g, w: {"g_ema": g | {"style.1.bias": torch.zeros(3)}}), r"mapping\.fc0\.bias is \(3,\)"),
     "text among the tensors": (bad(lambda g, w: {"g_ema": g | {"style.1.bias": "x"}}), r"'style\.1\.bias' among .* is a str"),
+    "a mean that is not finite": (bad(lambda g, w: {"g_ema": g, "latent_avg": w * float("nan")}), "latent_avg holds what is no finite"),
+    "no first convolution": (bad(lambda g, w: g.pop("conv1.conv.weight") is None or {"g_ema": g}), r"lacks a tensor .*b4\.conv1\.weight"),
+    "two networks": (bad(lambda g, w: {"netG_A": g, "netG_B": g}), "holds 2 generators .'netG_A', 'netG_B'."),
     "two generators": (bad(lambda g, w: under("a.", g) | under("b.", g)), "holds 2 generators"),
     "a discriminator": (bad(lambda g, w: {"d": {"convs.0.0.weight": torch.zeros(1)}}), "holds no generator.*it has d"),
     "an encoder": (bad(lambda g, w: {"state_dict": ENCODER}), r"encoder\.input_layer"),
@@ -193,8 +200,9 @@ def test_an_own_folder_that_asks_for_another_network_is_refused_without_making_i
 
     checkpoints.save(Generator(Config((4, 4), z_dim=4, w_dim=4, mapping_layers=1)), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
+    del config["config_sha256"]
     (tmp_path / "config.json").write_text(json.dumps(config | {"channels": channels}))
-    with pytest.raises(InputError), bounds():
+    with pytest.raises(InputError, match=r"channels|does not hold|holds no generator that can be read"), bounds():
         checkpoints.load(tmp_path)
 
 

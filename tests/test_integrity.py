@@ -244,11 +244,31 @@ def test_options_of_methods_have_bounds(stage, method, option, value):
         registry.configure(importlib.import_module(f"aa_utils.{stage}"), method, {option: value})
 
 
+def test_every_flipped_bit_of_a_config_is_named(tmp_path):
+    """One that leaves it JSON, too: another mean of the pixels is another classifier."""
+    train(tmp_path)
+    whole, rng = (tmp_path / "config.json").read_bytes(), random.Random(0)
+    places = [rng.randrange(len(whole) * 8) for _ in range(200)] + [8 * k for k, byte in enumerate(whole) if chr(byte).isdigit()][:100]
+    silent = []
+    for bit in places:
+        (tmp_path / "config.json").write_bytes(flipped(whole, bit))
+        try:
+            backbones.load(tmp_path)
+        except InputError as error:
+            assert "config.json' is not" in str(error) or "model.safetensors' is not" in str(error)
+        else:
+            silent.append(bit)
+    said = json.loads(whole)
+    for bit in silent:  # white space between the values, or the name of a digest
+        found = json.loads(flipped(whole, bit))
+        assert {k: v for k, v in found.items() if k in said} == {k: v for k, v in said.items() if k in found}
+
+
 def test_config_json_still_says_what_it_said(tmp_path):
     train(tmp_path)
     about = json.loads((tmp_path / "config.json").read_text())
     assert about["weights_sha256"] == files.sha256(tmp_path / "model.safetensors")
-    assert backbones.load(tmp_path)[1] == {name: value for name, value in about.items() if name != "weights_sha256"}
+    assert backbones.load(tmp_path)[1] == {name: value for name, value in about.items() if name not in ("weights_sha256", "config_sha256")}
     assert SimpleNamespace(**about).num_classes == 2
 
 

@@ -26,6 +26,11 @@ LIMITS = [
     ('[{"loc": ["body", "max_tokens"], "msg": "Input should be less than or equal to 4096", "ctx": {"le": 4096}}]', 4096),
     ("it has a maxOutputTokens value of 5200 but the supported range is from 1 (inclusive) to 2049 (exclusive).", 2049),
     ("too many tokens: max tokens must be less than or equal to 4096 for command-r", 4096),
+    ("max_tokens参数非法：取值范围 [1,4095]", 4095),
+    ("max_tokens ist zu groß: 5200 (höchstens 4096)", 4096),
+    ("max_tokens dépasse la limite de 4096", 4096),
+    ("Prompt contains 700 tokens and 5200 draft tokens, too large for model with 4,096 maximum context length", 4096),
+    ("The maximum tokens you requested exceeds the model limit of 4096. Try again with a value that is lower than 4096.", 4096),
     ("max_tokens is too large", 2600),
     ("the request exceeds the available context size (4096 tokens), try increasing it", 4096),
 ]  # fmt: skip
@@ -77,6 +82,7 @@ def test_another_name_for_the_limit_and_the_limit_itself_are_told_apart(said):
         "Only user and assistant roles are supported!", "Developer instruction is not enabled for models/gemma-3-1b-it",
         "role 'system' is not allowed",
         '{"error": "unsupported role: \\"system\\""}',
+        "Please use a valid role: user, model.", "messages 参数非法: 不支持 system 角色",
         "messages.0.role: Input should be 'user' or 'assistant'", "system messages are not supported by this model",
     ],
 )  # fmt: skip
@@ -95,6 +101,7 @@ def test_without_a_system_role_its_text_goes_to_the_user(said, status):
     [
         ("Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is supported.", "temperature"),
         ("temperature: range: 0..1", "temperature"), ("`temperature` must be between 0 and 1", "temperature"),
+        ("temperature 参数非法，取值范围 (0,1)", "temperature"),
         ("Unrecognized request argument supplied: seed", "seed"), ("property 'seed' is unsupported", "seed"),
     ],
 )  # fmt: skip
@@ -103,6 +110,22 @@ def test_sampling_that_a_server_does_not_take_is_left_out(said, left_out):
     assert known.learn(known.body(REQUEST), 400, said)
     assert set(known.body(REQUEST)) == {"model", "messages", "temperature", "max_tokens", "seed"} - {left_out}
     assert known.told() == [f"{left_out} (left out)"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "JSON mode is not enabled for models/gemma-3-27b-it", "Json mode is not supported for this model.", "Unknown parameter: 'strict'",
+        "Unknown name \"additionalProperties\" at 'generation_config.response_schema': Cannot find field.",
+        "'response_format.type' must be 'json_schema' or 'text'", "This model does not support structured output",
+    ],
+)  # fmt: skip
+def test_an_answer_format_that_is_not_taken_gives_way_to_the_next_one(said):
+    known = Refusals("http://server/v1", "json_schema")
+    for wanted in ("json_schema", "json_object"):
+        assert known.body(REQUEST)["response_format"]["type"] == wanted
+        assert known.learn(known.body(REQUEST), 400, said)
+    assert "response_format" not in known.body(REQUEST)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from aa_utils import run
 from aa_utils.errors import InputError
+from aa_utils.generate import folder as generated
 from aa_utils.paths import ROOT
 from aa_utils.runner import machine_limits, out_folder, parameters
 
@@ -29,7 +30,23 @@ def test_no_run_goes_up(make_notebook, out):
 
 
 @pytest.mark.parametrize(
-    "out", [".", "./", "README.md", "/", "~", "notebooks", "notebooks/", ".git", ".git/x", "aa_utils/new", "./tests", "results"]
+    "out",
+    [
+        ".",
+        "./",
+        "artifacts",
+        "artifacts/./",
+        "README.md",
+        "/",
+        "~",
+        "notebooks",
+        "notebooks/",
+        ".git",
+        ".git/x",
+        "aa_utils/new",
+        "./tests",
+        "results",
+    ],
 )
 def test_no_run_writes_into_the_project_or_over_a_persons_folder(make_notebook, out):
     assert "cannot be a run's folder" in refusal(make_notebook('out = "x"'), f"out={out}")
@@ -45,6 +62,24 @@ def test_the_list_of_the_projects_folders_is_whole():
     if listed.returncode:
         pytest.skip("not a git checkout")
     assert {name.partition("/")[0] for name in listed.stdout.split("\0") if "/" in name} <= out_folder.PROJECT
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/null", "FIFO"])
+def test_an_input_without_an_end_is_none(make_notebook, tmp_path, target):
+    path = tmp_path / "input"
+    os.mkfifo(path) if target == "FIFO" else path.symlink_to(target)
+    notebook = make_notebook(f'prompts = "{path}"  # input: prompts\nout = "x"  # folder')
+    assert "is neither a file nor a folder" in refusal(notebook, f"out={tmp_path}/run")
+
+
+def test_images_that_are_not_all_made_are_no_input(make_notebook, tmp_path):
+    folder = tmp_path / "images"
+    (folder / "mug").mkdir(parents=True)
+    (folder / generated.SETTINGS).write_text("{}")
+    notebook = make_notebook(f'source = "{folder}"  # input: images\nout = "x"  # folder')
+    assert "are not all made; run the call that makes them again" in refusal(notebook, f"out={tmp_path}/run")
+    (folder / "metadata.jsonl").write_text("{}\n")
+    run.check(str(notebook), parameters.given([f"out={tmp_path}/run"], None))
 
 
 def spellings(folder: Path) -> list[str]:

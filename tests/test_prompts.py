@@ -161,6 +161,11 @@ def test_wrong_options(options, message):
         ("templates: {a: '{category} {light}'}\nattributes: {b: [c]}", "has no attribute for {light}"),
         ("templates: {a: '{category} {b}'}\nattributes: {b: []}", "b has no values"),
         ("templates: {a: '{category} {b}'}\nattributes: {b: [c, c]}", "b has a value twice"),
+        ("templates: {a: 'a {category}, {b}'}\nattributes: {b: dim}", "b is 'dim'; it is a list of phrases"),
+        ("templates: {a: 'a {category}, {b}'}\nattributes: {b: [on, off]}", "they stand in quotation marks"),
+        ("templates: {a: 'a {category}, {b}'}\nattributes: {b: [dim, ]\n", "line 3 is not YAML"),
+        ("templates: {a: 'a {category}, {b}'}\nattributes: {b: [dim, null]}", "it is a list of phrases"),
+        ("templates: {a: 'a {category}, {b}'}\nattributes: {b: [{dim: 1}]}", "it is a list of phrases"),
     ],
 )
 def test_a_broken_bank_is_named(tmp_path, content, message):
@@ -168,6 +173,11 @@ def test_a_broken_bank_is_named(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(InputError, match=message):
         prompts.write(["mug"], "offline", 1, 0, bank=str(path))
+
+
+def test_times_and_numbers_in_a_bank_are_the_words_that_stand_there(tmp_path):
+    (tmp_path / "bank.yaml").write_text("templates: {a: 'a {category}, {b}'}\nattributes: {b: [12:30, 010, 5]}\n")
+    assert offline.load(str(tmp_path / "bank.yaml"))["attributes"] == {"b": ["12:30", "010", "5"]}
 
 
 @pytest.mark.parametrize("bank", ["photo", "handwriting"])

@@ -59,6 +59,24 @@ def test_no_form_of_a_key_is_in_any_file_or_message_of_a_run(make_notebook, runn
 TOKENS = [
     *("sk-abcdefgh12345678", "sk-proj-Ab3dEf6hIj9kLm2n", "sk-ant-api03-abc_DEF-123", "hf_abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE"),
     *("ghp_abcdefghijklmnopqrst0123456789", "github_pat_11AAAAAAA0abcdefghij", "glpat-abcdefghij0123456789", "xoxb-1234567890-abcdef"),
+    *("SG.abcdefghij0123456789.abcdefghij0123456789", "dop_v1_0123456789abcdef0123456789abcdef", "dapi0123456789abcdef0123456789abcdef"),
+    *(
+        "hvs.CAESIJabcdefghij0123456789",
+        "shpat_0123456789abcdef0123456789abcdef",
+        "lin_api_abcdefghij0123456789abcd",
+        "sq0atp-abcdefghij0123456789ab",
+    ),
+    *(
+        "glrt-abcdefghij0123456789",
+        "ya29.a0AfH6SMBabcdefghij0123456789",
+        "GOCSPX-abcdefghij0123456789ab",
+        "sk_0123456789abcdef0123456789abcdef",
+    ),
+    *(
+        "123456789:AAabcdefghij0123456789abcdefghij0123",
+        "lsv2_pt_0123456789abcdef0123456789abcdef_01",
+        "PMAK-0123456789abcdef01234567-0123",
+    ),
     *("AIzaSyA1234567890abcdefghijklmnopqrstuv", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123", "gsk_abcdefghij0123456789"),
 ]
 
@@ -85,6 +103,13 @@ def test_tokens_are_known_by_their_shape(token):
         ("https://host/#access_token=abc", "https://host/#access_token=***"),
         ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nrest", "***\nrest"),
         ("Authorization: Basic dXNlcjpwYXNzd29yZDEy", "Authorization: ***"),
+        ("{'x-api-key': 'a1b2c3d4e5', 'n': 1}", "{'x-api-key': '***', 'n': 1}"),
+        ('{"client_secret": "a1b2c3d4e5"}', '{"client_secret": "***"}'),
+        (r'"{\"access_token\": \"a1b2c3d4e5\"}"', r'"{\"access_token\": \"***\"}"'),
+        ("api_key=a1b2c3d4e5, model=x", "api_key=***, model=x"),
+        ("password: hunter2hunter2\nuser: me", "password: ***\nuser: me"),
+        ("https://hooks.slack.com/services/T0001/B0002/abcDEF123", "https://***"),
+        ("key_variable=OPENAI_API_KEY, no api_key: see docs", "key_variable=OPENAI_API_KEY, no api_key: see docs"),
     ],
 )
 def test_credentials_in_addresses_headers_and_key_files_are_masked(text, masked):

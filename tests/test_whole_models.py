@@ -332,7 +332,7 @@ def test_the_pixels_of_another_clip_are_refused(clip_copy):
         clip.load(clip_copy)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"num_train_timesteps": "many"}', '{"beta_start": "x"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"beta_start": 0.1}', '{"num_train_timesteps": "many"}', '{"beta_start": "x"}'])
 def test_a_broken_scheduler_is_one_sentence(copy, tmp_path, text):
     (copy / "scheduler" / "scheduler_config.json").write_text(text)
     with pytest.raises(InputError, match="scheduler"):
@@ -528,6 +528,10 @@ INDEX = {
     "another library": {"unet": ["os", "system"]},
     "any model": {"unet": ["transformers", "AutoModel"]},
     "a helper": {"unet": ["transformers", "Trainer"]},
+    "no text encoder": {"text_encoder": [None, None]},
+    "no tokenizer": {"tokenizer": [None, None]},
+    "no network": {"unet": [None, None]},
+    "no scheduler": {"scheduler": [None, None]},
 }
 
 

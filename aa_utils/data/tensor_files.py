@@ -1,6 +1,7 @@
 """Tensors on the disk, with the SHA-256 of their bytes: a flipped bit, or a file that is cut off, is never taken for a result."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,23 +13,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COMPUTES_NOTHING = "how tensors get onto a disk"
-WEIGHTS, CONFIG, DIGEST = "model.safetensors", "config.json", "weights_sha256"
+WEIGHTS, CONFIG, DIGEST, OWN_DIGEST = "model.safetensors", "config.json", "weights_sha256", "config_sha256"
 _MARK = b"\nsha256:"  # then 64 hex digits: the end of a state's file, which torch.load does not read
 
 
 def write_weights(folder: Path, tensors: dict[str, "Tensor"], config: dict) -> None:
-    """Write `model.safetensors`, then `config.json`: `config` and the digest of the weights."""
+    """Write `model.safetensors`, then `config.json`: `config`, the digest of the weights, and one of `config` itself."""
     from safetensors.torch import save_file
 
     with files.atomic(folder / WEIGHTS) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
         digest = files.sha256(temporary)
-    files.write_json(folder / CONFIG, config | {DIGEST: digest})
+    files.write_json(folder / CONFIG, config | {DIGEST: digest, OWN_DIGEST: _digest(config)})
 
 
 def read_config(folder: Path, way_out: str) -> dict:
-    """What `write_weights` wrote beside the weights, without their digest. Errors: InputError with the `way_out`."""
-    return {name: value for name, value in _config(folder, way_out).items() if name != DIGEST}
+    """What `write_weights` wrote beside the weights, without digests. Errors: InputError with the `way_out`."""
+    return {name: value for name, value in _config(folder, way_out).items() if name not in (DIGEST, OWN_DIGEST)}
 
 
 def read_weights(folder: Path, way_out: str) -> dict[str, "Tensor"]:
@@ -124,4 +125,12 @@ def _config(folder: Path, way_out: str) -> dict:
     found = files.read_json(path, way_out)
     if not isinstance(found, dict):
         raise InputError(f"'{path}' holds no 'name: value' pairs; {way_out}")
+    told = {name: value for name, value in found.items() if name not in (DIGEST, OWN_DIGEST)}
+    if found.get(OWN_DIGEST, _digest(told)) != _digest(told):
+        raise InputError(f"'{path}' is not as it was written; {way_out}; if the change is yours, remove {OWN_DIGEST} from it")
     return found
+
+
+def _digest(config: dict) -> str:
+    """The SHA-256 of the values of a config, as they come back from JSON."""
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(config)), sort_keys=True).encode()).hexdigest()

@@ -13,6 +13,8 @@ from aa_utils.paths import resolve
 from aa_utils.seeds import stable_hash
 
 FIELDS = {"id": str, "label": int, "class_name": str, "text": str}
+MOST_LABELS, LONGEST = 1_000_000, 20_000  # classes; characters of a text, of which text encoders read some hundreds
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL, and halves of characters, which JSON can say and no tokenizer takes
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 
 
@@ -89,8 +91,12 @@ def _wrong(row: dict) -> str:
             return f"has {name}={row[name]!r}, no {kind.__name__}" if name in row else f"has no '{name}'"
         if kind is str and not row[name].strip():
             return f"has an empty '{name}'"
-    if row["label"] < 0:
-        return f"has the label {row['label']}; labels count from 0"
+        if kind is str and len(row[name]) > LONGEST:
+            return f"has a '{name}' of {len(row[name]):,} characters, {row[name][:40]!r}…; {LONGEST:,} are the most"
+        if kind is str and _NO_TEXT.search(row[name]):
+            return f"has a '{name}' with NUL or half a character: {row[name][:40]!r}"
+    if not 0 <= row["label"] < MOST_LABELS:
+        return f"has the label {str(row['label'])[:20]}; labels count the classes from 0, and there are fewer than {MOST_LABELS:,}"
     if not _SAFE_ID.fullmatch(row["id"]):
         return f"has the id {row['id']!r}; an id becomes a file name: letters, digits, '.', '_' and '-' only, 150 at most"
     return ""

@@ -52,6 +52,8 @@ def check(folder: Path) -> None:
         part = folder / name
         if not part.is_dir():
             raise InputError(f"model '{folder}' is incomplete: no folder '{name}' ({kind}), which its model_index.json names")
+        if name == "scheduler":
+            _check_schedule(part / "scheduler_config.json")
         if library not in weight_files.STEMS:
             continue
         if (part / "config.json").exists():
@@ -59,6 +61,12 @@ def check(folder: Path) -> None:
                 weight_files.check(file)
         elif any(file.suffix in weight_files.SUFFIXES for file in part.iterdir()):
             raise InputError(f"model '{folder}' is incomplete: '{name}' has weights and no config.json; fetch it again")
+
+
+def _check_schedule(file: Path) -> None:
+    """InputError if a config says no noise schedule: diffusers would take another one than the model was trained with."""
+    if not weight_files.read_json(file).keys() & {"_class_name", "num_train_timesteps"}:
+        raise InputError(f"'{file}' says no noise schedule, neither its _class_name nor num_train_timesteps; fetch it again")
 
 
 def is_glide(folder: Path) -> bool:

@@ -44,6 +44,7 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
     none that takes a text and per-image generators and gives images.
     """
     kind = _class(folder)
+    _check_parts(folder, kind)
     # Parts that the folder was saved without, such as the T5 of Stable Diffusion 3, must be told to stay away.
     given = model_files.absent(folder) | parts.load(folder, model_files.components(folder), getattr(torch, dtype))
     if "safety_checker" in given:
@@ -57,6 +58,17 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
         raise InputError(f"diffusers cannot load '{folder}' for text-to-image: {whole.reason(error)}") from error
     pipe.set_progress_bar_config(disable=True)
     return place(pipe, switches, devices.choose(device))
+
+
+def _check_parts(folder: Path, kind: type) -> None:
+    """InputError if a pipeline was saved without any of a kind of part; one of several text encoders may stay away."""
+    absent, takes = model_files.absent(folder), signature(kind.__init__).parameters
+    for part in ("text_encoder", "tokenizer", "unet", "transformer", "vae", "scheduler"):
+        alike = [name for name in takes if name == part or name.startswith(f"{part}_")]
+        if alike and all(name in absent for name in alike):
+            raise InputError(
+                f"'{folder}' was saved without its {part}, as its model_index.json says: it is no whole pipeline; fetch it again"
+            )
 
 
 def _class(folder: Path) -> type:

@@ -20,16 +20,19 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from aa_utils import files
+from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation import identity, layers, samples
 from aa_utils.generator_adaptation.generators import checkpoints, latents
 from aa_utils.generator_adaptation.generators.latents import render
 from aa_utils.generator_adaptation.recipe import Recipe
-from aa_utils.progress import progress
+from aa_utils.progress import progress, warn
 from aa_utils.runner.identity import same
 from aa_utils.seeds import stable_hash, torch_generator
 from aa_utils.training import checkpoint, history, kernels, loop, optimization
 
+HISTORY_DIGEST = "history_sha256"
 BAD_GRADIENT = "; use dtype=bfloat16 or float32 for the guide, or a lower lr"
 
 
@@ -71,17 +74,33 @@ def adapt(
         raise InputError(f"the prompts name {objective.classes} classes, and this generator draws {generator.classes or 'none'}")
     known = identity.of(generator, objective, seed)
     device = next(generator.parameters()).device
-    stands = (folder / "config.json").is_file()
-    if stands and same(checkpoints.about(folder).get("identity"), known, f"the adaptation of '{folder}'"):
+    if _is_whole(folder) and same(checkpoints.about(folder).get("identity"), known, f"the adaptation of '{folder}'"):
         return checkpoints.load(folder).to(device).eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kernels.deterministic(device):
         net, rows, seconds = _adapt(generator, objective, seed, folder, watch, known, device)
     checkpoint.write_history(folder, rows)
     trained = layers.named(net, objective.recipe)
     settings = {"recipe": asdict(objective.recipe), "seed": seed, "trained": trained, "seconds_train": round(seconds, 3)}
+    settings |= {HISTORY_DIGEST: files.sha256(folder / "history.csv")}
     checkpoints.save(net, folder, **(about or {}), **settings, identity=known)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return net
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a finished adaptation stands in `folder` as it was written; one that is damaged is said, and counts as absent."""
+    if not (folder / "config.json").is_file():
+        return False
+    way_out = "it counts as absent, and the adaptation runs again"
+    problem = tensor_files.damage(folder, way_out)
+    if not problem:
+        history, digest = folder / "history.csv", checkpoints.about(folder).get(HISTORY_DIGEST)
+        there = history.is_file() and history.stat().st_size
+        if not there or (digest is not None and files.sha256(history) != digest):
+            problem = f"'{history}' is {'not as it was written' if there else 'missing or empty'}; {way_out}"
+    if problem:
+        warn(problem)
+    return not problem
 
 
 def _adapt(generator, objective, seed, folder, watch, identity, device):

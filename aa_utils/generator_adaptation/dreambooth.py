@@ -27,14 +27,15 @@ from aa_utils.data import images
 from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
 from aa_utils.generate import model_files
+from aa_utils.generator_adaptation import finished_guide
 from aa_utils.generator_adaptation import guide as guides
+from aa_utils.generator_adaptation.finished_guide import ABOUT
 from aa_utils.generator_adaptation.guide import Guide
 from aa_utils.paths import existing, resolve
 from aa_utils.pocket.fit import Fit, Loss, train
 from aa_utils.pretrained.quiet import quiet
 from aa_utils.runner import identity
 
-ABOUT = "dreambooth.json"
 SHORT = 3  # characters; a longer word that the tokenizer has whole means something already (section 3.2, rare-token identifiers)
 # What the U-Net is asked to say, of latents z and noise ε.
 TARGETS = {
@@ -204,13 +205,7 @@ def fine_tune(
     settings = asdict(fit) | {"weight": weight, "seed": seed, "weights": weights, "model": str(model), "revision": guide.revision}
     learned = [item for part in shown for item in (part.pixels, *part.texts)]
     known = identity.of(settings, learned, __name__)
-    if out.exists():
-        if not (out / ABOUT).is_file():
-            raise InputError(f"'{out}' holds something else than this fine-tuning; take another folder, or remove it")
-        stands = files.read_json(out / ABOUT, "remove that folder, and the same call makes it again")
-        why = identity.differences(stands.get("identity") if isinstance(stands, dict) else None, known)
-        if why:
-            raise InputError(f"'{out}' holds something else than this fine-tuning: one with other {why}; take another folder, or remove it")
+    if finished_guide.stands(out, known):
         return out
     ready = [examples(guide, part) for part in shown]
     guide.unet.requires_grad_(True)
@@ -243,5 +238,5 @@ def _write(source: Path, guide: Guide, out: Path, dtype: str, about: dict, work:
         guide.unet.to(getattr(torch, dtype)).save_pretrained(temporary / "unet")
     shutil.copyfile(source / "unet" / "config.json", temporary / "unet" / "config.json")  # diffusers would note the folder's path in it
     shutil.copyfile(work / "unet.csv", temporary / "history.csv")
-    files.write_json(temporary / ABOUT, about)
+    files.write_json(temporary / ABOUT, about | {"written": finished_guide.digests(temporary)})
     temporary.rename(out)

@@ -40,8 +40,8 @@ def completion(body: bytes) -> dict:
     } | ({"reasoning": reasoning} if reasoning and not content.strip() else {})
 
 
-def texts(answer: dict) -> tuple[list, str]:
-    """(items of the answer, reason): the reason is "" for an answer in order.
+def texts(answer: dict, count: int = 0) -> tuple[list, str]:
+    """(items of the answer, reason): the reason is "" for an answer in order. `count`: how many captions were asked for, 0 if unknown.
 
     The items are the texts of the list that counts, without thoughts, numbers and emphasis; what is no text is as the JSON has it. Those of
     a cut-off or broken answer are those that were whole; with any other reason there are none.
@@ -56,7 +56,7 @@ def texts(answer: dict) -> tuple[list, str]:
         return [], "refusal"
     if not content:
         return [], CUT_OFF if cut else "empty"
-    found, any_json = captions(content)
+    found, any_json = captions(content, count)
     if is_refusal(content) and not (found and content[found.start] in "{["):
         return [], "refusal"
     items = found.items if found else []

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from aa_utils.prompts._llm_marks import BULLET, NUMBER, plain
+
 ATTEMPTS = 1000  # brackets that are looked at, and lines: more are no answer
 LENIENT_ATTEMPTS = 20  # brackets that are tried as Python literals: single quotes, trailing commas
 DEEPEST = 20  # lists within lists
-LONGEST_TEXT = 2000  # letters; a longer one is no caption, and is left as it is
 MIN_WORDS = 3  # a caption has more words than "first caption"
 
 _NAMES = ("prompts", "captions", "texts", "descriptions", "sentences", "answers", "results", "items", "answer", "result", "output", "data")
@@ -22,19 +23,9 @@ _NAMES_OF_ONE = ("caption", "prompt", "text", "description", "sentence", "conten
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"})
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[\[\]{}]', re.DOTALL)
 _NO_GAP = re.compile(r"[\s,;\d.):*•-]*")  # between the objects of one list
-_LINE = re.compile(
-    r"^[ \t]*(?:(?:[-*+•–]|[*_]{0,2}\(?#?\d{1,3}\s*[.):][*_]{0,2})[ \t]+(\S.*)|(\"[^\n]+\"|“[^\n]+”)[ \t]*,?)[ \t]*$", re.MULTILINE
-)
-_LABEL = re.compile(
-    r"^\s*(?:[-*+•–]\s+"
-    r"|[*_]{0,2}(?:(?:caption|prompt|image|picture|text|no)\.?\s*)?\(?#?\d{1,3}\s*[.):][*_]{0,2}\s+"
-    r"|[*_]{0,2}(?:caption|prompt)[*_]{0,2}:[*_]{0,2}\s+)",
-    re.IGNORECASE,
-)
-_EMPHASIS = (
-    re.compile(r"(\*{1,3}|__|`)(?=\S)([^*`]{1,400}?)(?<=\S)\1"),
-    re.compile(r"(?<!\w)(_)(?=\S)([^_]{1,400}?)(?<=\S)_(?!\w)"),
-)
+_LINE = re.compile(rf"^[ \t]*(?:(?:{BULLET}|(?i:{NUMBER}))(\S.*)|(\"[^\n]+\"|“[^\n]+”|`[^\n`]+`)[ \t]*,?)[ \t]*$", re.MULTILINE)
+_TAGGED = re.compile(r"<(li|item|prompt|caption|text|description|sentence)\b[^<>\n]{0,80}>([^<>]{1,2000})</\1\s*>", re.IGNORECASE)
+_ROW = re.compile(r"^[ \t]*\|[ \t]*\d{1,3}[ \t]*\|([^|\n]+)\|.*$", re.MULTILINE)  # of a Markdown table whose first column counts
 _ANSWER_TAGS = re.compile(r"answer|output|response|result|json|final|solution|captions?|prompts?|code", re.IGNORECASE)
 
 
@@ -53,34 +44,24 @@ class Captions:
         return sum(isinstance(item, str) and len(item.split()) >= MIN_WORDS for item in self.items)
 
 
-def captions(content: str) -> tuple[Captions | None, bool]:
+def captions(content: str, count: int = 0) -> tuple[Captions | None, bool]:
     """(the list that counts, is there any JSON): the last of the long ones. A list echoed or drafted before it is none, nor is a bracket.
 
+    `count`, where known, is how many captions were asked for: a list of so many is long. Notes in Markdown behind JSON are no captions.
     None where there is no list, or none that can be told from another. A list that breaks off holds the items that were whole.
     """
     found, values = _lists(content)
-    if not any(one.score for one in found) and content.translate(_QUOTES) != content:
-        found, values = _lists(content.translate(_QUOTES))
+    for other in (content.translate(_QUOTES), _ROW.sub(r"- \1", _TAGGED.sub(r"\n- \2\n", content))):
+        if not any(one.score for one in found) and other != content:
+            found, values = _lists(other)
+            content = other if any(one.score for one in found) else content
     found = _after_tags(content, found)
     best = max((one.score for one in found), default=0)
     if best:
-        return next(one for one in reversed(found) if 2 * one.score >= best), True
+        enough = count if 0 < count <= best else best / 2
+        long = [one for one in found if one.score >= enough]
+        return ([one for one in long if content[one.start] in "[{"] or long)[-1], True
     return max(found, key=lambda one: (len(one.items), one.start), default=None), bool(values)
-
-
-def plain(text: str) -> str:
-    """A caption without the number, bullet, quotation marks and emphasis that a model gives it."""
-    if len(text) > LONGEST_TEXT:
-        return text
-    before = None
-    while before != text:
-        before, text = text, _LABEL.sub("", text, count=1).strip()
-        for pattern in _EMPHASIS:
-            text = pattern.sub(r"\2", text)
-        for opening, closing in ('""', "“”", "''", "«»"):
-            if len(text) > 2 and text[0] == opening and text[-1] == closing and not {opening, closing} & set(text[1:-1]):
-                text = text[1:-1].strip()
-    return text
 
 
 def _lists(content: str) -> tuple[list[Captions], list]:
@@ -98,7 +79,8 @@ def _lists(content: str) -> tuple[list[Captions], list]:
             continue
         alone = len(items) == 1
         found.append(one)
-    return sorted([*found, *_bulleted(content, [value[:2] for value in values])], key=lambda one: one.start), values
+    spans = [(start, end) for start, end, value, _ in values if value and not (isinstance(value, list) and isinstance(value[0], int))]
+    return sorted([*found, *_bulleted(content, spans)], key=lambda one: one.start), values
 
 
 def _values(content: str) -> Iterator[tuple[int, int, object, bool]]:
@@ -120,7 +102,7 @@ def _values(content: str) -> Iterator[tuple[int, int, object, bool]]:
         end = _closing(content, start) if failed <= LENIENT_ATTEMPTS else None
         if end:
             try:
-                value = ast.literal_eval(content[start:end])
+                value = ast.literal_eval(_with_commas(content[start:end]))
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 pass
             else:
@@ -135,6 +117,18 @@ def _values(content: str) -> Iterator[tuple[int, int, object, bool]]:
             except ValueError:
                 pass
         position = start + 1
+
+
+def _with_commas(text: str) -> str:
+    """`text` with a comma between two strings of a list that have none: Python would make one of them."""
+    made, after, last = [], 0, None
+    for token in _TOKEN.finditer(text):
+        quoted = token.group()[0] in "\"'"
+        if quoted and last is not None and not text[last : token.start()].strip():
+            made += [text[after:last], ","]
+            after = last
+        last = token.end() if quoted else None
+    return "".join([*made, text[after:]])
 
 
 def _closing(content: str, start: int) -> int | None:
@@ -157,7 +151,8 @@ def _items(value: object, depth: int = 0) -> list | None:
     if isinstance(value, list):
         if len(value) == 1 and isinstance(value[0], list) and depth < 4:
             return _items(value[0], depth + 1)
-        return [_text(item) for item in value]
+        items = [_text(item) for item in value]
+        return _lines(items[0]) or items if len(items) == 1 and isinstance(items[0], str) else items
     if not isinstance(value, dict) or depth == 4:
         return None
     names = {str(name).strip().lower(): name for name in value}
@@ -173,9 +168,20 @@ def _items(value: object, depth: int = 0) -> list | None:
         return [_text(own) for own in value.values()]
     one = _text(value)
     if isinstance(one, str):
-        return [one]
+        return _lines(one) or [one]
     objects = [own for own in value.values() if isinstance(own, dict)]
     return _items(objects[0], depth + 1) if len(objects) == 1 else None
+
+
+def _lines(text: str) -> list | None:
+    """The captions that one text holds, as JSON or one a line; None for a single one."""
+    if text[:1] in ("[", "{"):
+        try:
+            return _items(json.loads(text), 1)
+        except (ValueError, RecursionError):
+            return None
+    lines = [plain(line) for line in text.split("\n") if line.strip()]
+    return lines if len(lines) > 1 and all(len(line.split()) >= MIN_WORDS for line in lines) else None
 
 
 def _text(item: object) -> object:

@@ -10,7 +10,11 @@ from aa_utils.web_service.refusals import not_taken
 
 FEWEST_TOKENS = 64  # room for one caption; a server that leaves less cannot answer
 STATUSES = {400, 413, 422, 429, 500, 501}  # with which servers say that a part of a request is not for them
-_FORMAT = re.compile(r"response_format|json_schema|json_object|structured|guided|grammar", re.IGNORECASE)
+_FORMAT = re.compile(
+    r"response_?(format|schema)|json[ _-]?(schema|object|mode|output|format)|additionalProperties|\bstrict\b|structured|guided|grammar",
+    re.IGNORECASE,
+)
+_TOKENS_NAMED = re.compile(r"\bmax_(completion_|new_|output_)?tokens|maxOutputTokens")  # beside a number it is a limit in any language
 # Names that a server does not take, with nothing about a limit: "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
 _NO_SUCH = re.compile(
     r"(unsupported|unknown|unrecogni[sz]ed|unexpected|extra|not supported|not permitted|not allowed|deprecated)\b.{0,80}?\bmax_tokens\b"
@@ -28,7 +32,7 @@ _QUESTION = re.compile(
 _REQUESTED = re.compile(r"\brequested\D{0,20}(\d[\d,]{0,12})", re.IGNORECASE)  # question and answer: "Limit 6000, Requested 9500"
 _NO_SYSTEM = re.compile(
     r"system[\s_-]*(role|message|prompt|instruction)|role\W{0,4}system|[\"'`]system[\"'`\\]|roles? must alternate|developer instruction"
-    r"|only\W.{0,20}\buser\b.{0,20}\bassistant\b|\bmessages\W+0\W+role\b|\brole\b.{0,60}['\"]user['\"]",
+    r"|valid roles?\b|system.{0,4}角色|only\W.{0,20}\buser\b.{0,20}\bassistant\b|\bmessages\W+0\W+role\b|\brole\b.{0,60}['\"]user['\"]",
     re.IGNORECASE,
 )
 
@@ -92,7 +96,7 @@ class Refusals:
                 self._renamed = True
                 self._tell("max_tokens", "max_tokens (sent as max_completion_tokens)")
                 return True
-            if _TOO_MANY.search(said) and (status != 429 or "too large" in said.lower()):
+            if (_TOO_MANY.search(said) or _names_limit(said)) and (status != 429 or "too large" in said.lower()):
                 return self._fewer(body, said)
             if body["messages"][0]["role"] == "system" and _NO_SYSTEM.search(said):
                 self._folded = True
@@ -105,7 +109,7 @@ class Refusals:
         return False
 
     def _fewer(self, body: dict, said: str) -> bool:
-        asked = body.get("max_tokens") or body.get("max_completion_tokens")
+        asked = _asked(body)
         fewer = fewer_tokens(asked, said)
         if fewer < FEWEST_TOKENS:
             raise InputError(
@@ -123,9 +127,23 @@ class Refusals:
             note(f"llm: {self._base_url} refuses {what}")
 
 
+def _asked(body: dict) -> int:
+    return body.get("max_tokens") or body.get("max_completion_tokens")
+
+
+def _names_limit(said: str) -> bool:
+    """`said` names the longest answer and a number that may be its limit: so it does in any language."""
+    return bool(_TOKENS_NAMED.search(said)) and max(_numbers(said), default=0) >= FEWEST_TOKENS
+
+
+def _numbers(said: str) -> list[int]:
+    """The whole numbers in a text: 4096, and 4,096, but of [1,4096] both."""
+    return [int(text.replace(",", "")) for text in re.findall(r"(?<!\d)(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,12})", said)]
+
+
 def fewer_tokens(asked: int, said: str) -> int:
     """How many tokens to ask for after `asked` were refused in the words `said`; always fewer, half of them where no number helps."""
-    numbers = [int(text.replace(",", "")) for text in re.findall(r"\d[\d,]{0,12}", said)]
+    numbers = _numbers(said)
     named, whole = _QUESTION.search(said), _REQUESTED.search(said)
     if named:
         question = int(next(filter(None, named.groups())).replace(",", ""))

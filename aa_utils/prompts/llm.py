@@ -111,7 +111,7 @@ class _Class:
 
     def take(self, answer: dict) -> None:
         """Judge what an answer holds; answers come in the order of their calls."""
-        items, reason = texts(answer)
+        items, reason = texts(answer, self._config.prompts_per_call)
         most = max(LEAST_JUDGED, 4 * self._config.prompts_per_call)
         items, over = items[:most], len(items[most:])
         self.models.add(f"{answer['model']} at {answer['base_url']} by {answer['answer_format']}")

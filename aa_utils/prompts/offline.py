@@ -14,12 +14,11 @@ from pathlib import Path
 from random import Random
 from string import Formatter
 
-import yaml
-
 from aa_utils.errors import InputError
 from aa_utils.files import text
 from aa_utils.paths import resolve
 from aa_utils.prompts._article import with_article
+from aa_utils.runner.yaml_values import read_yaml
 from aa_utils.seeds import stable_hash
 
 BANKS = Path(__file__).parent / "banks"
@@ -53,12 +52,12 @@ def load(bank: str) -> dict[str, dict]:
         there_are = ", ".join(sorted(file.stem for file in BANKS.glob("*.yaml")))
         raise InputError(f"no bank '{bank}'; there are: {there_are}; or give the path of a YAML file")
     try:
-        content = yaml.load(text.read(path, f"bank '{bank}'"), Loader=text.UniqueKeys)
+        content = read_yaml(text.read(path, f"bank '{bank}'"), f"bank '{bank}'")
         templates = {str(name): " ".join(str(sentence).split()) for name, sentence in content["templates"].items()}
-        attributes = {str(name): [str(value) for value in values] for name, values in content["attributes"].items()}
+        attributes = {str(name): _phrases(bank, name, values) for name, values in content["attributes"].items()}
     except InputError:
         raise
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"bank '{bank}' has not the form 'templates' (name: sentence), 'attributes' (name: list): {error}") from error
     for name, sentence in templates.items():
         unknown = [slot for slot in _slots(sentence) if slot not in attributes]
@@ -69,6 +68,14 @@ def load(bank: str) -> dict[str, dict]:
         if not values or len(set(values)) < len(values):
             raise InputError(f"bank '{bank}': {name} has {'a value twice' if values else 'no values'}")
     return {"templates": templates, "attributes": attributes}
+
+
+def _phrases(bank: str, name: object, values: object) -> list[str]:
+    """The phrases of an attribute. Errors: InputError unless they are a list of texts: of a text, each letter would be one."""
+    if not isinstance(values, list) or not all(isinstance(value, str | int | float) and not isinstance(value, bool) for value in values):
+        what = "such as [dim, bright]; of yes, no, on, off and null YAML makes no text, so they stand in quotation marks"
+        raise InputError(f"bank '{bank}': {name} is {str(values)[:80]!r}; it is a list of phrases ({what})")
+    return [str(value) for value in values]
 
 
 def pinned(bank: dict[str, dict], pin: dict[str, list[str]]) -> dict[str, dict]:

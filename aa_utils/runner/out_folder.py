@@ -30,7 +30,7 @@ def check_out(out: str) -> None:
     if not first.is_dir():
         by = f" (AA_ARTIFACTS is '{os.environ['AA_ARTIFACTS']}')" if os.environ.get("AA_ARTIFACTS") and not Path(out).is_absolute() else ""
         raise InputError(f"out='{out}' cannot be a run's folder: '{first}' is a file{by}; {OWN}")
-    if real in (ROOT, Path.home()) or real in ROOT.parents or real in Path.home().parents:
+    if real in (ROOT, Path.home(), Path(os.path.realpath(resolve("artifacts")))) or real in ROOT.parents or real in Path.home().parents:
         raise InputError(f"out='{out}' cannot be a run's folder; {OWN}")
     if real.is_relative_to(CHECKOUT) and real != CHECKOUT and real.relative_to(CHECKOUT).parts[0] in PROJECT:
         raise InputError(f"out='{out}' cannot be a run's folder: '{real.relative_to(CHECKOUT).parts[0]}' belongs to the project; {OWN}")

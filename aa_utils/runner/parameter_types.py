@@ -14,7 +14,12 @@ class CommandLine(str):
 def cast(name: str, value: object, default: object) -> object:
     """`value` in the type of `default`. Errors: InputError if it is of another one, or a number that is not finite."""
     if isinstance(value, CommandLine):
-        parsed = read_yaml(value, f"the value of '{name}'")
+        try:
+            parsed = read_yaml(value, f"the value of '{name}'")
+        except InputError:
+            if not isinstance(default, str) or not value.isprintable():
+                raise
+            parsed = str(value)  # "@home", "50 % off": text, though no YAML
         # Where text is expected the typed text counts, whatever YAML would make of it.
         value = str(value) if isinstance(default, str) and not isinstance(parsed, str) else parsed
     return _typed(name, value, default)

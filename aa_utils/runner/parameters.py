@@ -19,15 +19,13 @@ from aa_utils.paths import ROOT, resolve
 from aa_utils.redaction import NAME as SECRET_NAME
 from aa_utils.redaction import TOKEN as SECRET_VALUE  # noqa: F401  (for whoever looks for keys in texts)
 from aa_utils.redaction import secret_in
-from aa_utils.runner import addresses
+from aa_utils.runner import addresses, input_paths, parameter_limits
 from aa_utils.runner.code_closure import cells as cells_of
-from aa_utils.runner.out_folder import check_apart, check_out
+from aa_utils.runner.out_folder import check_out
 from aa_utils.runner.parameter_types import CommandLine, cast, shown, texts
 from aa_utils.runner.yaml_values import read_yaml
 
 COMPUTES_NOTHING = "what a run is asked for: its record says it"
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-NAME = re.compile(r"[a-z][a-z_-]+:.+")  # of something that is no file: hf-hub:timm/resnet18, openai_images:gpt-image-1
 
 
 @dataclass(frozen=True)
@@ -139,18 +137,20 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str, p
         raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
     check_out(values["out"])
     _choose_precision(values)
+    if isinstance(seeds := values.get("seeds"), list) and len(set(seeds)) < len(seeds):
+        raise InputError(f"'seeds' holds {next(s for s in seeds if seeds.count(s) > 1)} twice; each of them is one run")
     for parameter in parameters:
         if parameter.not_empty and not values[parameter.name]:
             raise InputError(f"'{parameter.name}' is an empty list, and the run would do nothing ({parameter.comment})")
         if paths and parameter.is_input:
-            _check_input(parameter, values[parameter.name], values["out"])
+            input_paths.check(parameter.name, parameter.comment, values[parameter.name], values["out"])
     return values
 
 
 def merged(parameters: list[Parameter], wanted: dict[str, object], name: str) -> dict[str, object]:
     """The defaults of `parameters` with the `wanted` values put in, each in the type of its default.
 
-    Errors: InputError for an unknown name (`name` says of what), a wrong type, or a secret.
+    Errors: InputError for an unknown name (`name` says of what), a wrong type, a number without sense, or a secret.
     """
     known = {parameter.name: parameter for parameter in parameters}
     for key, value in wanted.items():
@@ -168,7 +168,10 @@ def merged(parameters: list[Parameter], wanted: dict[str, object], name: str) ->
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(known)}"
             raise InputError(f"{name} has no parameter '{key}'{hint}")
-    return {key: _cast(known[key], wanted[key]) if key in wanted else known[key].default for key in known}
+    values = {key: _cast(known[key], wanted[key]) if key in wanted else known[key].default for key in known}
+    for key, value in values.items():
+        parameter_limits.check(key, value)
+    return values
 
 
 def check(notebook: str, namespace: dict[str, object]) -> None:
@@ -200,7 +203,7 @@ def _injected(executed: list[str]) -> list[str]:
 def inputs(parameters: list[Parameter], values: dict[str, object]) -> list[tuple[str, str]]:
     """(parameter name, path) of every input of a run that lies on this disk; a list of paths gives one pair each."""
     pairs = [(p.name, path) for p in parameters if p.is_input for path in texts(values[p.name])]
-    return [(key, path) for key, path in pairs if path and _exists(path)]
+    return [(key, path) for key, path in pairs if path and input_paths.exists(path)]
 
 
 def _cast(parameter: Parameter, value: object) -> object:
@@ -217,25 +220,3 @@ def _choose_precision(values: dict[str, object]) -> None:
 
         answers, device = {"amp": devices.precision, "dtype": devices.dtype}, str(values.get("device", "auto"))
         values.update({name: answers[name](str(value), device) for name, value in chosen.items()})
-
-
-def _check_input(parameter: Parameter, value: object, out: str) -> None:
-    for path in texts(value):
-        if not path and parameter.comment.startswith("optional"):
-            continue
-        if path and _exists(path):
-            check_apart(out, parameter.name, path, container="folders of runs" in parameter.comment)
-            continue
-        if "hub id" in parameter.comment.partition(":")[0] and HUB_ID.fullmatch(path) and not _exists(path.partition("/")[0]):
-            continue
-        if "or name" in parameter.comment.partition(":")[0] and NAME.fullmatch(path):
-            continue
-        what = parameter.comment.partition(":")[2].strip()
-        raise InputError(f"input '{parameter.name}': nothing at '{shown(path)}'" + (f" ({what})" if what else ""))
-
-
-def _exists(path: str) -> bool:
-    try:
-        return resolve(path).exists()
-    except (OSError, ValueError):  # too long, or with a NUL
-        return False

@@ -1,4 +1,4 @@
-"""YAML as people expect it: 1e-4 is a number."""
+"""YAML as people expect it: 1e-4 is a number; 010 is no 8, and 12:30 no 750."""
 
 import re
 
@@ -8,17 +8,20 @@ from aa_utils.errors import InputError
 from aa_utils.files.text import UniqueKeys
 
 FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)|[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)")
+# As YAML 1.2 has it. YAML 1.1 reads a leading zero as octal, and colons as base 60, without a word.
+WHOLE = re.compile(r"^(?:[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F_]+|0b[01_]+)$")
 LARGEST, DEEPEST = 1_000_000, 100  # values, and levels
 
 
 class _Yaml(UniqueKeys):
-    """YAML 1.1 but for 1e-4, which it takes for text, and dates, which stay text; a key twice is an error."""
+    """YAML 1.1 but for 1e-4, which it takes for text, and dates, 010 and 12:30, which stay text; a key twice is an error."""
 
 
 _Yaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("float", "int", "timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:int", WHOLE, list("-+0123456789"))
 _Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"^(?:{FLOAT.pattern})$"), list("-+.0123456789"))
 
 

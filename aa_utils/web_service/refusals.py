@@ -3,7 +3,8 @@
 import re
 
 _NOT_TAKEN = re.compile(
-    r"support|unexpected|unknown|unrecogni|permitted|allowed|extra|invalid|deprecated|must be|between|only|range|less than|greater than",
+    r"support|unexpected|unknown|unrecogni|permitted|allowed|extra|invalid|deprecated|must be|between|only|range|less than|greater than"
+    r"|[\u3000-\u9fff]",  # a Chinese service that names a field at all
     re.IGNORECASE,
 )
 

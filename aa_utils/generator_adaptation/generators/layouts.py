@@ -99,6 +99,8 @@ def _whole(weights: dict[str, Tensor], lr_multiplier: float, clamp: float | None
 
 def _one_row(centre: Tensor, source: str) -> Tensor:
     """The mean of w (w_dim,) of a file that stores it once, or (encoders such as pSp and e4e) the same for every layer."""
+    if not centre.isfinite().all():
+        raise InputError(f"'{source}': latent_avg holds what is no finite number; leave it out of the file")
     rows = centre.float().reshape(-1, centre.shape[-1] if centre.ndim else 1)
     if not (len(rows) and torch.equal(rows, rows[:1].expand_as(rows))):
         raise InputError(f"'{source}': latent_avg has {len(rows)} different rows, and truncation has one centre; leave it out of the file")
@@ -145,6 +147,8 @@ def _config(weights: dict, lr_multiplier: float, clamp: float | None, source: st
         while f"synthesis.b{size}.conv1.weight" in weights:
             channels.append(weights[f"synthesis.b{size}.conv1.weight"].shape[0])
             size *= 2
+        if not channels:
+            raise KeyError("synthesis.b4.conv1.weight")
         layers = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in weights)
         w_dim = weights["synthesis.b4.conv1.affine.weight"].shape[1]
         z_dim = weights["mapping.fc0.weight"].shape[1] - embedded

@@ -1,7 +1,8 @@
 """Which tensors in a file of `torch.save` are a StyleGAN2 generator, and in whose names: people publish them in many wrappings.
 
 A training state of rosinality/stylegan2-pytorch has `g_ema` and `g`; pSp and e4e have `state_dict` with `decoder.…` among an encoder's
-tensors; others save a bare `state_dict`, or one under `module.…` from DataParallel, or `G_ema` of NVIDIA's network.
+tensors; others save a bare `state_dict`, one under `module.…` from DataParallel, `G_ema` of NVIDIA's network, or any of these below a name
+of their own (`model`, `params_ema`, `netG`).
 """
 
 from torch import Tensor
@@ -18,19 +19,40 @@ def generator(found: object, source: str) -> Generator:
     """The generator in what torch read from `source`. Errors: InputError if there is none, or one that cannot be read."""
     if not isinstance(found, dict):
         raise InputError(f"'{source}' holds no generator: a checkpoint of rosinality/stylegan2-pytorch has one as 'g_ema'")
-    held = [found[name] for name in HOLDERS if isinstance(found.get(name), dict)] + [found]
-    for weights in held:
+    held = [(found[name], found) for name in HOLDERS if isinstance(found.get(name), dict)] + [(found, found)]
+    for weights, around in held + _deeper(found, source):
         named = {name: value for name, value in weights.items() if isinstance(name, str)}
         _refuse_others(named, source)
         for marker in (ROSINALITY, NVIDIA):
             prefix = _prefix(named, marker, source)
             if prefix is not None:
                 inner = {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
-                return _read(inner, found, marker, source)
-    if held[0] is found:
+                return _read(inner, around, marker, source)
+    if held[0][0] is found:
         keys = ", ".join(sorted(str(name)[:40] for name in found)[:5])
         raise InputError(f"'{source}' holds no generator: a checkpoint of rosinality/stylegan2-pytorch has one as 'g_ema'; it has {keys}")
-    return _read(held[0], found, ROSINALITY, source)  # which says what does not belong there
+    return _read(held[0][0], found, ROSINALITY, source)  # which says what does not belong there
+
+
+def _deeper(found: dict, source: str) -> list[tuple[dict, dict]]:
+    """[(tensors, what they stand in)] of the one generator below other names than HOLDERS, or a level deeper; [] if there is none."""
+    inside = [
+        (name, value, around)
+        for around in (found, *(value for value in found.values() if isinstance(value, dict)))
+        for name, value in around.items()
+        if isinstance(name, str) and isinstance(value, dict) and _holds_generator(value)
+    ]
+    known = sorted((HOLDERS.index(name), k) for k, (name, _, _) in enumerate(inside) if name in HOLDERS)
+    chosen = [inside[known[0][1]]] if known else [one for one in inside if "ema" in one[0].lower()] or inside
+    if len(chosen) > 1:
+        raise InputError(
+            f"'{source}' holds {len(chosen)} generators ({', '.join(repr(one[0]) for one in chosen[:4])}); save one of them alone"
+        )
+    return [(value, around) for _, value, around in chosen]
+
+
+def _holds_generator(names: dict) -> bool:
+    return any(isinstance(name, str) and (name == mark or name.endswith(f".{mark}")) for mark in (ROSINALITY, NVIDIA) for name in names)
 
 
 def _read(weights: dict, found: dict, marker: str, source: str) -> Generator:

@@ -111,6 +111,7 @@ def train(
         for key, part in parts.items():
             part.load_state_dict(state[key])
         start, rows, length = state["step"], state["rows"], state["length"]
+        _write_history(folder / f"{name}.csv", rows)  # which may be lost, or cut off
     since, pending = time.perf_counter(), []
     for step in progress(range(start, recipe.steps), what=f"train {name}", total=max(0, recipe.steps - start)):
         rng = torch_generator(name, seed, step)
