@@ -99,6 +99,7 @@ UNIMPORTED = {
     "mkdocstrings": ("mkdocs.yml", "mkdocstrings:"),
     "nbval": ("Makefile", "--nbval-lax"),
     "onnxscript": ("aa_utils/photos/export.py", "torch.onnx.export"),  # torch writes ONNX with it
+    "playwright": ("tests/test_report_page.py", "playwright.sync_api"),
     "pre-commit": ("CONTRIBUTING.md", "pre-commit install"),
     "pytest-xdist": ("Makefile", "--dist loadfile"),
     "ruff": ("Makefile", "-m ruff"),
