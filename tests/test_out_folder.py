@@ -79,7 +79,7 @@ def test_images_that_are_not_all_made_are_no_input(make_notebook, tmp_path):
     notebook = make_notebook(f'source = "{folder}"  # input: images\nout = "x"  # folder')
     assert "are not all made; run the call that makes them again" in refusal(notebook, f"out={tmp_path}/run")
     (folder / "metadata.jsonl").write_text("{}\n")
-    run.check(str(notebook), parameters.given([f"out={tmp_path}/run"], None))
+    run.check(str(notebook), parameters.overrides([f"out={tmp_path}/run"], None))
 
 
 def spellings(folder: Path) -> list[str]:
