@@ -62,7 +62,7 @@ def load(folder: Path, scheduler: str, dtype: str, device: str, switches: Sequen
 
 def _check_parts(folder: Path, kind: type) -> None:
     """InputError if a pipeline was saved without any of a kind of part; one of several text encoders may stay away."""
-    absent, takes = model_files.absent(folder), signature(kind.__init__).parameters
+    absent, takes = model_files.absent(folder), signature(kind.__init__).parameters  # type: ignore[misc]
     for part in ("text_encoder", "tokenizer", "unet", "transformer", "vae", "scheduler"):
         alike = [name for name in takes if name == part or name.startswith(f"{part}_")]
         if alike and all(name in absent for name in alike):

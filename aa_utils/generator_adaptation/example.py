@@ -12,7 +12,16 @@ from aa_utils.pocket.world import DIGIT_NAMES
 GENERATOR, GUIDE = "models/pocket-stylegan2", "models/pocket-diffusion"
 PROMPTS = {"night": ["a handwritten digit {} in white ink on black paper, with a pen, sharp"]}
 # The recipe of experiments/adapt_generator/pocket.yaml, shorter: only the finest layers train.
-RECIPE = {"steps": 60, "batch_size": 8, "lr": 0.006, "guidance": 20.0, "t_min": 10, "t_max": 500, "clamp": 0.0, "quantile": 0.0}
+RECIPE: dict[str, object] = {
+    "steps": 60,
+    "batch_size": 8,
+    "lr": 0.006,
+    "guidance": 20.0,
+    "t_min": 10,
+    "t_max": 500,
+    "clamp": 0.0,
+    "quantile": 0.0,
+}
 RECIPE |= {"schedule": "cosine", "layers": r"synthesis\.b32\.|torgb"}
 VARIANTS = {"sds": {}, "reconstruction": {"reconstruction": 0.3}}
 
@@ -22,7 +31,7 @@ def adapted(out: str | Path, variants: Sequence[str] = tuple(VARIANTS)) -> str:
 
     Ten seconds a variant on one core; one that is done is read.
     """
-    planned = runs.plan("sound", RECIPE, {name: VARIANTS[name] for name in variants}, PROMPTS, [0])
+    planned = runs.plan("sound", RECIPE, {name: VARIANTS[name] for name in variants}, dict(PROMPTS), [0])
     objectives = runs.objectives(planned, PROMPTS, GUIDE, [], "", [], "", list(DIGIT_NAMES))
     net = checkpoints.load(GENERATOR)
     for run in planned:

@@ -53,8 +53,8 @@ def load(bank: str) -> dict[str, dict]:
         raise InputError(f"no bank '{bank}'; there are: {there_are}; or give the path of a YAML file")
     try:
         content = read_yaml(text.read(path, f"bank '{bank}'"), f"bank '{bank}'")
-        templates = {str(name): " ".join(str(sentence).split()) for name, sentence in content["templates"].items()}
-        attributes = {str(name): _phrases(bank, name, values) for name, values in content["attributes"].items()}
+        templates = {str(name): " ".join(str(sentence).split()) for name, sentence in content["templates"].items()}  # type: ignore[index]
+        attributes = {str(name): _phrases(bank, name, values) for name, values in content["attributes"].items()}  # type: ignore[index]
     except InputError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -15,7 +15,7 @@ def of(places: list[str], target: str) -> dict[str, dict]:
     as `results/<experiment>/runs/<name>.json`, or a folder of such files.
     Errors: InputError for a place with neither, a file that is no record, and a record without those of the runs that it was made from.
     """
-    files = {place: found for place in places if (found := _files(resolve(place)))}
+    files = {place: paths for place in places if (paths := _files(resolve(place)))}
     folders = [place for place in places if place not in files]
     found = provenance.records(folders, target) if folders else {}
     for paths in files.values():
