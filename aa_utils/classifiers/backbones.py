@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from aa_utils.classifiers import networks, weights
 from aa_utils.data import tensor_files
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 
 HALF = (0.5, 0.5, 0.5)
+WIDEST = 65_536  # of a bottleneck; 256 to 2,048 are usual
 AGAIN = "the run that wrote it makes it again: run its call once more (notebooks 30 and 40 write classifiers)"
 KEYS = ("backbone", "kwargs", "bottleneck", "num_classes", "mean", "std")  # of a config, what makes the classifier
 
@@ -119,6 +120,7 @@ def build(
     to the timm model (for example `img_size` of a ViT). Errors: InputError for an unknown backbone, and for weights out of reach or of
     another network.
     """
+    check_number("bottleneck", bottleneck, at_least=0, at_most=WIDEST, whole=True)
     architecture, options = networks.identify(backbone)
     options |= kwargs
     options.pop("num_classes", None)

@@ -10,10 +10,11 @@ from timm.models import get_arch_name, load_model_config_from_hf, parse_model_na
 from torch import nn
 
 from aa_utils.classifiers import lenet, pocket_resnet, pocket_vit, wrn  # noqa: F401  (they register their networks with timm)
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.paths import resolve
 
 FOLDER = "local-dir:"
+SMALLEST, LARGEST = 4, 4096  # pixels a side
 OFFLINE = "connect once so that the Hugging Face cache (HF_HOME) holds it"
 
 
@@ -65,6 +66,7 @@ def check_images(net: nn.Module, name: str, image_size: int) -> None:
 
     Errors: InputError if it does not take them, with the size that it is made for, and if what comes out is not (2, `width`).
     """
+    check_number("image_size", image_size, at_least=SMALLEST, at_most=LARGEST, whole=True)
     device = next(net.parameters()).device
     images = torch.zeros(2, 3, image_size, image_size, device=device)
     images[1] = torch.linspace(-1, 1, image_size, device=device)

@@ -14,20 +14,33 @@ import torch
 
 from aa_utils.data import rows
 from aa_utils.data.images import ImageSet
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.paths import existing
 
 
 def keep(
-    images: ImageSet, folder: str | Path, *, column: str = "clip_confidence", share: float = 1.0, at_least: float | None = None
+    images: ImageSet,
+    folder: str | Path,
+    *,
+    column: str = "clip_confidence",
+    share: float = 1.0,
+    at_least: float | None = None,
+    **others: object,
 ) -> ImageSet:
     """The `images` of `folder` whose `column` is among the highest `share` of their class, and not below `at_least`, in their old order.
 
     Of a class with n images ceil(share n) are kept; ties go by name. Without `share` and `at_least` it is all of them.
-    Errors: InputError for a column that an image lacks or that holds no numbers, a share outside (0, 1], and a class that loses all images.
+    Errors: InputError for a column that an image lacks or that holds no numbers, a share outside (0, 1], a class that loses all images,
+    and for `others`, of which there are none.
     """
+    if others:
+        raise InputError(
+            f"keep has {', '.join(f'{name}={value!r}' for name, value in others.items())}; it takes column, share and at_least"
+        )
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
         raise InputError(f"share is {share!r}; it is above 0 and at most 1, the part of each class that is kept")
+    if at_least is not None:
+        check_number("at_least", at_least)
     if images.labels is None:
         raise InputError(
             f"'{folder}' has no labels, and a source needs them: rows of its metadata.jsonl with file_name and class_name. Of pictures in "

@@ -3,6 +3,7 @@
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,13 +16,22 @@ from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.seeds import stable_hash
 from aa_utils.training import batchnorm, feature_streams, loop, registry
+from aa_utils.training.augment import check as check_views
 from aa_utils.training.method import Method
 
 STAGE = sys.modules[__name__]
 
 
-def check(method: str, options: dict, architecture: dict, recipe: loop.Recipe, image_size: int) -> None:
-    """Raises, before an image is read, the InputError of `adapt`: for names, options, weights, or a network for images of another size."""
+def check(
+    method: str,
+    options: dict,
+    architecture: dict,
+    recipe: loop.Recipe,
+    image_size: int,
+    augment: Sequence[str] = ("weak", "weak"),
+) -> None:
+    """Raises, before an image is read, the InputError of `adapt`: for names, options, weights, views, or a network for other images."""
+    check_views(augment)
     module, recipe = registry.load(STAGE, method), with_batchnorm(recipe, method)
     registry.configure(STAGE, method, options)
     if recipe.freeze_backbone:

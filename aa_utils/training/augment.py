@@ -5,6 +5,7 @@ so the same seed gives the same views on every device.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,15 @@ def strong(x: Tensor, flip: bool) -> Tensor:
 
 
 VIEWS = {"none": none, "weak": weak, "affine": affine, "crop": crop, "strong": strong}
+
+
+def check(names: Sequence[str]) -> None:
+    """Errors: InputError unless `names` are two known views: of source and of target."""
+    if isinstance(names, str) or len(names) != 2:
+        raise InputError(f"augment is {names!r}; it names two views, of source and of target, such as ['affine', 'affine']")
+    for name in names:
+        if name not in VIEWS:
+            raise InputError(f"no augmentation '{name}'; there are: {', '.join(VIEWS)}")
 
 
 def view(pixels: Tensor, name: str, flip: bool) -> Tensor:
