@@ -9,6 +9,8 @@ from aa_utils.progress import warn
 from aa_utils.runner import identity
 
 LOOP = "aa_utils.training.loop"
+HISTORY, HISTORY_DIGEST = "history.csv", "history_sha256"
+AGAIN = "it counts as absent, and the training runs again"
 WATCHING = ("log_every", "checkpoint_every")  # settings of a recipe that change nothing of the result
 
 
@@ -29,11 +31,21 @@ def finished(folder: Path, known: dict[str, str]) -> bool:
     """True if `folder` holds the complete result of the run with the identity `known`. Warns about a damaged one, or one of another run."""
     if not (folder / "model.safetensors").is_file() or not (folder / "config.json").is_file():
         return False
-    problem = tensor_files.damage(folder, "it counts as absent, and the training runs again")
+    problem = tensor_files.damage(folder, AGAIN) or _damage_of_history(folder)
     if problem:
         warn(problem)
         return False
     return identity.same(tensor_files.read_config(folder, "").get("identity"), known, f"the training of '{folder}'")
+
+
+def _damage_of_history(folder: Path) -> str:
+    """What is wrong with history.csv, in a sentence; "" if nothing is. It has a digest since there are digests of it."""
+    path, digest = folder / HISTORY, tensor_files.read_config(folder, "").get(HISTORY_DIGEST)
+    if not path.is_file() or not path.stat().st_size:
+        return f"'{path}' is {'empty' if path.is_file() else 'missing'}; {AGAIN}"
+    if digest is not None and files.sha256(path) != digest:
+        return f"'{path}' is not as it was written; {AGAIN}"
+    return ""
 
 
 def save(folder, known, nets, optimizer, scaler, step, rows, seconds) -> None:  # type: ignore[no-untyped-def]
@@ -53,7 +65,8 @@ def resume(folder, known, nets, optimizer, scaler) -> tuple[int, list[dict], flo
     return state["step"], state["rows"], state["seconds"]
 
 
-def write_history(folder: Path, rows: list[dict]) -> None:
-    """Write history.csv: step, lr, each term's mean since the row before, images a second."""
+def write_history(folder: Path, rows: list[dict]) -> dict[str, str]:
+    """Write history.csv: step, lr, each term's mean since the row before, images a second. Returns {HISTORY_DIGEST: its SHA-256}."""
     lines = [",".join(rows[0])] + [",".join(f"{value:.6g}" for value in row.values()) for row in rows]
-    files.write_text(folder / "history.csv", "\n".join(lines) + "\n")
+    files.write_text(folder / HISTORY, "\n".join(lines) + "\n")
+    return {HISTORY_DIGEST: files.sha256(folder / HISTORY)}
