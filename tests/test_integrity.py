@@ -87,6 +87,21 @@ def test_a_classifier_cut_by_a_power_failure_is_named_and_trained_again(tmp_path
     assert backbones.load(tmp_path)[1]["class_names"] == ["mug", "pen"]
 
 
+@pytest.mark.parametrize("kind", [*DAMAGE, "changed", "missing"])
+def test_a_damaged_history_is_named_and_blocks_no_folder(tmp_path, capsys, kind):
+    train(tmp_path)
+    whole, file = weights(tmp_path), tmp_path / "history.csv"
+    lines = file.read_bytes()
+    if kind == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(lines.replace(b"1", b"2", 1) if kind == "changed" else DAMAGE[kind](lines))
+    train(tmp_path)
+    assert weights(tmp_path) == whole
+    assert file.read_bytes().splitlines()[0] == lines.splitlines()[0]
+    assert "history.csv' is " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", [*DAMAGE, "flipped"])
 def test_a_damaged_checkpoint_counts_as_absent_and_the_weights_are_the_same(tmp_path, monkeypatch, capsys, kind):
     train(tmp_path / "whole")
