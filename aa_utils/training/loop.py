@@ -125,7 +125,7 @@ def fit(  # type: ignore[no-untyped-def]  # config: the method's frozen dataclas
         batchnorm.estimate(result, target, recipe.device)  # type: ignore[arg-type]
     _check_finite(result, streams, recipe)
     about: dict[str, object] = dict(checkpoint.write_history(folder, rows))
-    about |= {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}
+    about |= {"method": method.__name__.removeprefix("aa_utils."), "method_config": asdict(config), "recipe": asdict(recipe), "seed": seed}  # type: ignore[attr-defined]
     backbones.save(result, folder, class_names, **about, seconds_train=round(seconds, 3), identity=identity)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return result.eval()
