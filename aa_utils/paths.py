@@ -41,3 +41,9 @@ def existing(path: str | Path, what: str, made_by: str = "") -> Path:
         hint = f"; {made_by} makes it" if made_by else ""
         raise InputError(f"no {what} at '{path}'{hint}")
     return found
+
+
+def is_half_made(folder: str | Path) -> bool:
+    """Whether images were begun in a folder (`generate.folder.SETTINGS`) whose rows, which come last, are not there."""
+    path = resolve(folder)
+    return (path / ".settings.json").is_file() and not (path / "metadata.jsonl").is_file()

@@ -231,6 +231,16 @@ def test_a_level_too_high_is_told(data, level, message):
             sources.choose("sd", [])
 
 
+def test_images_that_are_not_all_made_are_no_source(tmp_path):
+    for name in ("mug", "pen"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "0.png")
+    assert len(sources.load(tmp_path, 8, ["mug", "pen"])) == 2
+    (tmp_path / ".settings.json").write_text("{}")
+    with pytest.raises(InputError, match="are not all made; run the call that makes them again"):
+        sources.load(tmp_path, 8, ["mug", "pen"])
+
+
 def test_damaged_pictures_are_all_named_and_nothing_is_written(data, tmp_path):
     root = make(data / "sd", ["cat", "dog"])
     (root / "cat/1.jpg").write_bytes(b"")

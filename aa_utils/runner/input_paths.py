@@ -1,10 +1,9 @@
 """What a run reads: is it there, is it a file or a folder, is it whole, and is it not where the run writes?"""
 
 import re
-from pathlib import Path
 
 from aa_utils.errors import InputError
-from aa_utils.paths import resolve
+from aa_utils.paths import is_half_made, resolve
 from aa_utils.runner.out_folder import check_apart
 from aa_utils.runner.parameter_types import shown, texts
 
@@ -24,7 +23,7 @@ def check(name: str, comment: str, value: object, out: str) -> None:
         if path and exists(path):
             if not (resolve(path).is_file() or resolve(path).is_dir()):  # whoever reads a FIFO waits, a device may have no end
                 raise InputError(f"input '{name}': '{shown(path)}' is neither a file nor a folder")
-            if _is_half_made(resolve(path)):
+            if is_half_made(path):
                 raise InputError(f"input '{name}': the images in '{shown(path)}' are not all made; run the call that makes them again")
             check_apart(out, name, path, container="folders of runs" in comment)
             continue
@@ -34,11 +33,6 @@ def check(name: str, comment: str, value: object, out: str) -> None:
             continue
         what = comment.partition(":")[2].strip()
         raise InputError(f"input '{name}': nothing at '{shown(path)}'" + (f" ({what})" if what else ""))
-
-
-def _is_half_made(folder: Path) -> bool:
-    """Whether images were begun in a folder (`generate.folder.SETTINGS`) whose rows, which come last, are not there."""
-    return (folder / ".settings.json").is_file() and not (folder / "metadata.jsonl").is_file()
 
 
 def exists(path: str) -> bool:

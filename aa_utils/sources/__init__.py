@@ -18,7 +18,7 @@ from aa_utils.data import decode, images
 from aa_utils.data.images import ImageSet
 from aa_utils.data.rows import write as write_rows
 from aa_utils.errors import InputError
-from aa_utils.paths import resolve
+from aa_utils.paths import is_half_made, resolve
 from aa_utils.progress import progress
 from aa_utils.seeds import stable_hash
 from aa_utils.sources import class_names as names
@@ -66,6 +66,8 @@ def choose(
 
     A smaller draw is part of a larger one. Errors: InputError with all that is wrong with the folder, and for classes without a match.
     """
+    if is_half_made(folder):
+        raise InputError(f"the images in '{folder}' are not all made; run the call that makes them again")
     if per_class < 0:
         raise InputError(f"per_class is {per_class}; it is 0 (all images) or a positive number")
     found = listing(folder)
