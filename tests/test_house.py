@@ -161,7 +161,7 @@ def test_setup_names_the_way_out_without_python_and_stands_when_nothing_changed(
     """In a copy without an environment, so that nothing is installed."""
     for name in ("Makefile", "pyproject.toml", "uv.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
-    bare = {name: value for name, value in os.environ.items() if name != "PY"}
+    bare = {name: value for name, value in os.environ.items() if name not in ("PY", "MAKEFLAGS", "MAKELEVEL")}  # as from a shell
     done = subprocess.run(["make", "setup", "PYTHON="], cwd=tmp_path, env=bare, capture_output=True, text=True)
     assert done.returncode != 0 and "make setup PYTHON=/path/to/python" in done.stderr
     (tmp_path / ".venv/bin").mkdir(parents=True)

@@ -114,7 +114,7 @@ def refinement_gain(points: pd.DataFrame) -> Figure:
 
 def _rank(group: pd.DataFrame) -> str:
     """Spearman's rank correlation of gain and start, with its number of runs and seeds."""
-    if len(group) < 3:
+    if len(group) < 3 or group["before"].nunique() < 2:
         return f"too few (n = {len(group)})"
     return f"{stats.spearmanr(group['before'], group['gain']).statistic:+.2f} (n = {len(group)})"
 
