@@ -1,5 +1,6 @@
 """A folder of generated images after bad luck: what is not as it was written is named or made again, never kept without a word."""
 
+import itertools
 import shutil
 
 import pytest
@@ -60,12 +61,14 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("metadata", ["with metadata", "without"])
-@pytest.mark.parametrize("kind", DAMAGED)
+UNKNOWN = {("without", "another image")}  # without rows nothing says which image it was
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kind"), [pair for pair in itertools.product(["with metadata", "without"], DAMAGED) if pair not in UNKNOWN]
+)
 def test_a_damaged_image_is_named_and_never_kept(whole, tiny_diffusion, out, kind, metadata):
     if metadata == "without":
-        if kind == "another image":
-            pytest.skip("nothing says which image it was")
         (out / "metadata.jsonl").unlink()
     first, *_, last = pngs(out)
     DAMAGED[kind](last, first)
