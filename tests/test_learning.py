@@ -25,19 +25,19 @@ DANN = {"hidden": 32, "discriminator_lr": 1.0}
 
 @register_model
 def two_hidden_layers(pretrained: bool = False, **kwargs) -> nn.Module:
-    """A network for images of one pixel; without BatchNorm, so that nothing but the method adapts."""
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
+    """A network for images of one colour; without BatchNorm, so that nothing but the method adapts."""
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
     net.num_features, net.pretrained_cfg = 32, {"mean": (0.5,) * 3, "std": (0.25,) * 3}
     return net
 
 
 def moons(degrees: float, seed: int) -> ImageSet:
-    """300 points about the middle of the two moons, turned by `degrees`: images of one pixel, whose red and green are the coordinates."""
+    """300 points about the middle of the two moons, turned by `degrees`: images of one colour, whose red and green are the coordinates."""
     points, labels = make_moons(300, noise=0.05, random_state=seed)
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     turned = (points - [0.5, 0.25]) @ [[cos, sin], [-sin, cos]]
-    pixels = torch.full((300, 3, 1, 1), 128, dtype=torch.uint8)
-    pixels[:, :2, 0, 0] = torch.tensor(127.5 + 60 * turned).round().clamp(0, 255).byte()
+    pixels = torch.full((300, 3, 4, 4), 128, dtype=torch.uint8)
+    pixels[:, :2] = torch.tensor(127.5 + 60 * turned).round().clamp(0, 255).byte()[:, :, None, None]
     return ImageSet(pixels, torch.tensor(labels), [f"point {i}" for i in range(300)], ["upper", "lower"])
 
 

@@ -291,7 +291,7 @@ def test_no_kernel_outlives_its_runner(make_notebook, tmp_path, number, code):
         with pytest.raises(InputError, match="another run"), run.locked(tmp_path / "out"):
             pytest.fail("the kernel lives and may write: the folder must stay locked")
     assert waited_for(lambda: gone(kernel), 10)
-    with run.locked(tmp_path / "out"):
+    with run.locked(tmp_path / "out", wait=10):  # the kernel's open files end a moment after it is listed as a zombie
         pass
     _, error = process.communicate(timeout=30)
     if number != signal.SIGKILL:
