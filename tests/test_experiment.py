@@ -45,6 +45,18 @@ def test_committed_experiments_are_right(path):
         assert checked["results"].startswith("artifacts/"), "what a rehearsal gives is not committed"
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem != "smoke"], ids=lambda path: path.stem)
+def test_committed_experiments_name_their_precision(path):
+    """What a published number was computed in is no matter of a default, and never of the machine at hand (auto)."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for task in (config, *(config.get("tasks") or {}).values()):
+        for section in ("inter_domain", "intra_domain"):
+            stage = (config.get(section) or {}) | (task.get(section) or {})
+            methods = stage.get("methods") or {}
+            settings = [stage | (methods[name] or {} if isinstance(methods, dict) else {}) for name in methods]
+            assert {settings_of.get("amp", "not said") for settings_of in settings} <= {"off", "bf16", "fp16"}
+
+
 def test_a_scale_is_laid_over_the_rest():
     config = {"name": "a", "seeds": [0, 1], "tasks": {"x": {"target": "t"}, "y": {"target": "u"}}}
     config["scales"] = {"smoke": {"seeds": [0], "tasks": {"x": None, "y": {"sources": ["s"]}}, "new": {"k": None}}}
