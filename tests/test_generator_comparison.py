@@ -60,7 +60,8 @@ def adapted(runs):
 
 
 def yardsticks(adapted, work, truth):
-    return comparison.yardsticks(adapted, truth, DIGIT_NAMES, SEEN, "models/pocket-clip", SEEN, work, judge=str(work), per_digit=6)
+    words = {"source_text": "a black digit {} on white paper", "templates": ["{}"]}
+    return comparison.yardsticks(adapted, truth, DIGIT_NAMES, SEEN, "models/pocket-clip", SEEN, work, judge=str(work), per_digit=6, **words)
 
 
 def compared(adapted, work, truth, **options):
@@ -118,6 +119,9 @@ def test_the_table_and_what_it_is_printed_from(frame, tmp_path):
     assert [line[0] for line in printed.rows] == [BEFORE, RENDERS, "sds", "sds_g30"]
     assert "±" in printed.rows[2][printed.header.index("Fréchet")]
     assert "Unrecorded" in " ".join(printed.notes)
+    assert "NADA's loss" in printed.header
+    bare = printing.printed(frame.drop(columns="direction"))
+    assert "NADA" not in " ".join([*bare.header, *bare.notes])
     results.write(tmp_path, "generators", frame)
     record.write_metrics(tmp_path / "run", tables.rows(frame))
     again = comparison.measured([tmp_path / "run"])

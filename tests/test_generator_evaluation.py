@@ -3,6 +3,7 @@
 import hashlib
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from aa_utils.pocket.render import render
 
 CHALK = {"style": "chalk", "ink": "yellow", "paper": "green", "background": "plain", "quality": "sharp"}
 PROMPT = "digit {} drawn with yellow chalk on a green board"
+SOURCE = "digit {} in black ink on white paper"
 
 
 def gaussian(n, d, seed, mean=0.0, scale=1.0):
@@ -238,7 +240,8 @@ def yardstick(bank, judge):
     words = measure.texts(tower, [PROMPT], world.DIGIT_NAMES)
     known = measure.Pocket(CHALK, bank, quality.load_reader(ROOT / "models/pocket-reader"), factors.load(judge))
     space = features.load(f"reader:models/pocket-reader + judge:{judge}")
-    return measure.Yardstick(space, bank.target, tower, words, perceptual.load("clip:models/pocket-clip"), known, pairs=200)
+    ways = measure.directions(tower, SOURCE, PROMPT, ["{}", "a photo of {}"], world.DIGIT_NAMES)
+    return measure.Yardstick(space, bank.target, tower, words, perceptual.load("clip:models/pocket-clip"), known, ways, pairs=200)
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +274,25 @@ def test_clip_score_is_fooled_by_saturation_and_distances_are_not(yardstick, oth
     assert saturated["kernel"] > honest["kernel"] + 0.3, "renders of the domain are within 0.1 of each other"
     assert saturated["frechet"] > 1.5 * honest["frechet"]
     assert saturated["paired"] > 1.2 * honest["paired"]
+
+
+def test_the_loss_of_stylegan_nada_by_explicit_loops(yardstick, others):
+    some = range(0, len(others.labels), 9)
+    after, before = (yardstick.tower.images(features.as_float(pixels)) for pixels in (others.target, others.plain))
+    losses = []
+    for i in some:
+        digit = world.DIGIT_NAMES[int(others.labels[i])]
+        texts = [yardstick.tower.texts([t.format(words.format(digit))])[0] for words in (SOURCE, PROMPT) for t in ("{}", "a photo of {}")]
+        words = (texts[2] + texts[3] - texts[0] - texts[1]) / 2
+        moved = after[i] - before[i]
+        losses.append(1 - float(moved @ words / (moved.norm() * words.norm())))
+    chosen = torch.tensor(list(some))
+    found = measure.direction(yardstick, others.plain[chosen], others.target[chosen], others.labels[chosen])
+    assert found == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+    assert measure.direction(yardstick, others.plain, others.plain, others.labels) == 1.0, "an image that has not moved"
+    bare = replace(yardstick, directions=None)
+    assert "direction" not in measure.of_images(bare, others.plain, others.target, others.labels)
+    assert bare.identity != yardstick.identity
 
 
 def test_a_row_has_all_measures_and_is_kept(yardstick, others, honest, tmp_path, monkeypatch):

@@ -91,12 +91,16 @@ def yardsticks(
     reader: str = "models/pocket-reader",
     judge: str = "",
     per_digit: int = 400,
+    source_text: str = "",
+    templates: Sequence[str] = ("{}",),
     device: str = "cpu",
 ) -> dict[str, Yardstick]:
     """What each prompt's generators are measured by: prompt name -> Yardstick.
 
     `truth` says what the target domain of each prompt is: factors of the pocket world, rendered (`per_digit` twins of each digit, kept in
-    `folder`), or the path of a folder of images. Errors: InputError for a prompt without a truth, or anything that is not there.
+    `folder`), or the path of a folder of images. `source_text` says what the unadapted generator draws: StyleGAN-NADA's loss, from it to
+    the prompt's first wording with `templates` around both, is then one of the measures.
+    Errors: InputError for a prompt without a truth, or anything that is not there.
     """
     space, tower, near = features.load(spaces, device), clip_direction.load(clip, device), perceptual.load(distance, device)
     if near is None:
@@ -107,13 +111,15 @@ def yardsticks(
             raise InputError(f"the runs hold prompt '{prompt}', and the truth is only known of: {', '.join(truth) or 'none'}")
         wordings = next(row.wordings for row in adapted if row.prompt == prompt)
         words = measure.texts(tower, wordings, tuple(class_names))
+        ways = measure.directions(tower, source_text, wordings[0], templates, tuple(class_names)) if source_text else None
         if isinstance(truth[prompt], dict):
             bank = paired.twins(folder, truth[prompt], per_digit, seed=0)  # type: ignore[arg-type]
             judging = factors.load(existing(judge, "judge", "72_evaluate_generator"))
             pocket = Pocket(truth[prompt], bank, load_reader(resolve(reader)), judging)  # type: ignore[arg-type]
-            made[prompt] = Yardstick(space, bank.target, tower, words, near, pocket, device=device)
+            made[prompt] = Yardstick(space, bank.target, tower, words, near, pocket, ways, device=device)
         else:
-            made[prompt] = Yardstick(space, _images(truth[prompt], source(adapted)), tower, words, near, device=device)
+            pixels = _images(truth[prompt], source(adapted))
+            made[prompt] = Yardstick(space, pixels, tower, words, near, directions=ways, device=device)
     return made
 
 

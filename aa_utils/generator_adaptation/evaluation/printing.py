@@ -10,7 +10,8 @@ from aa_utils.reporting.provenance import UNRECORDED
 
 # How a metric is printed: header, format; shares in per cent.
 PRINTED = {
-    "clip_score": ("CLIP", "{:.3f}"), "style": ("style", "%"), "ink": ("ink", "%"), "paper": ("paper", "%"), "quality": ("quality", "%"),
+    "clip_score": ("CLIP", "{:.3f}"), "direction": ("NADA's loss", "{:.3f}"),
+    "style": ("style", "%"), "ink": ("ink", "%"), "paper": ("paper", "%"), "quality": ("quality", "%"),
     "frechet": ("Fréchet", "{:.1f}"), "frechet_fall": ("its fall", "%"), "kernel": ("kernel", "{:.2f}"), "precision": ("precision", "%"),
     "recall": ("recall", "%"), "diversity": ("diversity", "{:.3f}"), "diversity_kept": ("diversity kept", "%"), "read": ("read", "%"),
     "kept": ("digit kept", "%"), "paired": ("own oracle", "{:.2f}"), "paired_same": ("same class's", "{:.2f}"),
@@ -34,6 +35,11 @@ def printed(frame: pd.DataFrame, heading: str = "Adapted generators") -> Layout:
     said = [f"Mean ± standard deviation over n = {seeds} seeds of the adaptation; {about['images']:,} images each. Shares in per cent."]
     said.append(f"Fréchet and kernel distance, precision, recall, oracles: {about['space']}; diversity by {about['distance']}.")
     said.append("Lower is better for Fréchet, kernel and oracles. What keeps what it showed is nearer to its own oracle than to others'.")
+    if "direction" in shown:
+        said.append(
+            "NADA's loss: StyleGAN-NADA's own, 1 - cosine in CLIP's space between what an image moved and what the words moved; lower is "
+            f"nearer to the words. Of '{RENDERS}' it is that of a perfect adaptation."
+        )
     if (means["variant"] == RENDERS).any():
         said.append(f"'{RENDERS}': other renders of the target domain, where a perfect adaptation would be.")
     if (means["variant"] == GUIDE).any():
