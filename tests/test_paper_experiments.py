@@ -2,11 +2,9 @@
 
 import csv
 import os
-import subprocess
-import sys
 
 import made_datasets
-import nbformat
+import one_process
 import pytest
 
 from aa_utils import benchmarks, verify
@@ -29,44 +27,24 @@ def own(tmp_path, monkeypatch):
     return tmp_path
 
 
-def execute(notebook, **values):
-    """The cells of a notebook with these parameters, without a kernel; returns its variables."""
-    cells = [cell for cell in nbformat.read(ROOT / f"notebooks/{notebook}.ipynb", 4).cells if cell.cell_type == "code"]
-    space = {}
-    exec(cells[0].source, space)
-    assert not set(values) - set(space)
-    space.update(values)
-    for cell in cells[1:]:
-        exec(cell.source, space)
-    return space
-
-
 def test_photos_without_labels_go_through_both_stages(own):
     made_datasets.make("visda17", own / "data", 3, ["train"])
     photos = made_datasets.unlabelled(own / "photos", 24)
     benchmarks.write_source("visda17:train-partial", 32, own / "renders")
     about = {"target": f"image_folder:{photos}", "steps": 2, "batch_size": 4}
-    first = execute("30_inter_domain", source=str(own / "renders"), out=str(own / "inter"), **about)
+    first = one_process.cells("30_inter_domain", {"source": str(own / "renders"), "out": str(own / "inter"), **about})
     assert len(first["unlabelled"].class_names) == 12
-    execute("40_intra_domain", initial=str(own / "inter"), out=str(own / "intra"), **about)
+    one_process.cells("40_intra_domain", {"initial": str(own / "inter"), "out": str(own / "intra"), **about})
     before, after = record.read_metrics(own / "inter")[0], record.read_metrics(own / "intra")[0]
     assert [row["accuracy"] for row in (before, after)] == [None, None]
     assert (after["pseudo_label_accuracy"], after["accuracy_before"]) == (None, None)
     assert (own / "intra/seed0/predictions.parquet").is_file()
 
 
-def graph(own, name, *arguments):
-    """The finished Snakemake call on the experiment `name` at smoke scale."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(own), "--cores", "2"]
-    command += ["--configfile", str(ROOT / f"experiments/{name}.yaml"), "--config", "scale=smoke", *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3000)
-
-
 @pytest.mark.parametrize("name", ["visda17", *SLOW])
 def test_an_experiment_runs_from_the_archive_to_the_tables(own, name):
     made_datasets.make(name, own / "data", 2)
-    done = graph(own, name)
-    assert done.returncode == 0, done.stdout
+    one_process.make(own, ROOT / f"experiments/{name}.yaml", "--config", "scale=smoke")
     made = own / f"artifacts/{name}_smoke"
     records = [path.parent.relative_to(made).parts for path in made.rglob("record.json")]
     stages = [parts[0] for parts in records]
@@ -81,8 +59,6 @@ def test_an_experiment_runs_from_the_archive_to_the_tables(own, name):
     printed = next(made.glob("results/tables/*.md")).read_text()
     assert "CLIP zero-shot | pocket-clip" in printed
     assert verify.untraced(made / "results") == []
-    (made / "data/checked").touch()
-    assert "Nothing to be done" in graph(own, name, "--dry-run").stdout, "a new check of the data makes nothing run again"
 
 
 def test_a_damaged_dataset_stops_before_anything_is_made(own):
@@ -91,7 +67,7 @@ def test_a_damaged_dataset_stops_before_anything_is_made(own):
     said = made_datasets.damage(folder, sorted(folder.iterdir())[:10])
     page = root / "webcam/images/mug/frame_0001.jpg"
     page.write_text("<html>")
-    done = graph(own, "office31", "--keep-going")
+    done = one_process.snakemake(own, ROOT / "experiments/office31.yaml", "--config", "scale=smoke", "--keep-going")
     assert done.returncode != 0
     missing = {kind: text for kind, text in said.items() if text not in done.stdout}
     assert not missing, done.stdout
@@ -115,7 +91,8 @@ def test_labelled_images_that_exist_already_are_a_source(own):
     """Notebook 30 on a folder of sub-folders, as somebody sent it, to some classes of a benchmark."""
     root = made_datasets.make("office31", own / "data", 3, ["dslr", "webcam"]) / "domain_adaptation_images"
     about = {"target": "office31:webcam-partial[mouse,pen,mug]", "method": "source_only", "steps": 2, "batch_size": 4}
-    made = execute("30_inter_domain", source=str(root / "dslr/images"), limit_per_class=2, out=str(own / "inter"), **about)
+    about |= {"source": str(root / "dslr/images"), "limit_per_class": 2, "out": str(own / "inter")}
+    made = one_process.cells("30_inter_domain", about)
     assert made["synthetic"].class_names == ["computer mouse", "mug", "pen"]
     (row,) = record.read_metrics(own / "inter")
     assert (row["source_images"], row["protocol"]) == (6, "transductive")

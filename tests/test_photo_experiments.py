@@ -2,11 +2,10 @@
 
 import csv
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import made_datasets
+import one_process
 import pytest
 import yaml
 
@@ -18,12 +17,9 @@ from aa_utils.paths import ROOT
 EXPERIMENTS = ("cifar10", "office31_flux", "office31_lite0")
 
 
-def run(folder: Path, config: dict, **environment: str) -> subprocess.CompletedProcess:
+def written(folder: Path, config: dict) -> Path:
     (folder / "experiment.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2"]
-    command += ["--configfile", str(folder / "experiment.yaml")]
-    about = os.environ | {"AA_ARTIFACTS": str(folder / "artifacts"), "MPLBACKEND": "agg"} | environment
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3000, env=about)
+    return folder / "experiment.yaml"
 
 
 def smoke(name: str) -> dict:
@@ -35,7 +31,7 @@ def rows(path: Path) -> list[dict]:
         return list(csv.DictReader(stream))
 
 
-def test_from_a_folder_of_images_to_the_table(tmp_path):
+def test_from_a_folder_of_images_to_the_table(tmp_path, monkeypatch):
     data = tmp_path / "data"
     for part, root in (("sd14", "cifake/sd14"), ("train", "cifar10/train"), ("test", "cifar10/test")):
         for label, name in enumerate(cifar10.CLASS_NAMES):
@@ -48,8 +44,9 @@ def test_from_a_folder_of_images_to_the_table(tmp_path):
     config["intra_domain"] = {}
     del config["sources"]["sd14"]
     config["benchmark"]["confusion"] = "inter_domain/nine/sd14_nine/source_only"
-    done = run(tmp_path, config, AA_DATA=str(data))
-    assert done.returncode == 0, done.stdout
+    for name, value in {"AA_DATA": data, "AA_ARTIFACTS": tmp_path / "artifacts", "MPLBACKEND": "agg"}.items():
+        monkeypatch.setenv(name, str(value))
+    one_process.make(tmp_path, written(tmp_path, config))
     results = tmp_path / "artifacts/cifar10_smoke/results"
     ours = [row for row in rows(results / "tables/cifar10.csv") if row["origin"] == "this kit"]
     found = {(row["labelled"], row["protocol"], row["network"]) for row in ours}
@@ -68,8 +65,7 @@ def test_from_a_folder_of_images_to_the_table(tmp_path):
     (data / "cifar10/test/cat/0001.jpg").write_bytes(b"")
     (data / "cifake/sd14/dog/0001.jpg").unlink()
     (data / "cifake/sd14/ship").rename(data / "cifake/sd14/boat")
-    (tmp_path / "again").mkdir()
-    done = run(tmp_path / "again", config, AA_DATA=str(data))
+    done = one_process.snakemake(tmp_path, written(tmp_path, config), AA_ARTIFACTS=str(tmp_path / "again/artifacts"))
     assert done.returncode != 0
     assert "cat/0001.jpg (empty file)" in done.stdout
     assert "no images of 'ship'; left over are 'boat', 'frog'" in done.stdout
@@ -81,7 +77,8 @@ def test_the_whole_experiment_on_the_real_data(name, tmp_path):
     data = Path(os.environ.get("AA_DATA", ""))
     if os.environ.get("AA_TEST_PAPER") != "1" or not all((data / each).is_dir() for each in ("cifake", "flux2", "office31")):
         pytest.skip("AA_TEST_PAPER=1 runs it, with AA_DATA that has cifake, flux2, office31 and CIFAR-10")
-    done = run(tmp_path, smoke(name))
+    about = {"AA_ARTIFACTS": str(tmp_path / "artifacts"), "MPLBACKEND": "agg"}
+    done = one_process.snakemake(tmp_path, written(tmp_path, smoke(name)), **about)
     assert done.returncode == 0, done.stdout
     results = tmp_path / f"artifacts/{name}_smoke/results"
     assert verify.untraced(results) == []

@@ -65,12 +65,24 @@ def folders(tmp_path) -> Path:
     return tmp_path
 
 
+DEFAULTS = """
+import aa_utils
+from aa_utils.photos import stages
+
+print(Path(aa_utils.__file__).parent.parent)
+print(stages.settings("inter_domain", {"method": "mcd"})["steps"], stages.settings("writer", {})["bank"])
+"""
+
+
 def test_the_python_of_the_readme_runs_outside_the_repository(installed, folders):
+    """And stages know their defaults, where there is no notebook."""
     code = code_of("README.md")
     assert "steps=500" in code
-    done = python(code.replace("steps=500", "steps=60"), installed, folders)
+    done = python(code.replace("steps=500", "steps=60") + DEFAULTS, installed, folders)
     assert done.returncode == 0, done.stderr
-    named = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    *lines, place, defaults = done.stdout.splitlines()
+    assert (place, defaults) == (str(installed), "1000 photo")
+    named = dict(line.split(" ", 1) for line in lines)
     assert sorted(named) == sorted(path.name for path in (folders / "photos").iterdir())
     assert set(named.values()) <= {"mug", "desk lamp"}
     right = [named[name] == ("mug" if name.startswith("a") else "desk lamp") for name in named]
@@ -88,17 +100,3 @@ def test_a_method_of_ones_own_trains_outside_the_package(installed, folders):
     about = json.loads((folders / "adapted/config.json").read_text())
     assert about["method"] == "mine" and about["class_names"] == ["desk lamp", "mug"]
     assert (folders / "adapted/history.csv").read_text().startswith("step,lr,classification,entropy,")
-
-
-def test_stages_know_their_defaults_where_there_is_no_notebook(installed, tmp_path):
-    code = """
-from pathlib import Path
-
-import aa_utils
-from aa_utils.photos import stages
-
-print(Path(aa_utils.__file__).parent.parent)
-print(stages.settings("inter_domain", {"method": "mcd"})["steps"], stages.settings("writer", {})["bank"])
-"""
-    done = python(code, installed, tmp_path)
-    assert done.stdout.splitlines() == [str(installed), "1000 photo"], done.stderr

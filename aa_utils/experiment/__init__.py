@@ -13,6 +13,7 @@ import copy
 import difflib
 import json
 import re
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -100,8 +101,14 @@ def code(notebook: str, chosen: list[str], *names: str) -> str:
     """
     # Paths are made on the way: only names and types can be known now.
     values = parameters.checked(keys.of_notebook(notebook), parameters.overrides(chosen, None), notebook, paths=False)
+    return _digest(notebook, code_closure.module_names([values, list(names)]))
+
+
+@cache
+def _digest(notebook: str, names: frozenset[str]) -> str:
+    """Once for all jobs that run the same code: a graph of 100 has a dozen. It is the code as it is when the graph is planned."""
     cells = code_closure.cells(ROOT / "notebooks" / f"{notebook}.ipynb")
-    return code_closure.digest(code_closure.of_notebook(cells, notebook, [values, list(names)]))
+    return code_closure.digest(code_closure.of_notebook(cells, notebook, sorted(names)))
 
 
 def _methods(where: str, section: str, options: dict, source: str) -> dict:

@@ -1,6 +1,5 @@
 """Where the images of an experiment come from: writers of prompts and their generator, real sources, generators moved by prompts."""
 
-from aa_utils.benchmarks._photos import PARTIAL
 from aa_utils.errors import InputError
 from aa_utils.experiment import keys
 from aa_utils.generate import presets
@@ -8,6 +7,10 @@ from aa_utils.generate import presets
 
 def domain(benchmark: str) -> str:
     """A benchmark's domain, however much of it is asked for: "office31:amazon" of "office31:amazon-partial[mouse,pen]"."""
+    if not benchmark:  # an experiment on one target names no other, and is planned without loading torch
+        return ""
+    from aa_utils.benchmarks._photos import PARTIAL
+
     return benchmark.partition("[")[0].removesuffix(PARTIAL)
 
 

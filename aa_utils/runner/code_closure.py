@@ -89,9 +89,14 @@ def texts(value: object) -> list[str]:
     return [text for item in value for text in texts(item)] if isinstance(value, (list, tuple)) else []
 
 
+def module_names(value: object) -> frozenset[str]:
+    """What the texts in a value may call modules: "dann", and "usps" of "usps:test". Values with the same names run the same code."""
+    return frozenset(match[0] for match in map(NAMED.match, texts(value)) if match)
+
+
 def _walk(sources: dict[str, Source], todo: set[str], names: Iterable[str]) -> dict[str, str]:
     """The closure of the modules `todo`, and of what the `sources` import; those are not in it themselves."""
-    given = {called[0] for called in map(NAMED.match, names) if called}
+    given = module_names(list(names))
     sources, found, seen = dict(sources), {}, set()
     todo = todo.union(*(_own(source.imports) for source in sources.values()))
     while todo:
@@ -109,7 +114,7 @@ def _walk(sources: dict[str, Source], todo: set[str], names: Iterable[str]) -> d
     return dict(sorted(found.items()))
 
 
-def _named(sources: dict[str, Source], given: set[str]) -> set[str]:
+def _named(sources: dict[str, Source], given: frozenset[str]) -> set[str]:
     """The modules that are imported by a computed name: what the run, or the code that imports their package, calls by that name."""
     found = set()
     for module, source in sources.items():
