@@ -242,6 +242,8 @@ def test_an_image_that_has_not_moved_has_a_bounded_gradient(tiny_clip):
 def test_the_clip_direction_refuses_what_it_does_not_have(tiny_clip):
     with pytest.raises(InputError, match="no such term"):
         nada(tiny_clip, directional=1.0)
+    with pytest.raises(InputError, match="delta_denoising is True"):
+        nada(tiny_clip, delta_denoising=True)
     with pytest.raises(InputError, match=r"one \{\} each"):
         nada(tiny_clip, templates=["a photo"])
     with pytest.raises(InputError, match="no CLIP model"):

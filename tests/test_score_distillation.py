@@ -60,6 +60,13 @@ def latent_gradients(known, settings, z, z_org=None, t=T, seed=0):
     return asked(known, settings, len(z)).latent_gradients(z, z_org, drawn, torch.Generator().manual_seed(seed))
 
 
+def delta(known, settings, z, z_org, seed=0):
+    """The gradient of delta denoising, from text 2 to text 1."""
+    drawn = {"t": torch.full((len(z),), T), "text": torch.ones(len(z), 1, 1), "source": torch.full((len(z), 1, 1), 2.0)}
+    objective = asked(known, settings | {"delta_denoising": True}, len(z))
+    return objective.latent_gradients(z, z_org, drawn, torch.Generator().manual_seed(seed))["sds"]
+
+
 def constants(known, g, t=T):
     """(w, alpha, sigma, kappa, z*) of guidance g: the mean gradient is w alpha kappa (z - z*)."""
     net, a = known.unet, float(known.alphas[t])
@@ -210,6 +217,57 @@ def test_a_given_gradient_equals_the_published_ways_to_inject_it():
     torch.testing.assert_close(reparametrised, ours, rtol=1e-4, atol=1e-5)
     expected = torch.einsum("nchw,cdij->ndhiwj", g, encoder.weight).reshape(2, 3, 32, 32)  # the transposed convolution, written out
     torch.testing.assert_close(ours, expected)
+
+
+def test_delta_denoising_by_its_equation():
+    """Element by element: w [eps_g(alpha z + sigma eps; y) - eps_g(alpha z_org + sigma eps; y_source)], with the exact denoiser."""
+    g, mu, s = 3.0, (0.3, 1.0, -0.4), (1.0, 0.5, 0.8)
+    known, z, z_org = gaussian(mu, s), torch.randn(2, *SHAPE), torch.randn(2, *SHAPE)
+    found = delta(known, {"guidance": g}, z, z_org)
+    a = float(known.alphas[T])
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+
+    def predicted(latent, eps, row):
+        z_t = a**0.5 * latent + (1 - a) ** 0.5 * eps
+        none, given = ((1 - a) ** 0.5 / (a * s[k] ** 2 + 1 - a) * (z_t - a**0.5 * mu[k]) for k in (0, row))
+        return none + g * (given - none)
+
+    for at in np.ndindex(*z.shape):
+        eps = float(noise[at])
+        expected = (1 - a) * (predicted(float(z[at]), eps, 1) - predicted(float(z_org[at]), eps, 2))
+        assert float(found[at]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_delta_denoising_leaves_what_both_sentences_say_and_moves_each_latent_by_the_difference():
+    known, z_org = gaussian((0.3, 1.0, -0.4), (0.5, 0.5, 0.5)), torch.randn(2, *SHAPE)
+    for seed in (0, 1):
+        there = delta(known, {"guidance": 1.0}, z_org + 1.4, z_org, seed=seed)
+        torch.testing.assert_close(there, torch.zeros_like(z_org), rtol=0, atol=1e-5)
+    same = gaussian((0.3, 1.0, 1.0), (1.0, 0.5, 0.5))
+    assert not delta(same, {"guidance": 7.5}, z_org, z_org).any()
+
+
+def test_delta_denoising_goes_beside_the_regularisers_and_needs_a_source(tiny_diffusion):
+    known, z, z_org = gaussian((0.3, 1.0, -0.4), (1.0, 0.5, 0.8)), torch.randn(2, *SHAPE), torch.randn(2, *SHAPE)
+    for fresh in (False, True):
+        settings = {"directional": 0.5, "reconstruction": 0.2, "fresh_noise": fresh}
+        drawn = {"t": torch.full((2,), T), "text": torch.ones(2, 1, 1), "source": torch.full((2, 1, 1), 2.0)}
+        plain, both = (
+            asked(known, settings | {"delta_denoising": on}, 2).latent_gradients(z, z_org, drawn, torch.Generator().manual_seed(0))
+            for on in (False, True)
+        )
+        assert not torch.equal(plain["sds"], both["sds"])
+        for name in ("directional", "reconstruction"):
+            torch.testing.assert_close(plain[name], both[name])
+    with pytest.raises(InputError, match="delta_denoising needs a source"):
+        fusion.objective(known, ["red"], recipe("sound", {"steps": 1, "delta_denoising": True}))
+    guided, names = guide.load(tiny_diffusion), ("digit one", "digit two")
+    made = fusion.objective(guided, ["red"], recipe("sound", {"steps": 1, "delta_denoising": True}), None, names, "black {}")
+    assert made.needs_original
+    drawn = made.draw(3, torch.Generator(), torch.tensor([1, 0, 1]))
+    torch.testing.assert_close(drawn["source"], guided.texts([f"black {names[k]}" for k in (1, 0, 1)]))
+    plain = fusion.objective(guided, ["red"], recipe("sound", {"steps": 1}), None, names, "black {}")
+    assert plain.classes == 1 and "source" not in plain.draw(3, torch.Generator())
 
 
 def test_times_are_uniform_inclusive_and_shared_if_asked():

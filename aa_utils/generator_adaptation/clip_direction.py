@@ -122,9 +122,9 @@ def objective(
     `templates`: texts with one {} each, where the words are put; "imagenet" stands for the 79 of the published code.
     Errors: InputError for a regulariser that this objective does not have, or a template without {}.
     """
-    extra = [name for name in ("directional", "reconstruction", "perceptual") if getattr(recipe, name)]
+    extra = [name for name in ("directional", "reconstruction", "perceptual", "delta_denoising") if getattr(recipe, name)]
     if extra:
-        raise InputError(f"{extra[0]} is {getattr(recipe, extra[0])}, and clip_direction has no such term; set it to 0")
+        raise InputError(f"{extra[0]} is {getattr(recipe, extra[0])}, and clip_direction has no such term; leave it out")
     if not towers:
         raise InputError("no CLIP model gives the direction; name at least one, such as models/pocket-clip")
     filled = [t for given in templates for t in (imagenet_templates() if given == "imagenet" else [given])]

@@ -27,11 +27,12 @@ class Fusion:
     empty: Tensor  # (1, length, width)
     recipe: Recipe
     distance: Distance | None = None
+    source: Tensor | None = None  # (classes or 1, length, width): the unadapted generator's own words, for delta denoising
 
     @property
     def identity(self) -> str:
         """What decides its gradients besides the recipe and the code, as text."""
-        words = digest([self.text, self.empty])
+        words = digest([self.text, self.empty] if self.source is None else [self.text, self.empty, self.source])
         return f"{self.guide.revision} {self.guide.unet.dtype} {words} {self.distance and self.distance.name}"
 
     @property
@@ -42,7 +43,8 @@ class Fusion:
     @property
     def needs_original(self) -> bool:
         """True if the unadapted generator's images are looked at."""
-        return bool(self.recipe.directional or self.recipe.reconstruction or self.recipe.perceptual)
+        recipe = self.recipe
+        return bool(recipe.directional or recipe.reconstruction or recipe.perceptual or recipe.delta_denoising)
 
     def view(self, images: Tensor) -> Tensor:
         """What the guide sees of `images`: resized, and clamped as the recipe says."""
@@ -52,7 +54,8 @@ class Fusion:
         """Times and embedded prompts of n images, which have `classes` (n,) if prompts tell them apart."""
         rows = torch.randint(len(self.text), (n,), generator=rng)
         named = classes.cpu() if self.classes > 1 else torch.zeros(n, dtype=torch.int64)
-        return {"t": score_distillation.times(n, self.recipe, rng), "text": self.text[rows, named]}
+        drawn = {"t": score_distillation.times(n, self.recipe, rng), "text": self.text[rows, named]}
+        return drawn if self.source is None else drawn | {"source": self.source[named]}
 
     def gradient(self, x: Tensor, x_org: Tensor | None, drawn: dict[str, Tensor], rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """(gradient for the views `x`, quantities to watch); `x_org`: views of the unadapted images, None: no regulariser.
@@ -65,7 +68,7 @@ class Fusion:
         posterior = rng if recipe.sample_posterior else None
         z = self.guide.latents(x, posterior)
         z_org = None
-        if x_org is not None and (recipe.directional or recipe.reconstruction):
+        if x_org is not None and (recipe.directional or recipe.reconstruction or recipe.delta_denoising):
             with torch.no_grad():
                 z_org = self.guide.latents(x_org, posterior)
         found = self.latent_gradients(z.detach(), z_org, drawn, rng)
@@ -89,11 +92,11 @@ class Fusion:
         return total, watched
 
     def pull(self, x: Tensor, drawn: dict[str, Tensor], rng: torch.Generator) -> Tensor:
-        """The gradient for the views `x` without any regulariser: what layers are selected by."""
+        """The gradient for the views `x` without any regulariser, and against the noise: what layers are selected by."""
         return self.gradient(x, None, drawn, rng)[0]
 
     def latent_gradients(self, z: Tensor, z_org: Tensor | None, drawn: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Gradients for the latents `z` by name: sds, and the regularisers whose weight is not 0 if there is a `z_org`.
+        """Gradients for the latents `z` by name: sds, and if there is a `z_org` its delta, and the regularisers whose weight is not 0.
 
         All that the guide is asked goes through the U-Net at once. The regularisers share the noise of the SDS term, so that it is asked no
         more than needed; `recipe.fresh_noise` gives them their own, as the official code does: the expectation is the same.
@@ -101,24 +104,27 @@ class Fusion:
         recipe, t, text = self.recipe, drawn["t"].to(z.device), drawn["text"]
         alpha, sigma = self.guide.signal_and_noise(t)
         noise = _noise_like(z, rng)
-        asked = [alpha * z + sigma * noise]
+        asked = {"sds": alpha * z + sigma * noise}
         if z_org is not None:
             other = noise
+            if recipe.delta_denoising:
+                asked["source"] = alpha * z_org + sigma * noise
             if recipe.fresh_noise:
                 other = _noise_like(z, rng)
-                asked.append(alpha * z + sigma * other)
-            z_t = asked[-1]
+                asked["current"] = alpha * z + sigma * other
+            z_t = asked.get("current", asked["sds"])
             if recipe.directional:
-                asked.append(alpha * z_org + sigma * other)
-        n = len(asked)
-        said = self.guide.noise(torch.cat(asked), t.repeat(n), text.repeat(n, 1, 1), self.empty, recipe.guidance).chunk(n)
+                asked["original"] = alpha * z_org + sigma * other
+        n, texts = len(asked), torch.cat([drawn["source"] if name == "source" else text for name in asked])
+        answers = self.guide.noise(torch.cat(list(asked.values())), t.repeat(n), texts, self.empty, recipe.guidance).chunk(n)
+        said = dict(zip(asked, answers, strict=True))
         weight = score_distillation.WEIGHTS[recipe.weight](alpha, sigma)
-        found = {"sds": score_distillation.gradient(said[0], noise, weight, recipe)}
+        found = {"sds": score_distillation.gradient(said["sds"], said.get("source", noise), weight, recipe)}
         if z_org is None:
             return found
-        current = said[1] if recipe.fresh_noise else said[0]
+        current = said.get("current", said["sds"])
         if recipe.directional:
-            found["directional"] = directional.gradient(current, said[-1], weight, recipe)
+            found["directional"] = directional.gradient(current, said["original"], weight, recipe)
         if recipe.reconstruction:
             clean = reconstruction.clean(z_t, current, alpha, sigma)
             found["reconstruction"] = reconstruction.gradient(current, clean, z_org, weight, recipe)
@@ -131,12 +137,14 @@ def objective(
     recipe: Recipe,
     distance: Distance | None = None,
     class_names: tuple[str, ...] = (),
+    source: str = "",
 ) -> Fusion:
-    """The objective of a recipe. `prompts` say the same in different words, or are just one.
+    """The objective of a recipe. `prompts` say the same in different words, or are just one; `source` says what the generator draws.
 
     A {} in them stands for the name of the class of each image, among `class_names` in the order of a conditional generator's classes.
 
-    Errors: InputError for no prompt, times that the guide does not have, or a perceptual weight without a distance.
+    Errors: InputError for no prompt, times that the guide does not have, a perceptual weight without a distance, or delta denoising without
+    a source.
     """
     if not prompts or not all(isinstance(prompt, str) and prompt.strip() for prompt in prompts):
         raise InputError(f"the prompts are {prompts!r}; give at least one, and none of them empty")
@@ -146,10 +154,14 @@ def objective(
         raise InputError(f"at t_max={recipe.t_max} this guide leaves no signal to reconstruct from; lower t_max or set reconstruction=0")
     if recipe.perceptual and distance is None:
         raise InputError(f"perceptual is {recipe.perceptual}, and no distance is given; name one, such as 'reader:models/pocket-reader'")
+    if recipe.delta_denoising and not source.strip():
+        raise InputError("delta_denoising needs a source; say what the generator draws before it is adapted")
     named = [in_classes(prompt, class_names) for prompt in prompts]
-    classes = max(map(len, named))
+    before = in_classes(source, class_names) if recipe.delta_denoising else []
+    classes = max(map(len, [*named, before]))
     text = torch.stack([guide.texts(texts).expand(classes, -1, -1) for texts in named])
-    return Fusion(guide, text, guide.texts([recipe.negative]), recipe, distance)
+    own = guide.texts(before).expand(classes, -1, -1) if before else None
+    return Fusion(guide, text, guide.texts([recipe.negative]), recipe, distance, own)
 
 
 def clamped(images: Tensor, how: str) -> Tensor:

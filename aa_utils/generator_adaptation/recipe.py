@@ -35,6 +35,7 @@ class Recipe:
     weight: str = "sigma2"  # w(t): sigma2 = 1 - ā_t, uniform, alpha_sigma2
     one_time: bool = False  # one t for the whole batch
     rescale: bool = False  # bring predicted and added noise to unit norm (rescaleCFG_Noise)
+    delta_denoising: bool = False  # take off what the guide says of the unadapted image under the source's words, instead of the noise
     scale: float = 1.0  # on all gradients; 0.01 for EG3D in the official code, where it only takes the clamp's effect away
     clamp: float = 1.0  # largest entry of a gradient in latent space; 0 for none
     quantile: float = 0.95  # entries of an image's gradient beyond this quantile of their size are clipped; 0 for none

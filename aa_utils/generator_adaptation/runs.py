@@ -59,7 +59,8 @@ def objectives(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> dict[tuple[str, str], adapt.Objective]:
-    """The objective of each (prompt, variant). `prompts` has the wordings of each; the CLIP direction goes from `source` to the first.
+    """The objective of each (prompt, variant). `prompts` has the wordings of each; the CLIP direction goes from `source` to the first,
+    and delta denoising takes the score of `source` off.
 
     Only what some run needs is loaded, once: the `guide`, the `clips`, the perceptual `distance`.
     """
@@ -74,7 +75,7 @@ def objectives(
         if (run.prompt, run.variant) in found:
             continue
         if run.recipe.objective == "score_distillation":
-            made = fusion.objective(known, words, run.recipe, near, names)
+            made = fusion.objective(known, words, run.recipe, near, names, source)
         else:
             made = clip_direction.objective(towers, source, words[0], run.recipe, templates, names)  # type: ignore[assignment]
         found[run.prompt, run.variant] = made  # type: ignore[assignment]

@@ -2,6 +2,10 @@
 
 ∇_z L = w(t) (ε̂_g(z_t; y, t) - ε), z_t = α z + σ ε: the guide sees the latents with noise and says which part of it is noise; what it says
 beyond the noise that was added is what it would take away. No gradient passes through the U-Net.
+
+Delta denoising (Hertz et al. 2023, arXiv 2304.07090, eq. 3) puts in the place of ε what the guide says of the unadapted latents under the
+source's own words, with the same time and noise: w(t) [ε̂_g(α z + σ ε; y) - ε̂_g(α z_org + σ ε; y_source)]. What both sentences leave open
+cancels. With a Gaussian guide of one spread, latents rest at z_org + (μ - μ_source) instead of all at μ.
 """
 
 import torch
@@ -24,7 +28,10 @@ def times(n: int, recipe: Recipe, rng: torch.Generator) -> Tensor:
 
 
 def gradient(predicted: Tensor, noise: Tensor, weight: Tensor, recipe: Recipe) -> Tensor:
-    """w(t) (ε̂ - ε), both brought to unit norm first if `recipe.rescale`; then `bounded`. All (n, c, h, w), `weight` (n, 1, 1, 1)."""
+    """w(t) (ε̂ - ε), both brought to unit norm first if `recipe.rescale`; then `bounded`. All (n, c, h, w), `weight` (n, 1, 1, 1).
+
+    `noise` is what was added or, for delta denoising, what the guide predicts for the source.
+    """
     if recipe.rescale:
         predicted, noise = unit(predicted), unit(noise)
     return bounded(weight * (predicted - noise), recipe)
