@@ -4,7 +4,8 @@
 #
 #     data -> prompts -> images -> inter_domain -> intra_domain -> benchmark (tables and figures)
 #          \-> real_source -/ \                            \-> without_labels (held-out images are one more writer's)
-#                            \-> few_images -> number_of_images (the curve)
+#                            \-> few_images -> few_refined -> number_of_images (the curve)
+#     Ablations of the grid's own runs: sampling, prompts. On targets of their own: hard_shift.
 #
 # An adapted generator is one more source: adapt_generator -> adapted_images -> inter_domain.
 #
@@ -30,7 +31,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 from aa_utils import experiment
 from aa_utils.errors import InputError
-from aa_utils.experiment import keys, place, settings
+from aa_utils.experiment import ablations, keys, place, settings
 from aa_utils.experiment.graph_paths import literal, unbraced
 from aa_utils.experiment.scale import scaled
 from aa_utils.redaction import redact
@@ -58,7 +59,7 @@ NAME, RESULTS, WRITERS, SOURCES, ADAPTED, GENERATOR, TASKS = (
 ONE = TASKS.get("")  # the task of an experiment with one target: ablations are of it
 RUNS = [f"{stage}/{run}" for stage, made in experiment.runs(TASKS).items() for run in made]
 JUDGED = [run for run in RUNS if not run.startswith("oracle/")]  # what an estimate without labels can be of
-TABLES = X["benchmark"]["notebook"]
+TABLES = X["benchmark"].get("notebook", "")  # none where only the ablations have tables
 
 
 # A run that another call of Snakemake finishes from here on is kept, not made again (aa_utils.run).
@@ -152,20 +153,20 @@ def results(*paths):
     return update([f"{folder}/{path}" for path in paths])
 
 
-CURVE = X["ablations"].get("number_of_images")
-# The run on all images is a point of the curve that the grid has made already.
-POINTS = [f"few_images/inter_domain/{CURVE['writer']}/{CURVE['method']}/{limit}" for limit in CURVE["limit_per_class"]] if CURVE else []
-CURVE_RUNS = [*POINTS, f"inter_domain/{CURVE['writer']}/{CURVE['method']}"] if CURVE else []
+CURVE, SAMPLING, PROMPTS, HARD = (X["ablations"].get(name) for name in ("number_of_images", "sampling", "prompts", "hard_shift"))
+POINTS, CURVE_RUNS = ablations.curve(CURVE) if CURVE else ([], [])
+HARD_RUNS = ablations.shifted(HARD) if HARD else []
+HARD_TABLE = [*(f"{ablations.stage(method)}/{HARD['writer']}/{method}" for method in HARD["methods"]), *HARD_RUNS] if HARD else []
 # The tables of one target come with a close look at two of its runs; those of several tasks with a row for each run.
 LOOK = {"baseline": "inter_domain", "full": "intra_domain"} if "baseline" in X["benchmark"] else {}
 # What the tables are called: as the experiment says, else as their notebook does.
-DEFAULTS = {parameter.name: parameter.default for parameter in keys.of_notebook(TABLES)}
+DEFAULTS = {parameter.name: parameter.default for parameter in keys.of_notebook(TABLES)} if TABLES else {}
 FAMILY = X["benchmark"].get("family") or DEFAULTS.get("family", TABLES.partition("_benchmark_")[2])
 TABLE_FILES = [f"tables/{name}.csv" for name in (("accuracy", "claims") if LOOK else (FAMILY, f"{FAMILY}_seeds"))]
-PHOTOS = not LOOK and bool(settings(TABLES, {"clip": ""}))  # the tables of photo benchmarks have CLIP's line
+PHOTOS = TABLES != "" and not LOOK and bool(settings(TABLES, {"clip": ""}))  # the tables of photo benchmarks have CLIP's line
 CLIP = X["benchmark"].get("clip", "models/pocket-clip") if LOOK or PHOTOS else ""
 FIGURES = {"52": (), "56": ("by_target", "by_class")}.get(TABLES[:2], ("by_target", "by_source"))
-if settings(TABLES, {"confusion": ""}):  # a close look at one of many runs
+if TABLES and settings(TABLES, {"confusion": ""}):  # a close look at one of many runs
     FIGURES = ("by_source", "confusion") if "confusion" in X["benchmark"] else ("by_source",)
 FIGURE_FILES = [f"figures/{name}.png" for name in (("accuracy_by_stage", "confusion", "embedding") if LOOK else FIGURES)]
 
@@ -179,6 +180,7 @@ wildcard_constraints:
     source="[^/]+",
     method="[^/]+",
     refinement="[^/]+",
+    domain="[^/]+",
     limit="[0-9]+",
     shard="[0-9]+",
 
@@ -189,8 +191,8 @@ rule all:
     input:
         [record(f"{stage}/{writer}") for stage in ("prompts", "images") for writer in WRITERS],
         [record(f"images/{source}") for source in [*SOURCES, *ADAPTED]],
-        [record(run) for run in RUNS + POINTS],
-        record("benchmark"),
+        [record(run) for run in RUNS + POINTS + HARD_RUNS],
+        [record("benchmark")] if TABLES else [],
         [record(f"ablations/{name}") for name in X["ablations"]],
 
 
@@ -382,6 +384,32 @@ rule few_images:
         command("30_inter_domain")
 
 
+rule few_refined:
+    message:
+        "number of images: {wildcards.limit} a class, {wildcards.refinement} after {wildcards.method} from {wildcards.source}"
+    input:
+        record("few_images/inter_domain/{source}/{method}/{limit}"),
+    output:
+        record("few_images/intra_domain/{source}/{method}/{refinement}/{limit}"),
+    params:
+        **call(
+            "40_intra_domain",
+            lambda w, s: s(
+                ONE["intra_domain"],
+                ONE["intra_domain"]["methods"][w.refinement],
+                ONE,
+                initial=out(f"few_images/inter_domain/{w.source}/{w.method}/{w.limit}"),
+                method=module("intra_domain", ONE, w.refinement),
+                out=out(f"few_images/intra_domain/{w.source}/{w.method}/{w.refinement}/{w.limit}"),
+            ),
+        ),
+    log:
+        **logs("few_images/intra_domain/{source}/{method}/{refinement}/{limit}"),
+    threads: X["threads"]
+    shell:
+        command("40_intra_domain")
+
+
 rule intra_domain:
     message:
         "intra-domain: {wildcards.task}{wildcards.refinement} after {wildcards.method} from {wildcards.source}"
@@ -435,35 +463,92 @@ rule oracle:
         command("41_oracle")
 
 
-rule benchmark:
+# The same methods on another target than the grid's.
+rule shifted:
     message:
-        literal(f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}")
+        "hard shift: {wildcards.method} from {wildcards.source} to {wildcards.domain}"
     input:
-        [record(run) for run in RUNS],
-        model_files(CLIP) if CLIP else [],
+        record("images/{source}"),
     output:
-        record("benchmark"),
-        report(results(*TABLE_FILES), category="Tables"),
-        report(results(*FIGURE_FILES), category="Figures"),
+        record("hard_shift/inter_domain/{domain}/{source}/{method}"),
     params:
         **call(
-            TABLES,
+            "30_inter_domain",
             lambda w, s: s(
-                X["benchmark"],
-                {key: out(f"{stage}/{X['benchmark'][key]}") for key, stage in LOOK.items()},
-                {"confusion": out(X["benchmark"]["confusion"])} if "confusion" in X["benchmark"] else {},
-                {"target": ONE["target"], "images": [out(f"images/{source}") for source in ONE["sources"]]} if ONE else {},
-                runs=[out(run) for run in RUNS],
-                results=RESULTS,
-                out=out("benchmark"),
+                ONE["inter_domain"],
+                ONE["inter_domain"]["methods"][w.method],
+                ONE,
+                target=f"{HARD['target']}:{w.domain}",
+                source=out(f"images/{w.source}"),
+                method=module("inter_domain", ONE, w.method),
+                out=out(f"hard_shift/inter_domain/{w.domain}/{w.source}/{w.method}"),
             ),
-            *DOMAINS,
         ),
     log:
-        **logs("benchmark"),
+        **logs("hard_shift/inter_domain/{domain}/{source}/{method}"),
     threads: X["threads"]
     shell:
-        command(TABLES)
+        command("30_inter_domain")
+
+
+rule shifted_refined:
+    message:
+        "hard shift: {wildcards.refinement} after {wildcards.method} from {wildcards.source} to {wildcards.domain}"
+    input:
+        record("hard_shift/inter_domain/{domain}/{source}/{method}"),
+    output:
+        record("hard_shift/intra_domain/{domain}/{source}/{method}/{refinement}"),
+    params:
+        **call(
+            "40_intra_domain",
+            lambda w, s: s(
+                ONE["intra_domain"],
+                ONE["intra_domain"]["methods"][w.refinement],
+                ONE,
+                target=f"{HARD['target']}:{w.domain}",
+                initial=out(f"hard_shift/inter_domain/{w.domain}/{w.source}/{w.method}"),
+                method=module("intra_domain", ONE, w.refinement),
+                out=out(f"hard_shift/intra_domain/{w.domain}/{w.source}/{w.method}/{w.refinement}"),
+            ),
+        ),
+    log:
+        **logs("hard_shift/intra_domain/{domain}/{source}/{method}/{refinement}"),
+    threads: X["threads"]
+    shell:
+        command("40_intra_domain")
+
+
+if TABLES:
+
+    rule benchmark:
+        message:
+            literal(f"tables and figures: {ONE['target'] if ONE else ', '.join(TASKS)}")
+        input:
+            [record(run) for run in RUNS],
+            model_files(CLIP) if CLIP else [],
+        output:
+            record("benchmark"),
+            report(results(*TABLE_FILES), category="Tables"),
+            report(results(*FIGURE_FILES), category="Figures"),
+        params:
+            **call(
+                TABLES,
+                lambda w, s: s(
+                    X["benchmark"],
+                    {key: out(f"{stage}/{X['benchmark'][key]}") for key, stage in LOOK.items()},
+                    {"confusion": out(X["benchmark"]["confusion"])} if "confusion" in X["benchmark"] else {},
+                    {"target": ONE["target"], "images": [out(f"images/{source}") for source in ONE["sources"]]} if ONE else {},
+                    runs=[out(run) for run in RUNS],
+                    results=RESULTS,
+                    out=out("benchmark"),
+                ),
+                *DOMAINS,
+            ),
+        log:
+            **logs("benchmark"),
+        threads: X["threads"]
+        shell:
+            command(TABLES)
 
 
 rule number_of_images:
@@ -520,3 +605,85 @@ rule without_labels:
     threads: X["threads"]
     shell:
         command("62_ablation_without_labels")
+
+
+rule sampling:
+    message:
+        "tables and figures: sampling"
+    input:
+        [record(run) for run in ablations.compared(SAMPLING)] if SAMPLING else [],
+    output:
+        record("ablations/sampling"),
+        report(results("tables/sampling.csv"), category="Tables"),
+        report(results("figures/sampling.png"), category="Figures"),
+    params:
+        **call(
+            "67_ablation_sampling",
+            lambda w, s: s(
+                runs=[out(run) for run in ablations.compared(SAMPLING)],
+                target=ONE["target"],
+                results=RESULTS,
+                out=out("ablations/sampling"),
+            ),
+        ),
+    log:
+        **logs("ablations/sampling"),
+    threads: X["threads"]
+    shell:
+        command("67_ablation_sampling")
+
+
+rule prompt_diversity:
+    message:
+        "tables and figures: prompts"
+    input:
+        [record(run) for run in ablations.compared(PROMPTS)] if PROMPTS else [],
+        model_files("models/pocket-clip"),
+    output:
+        record("ablations/prompts"),
+        report(results("tables/diversity.csv"), category="Tables"),
+        report(results("figures/diversity.png"), category="Figures"),
+    params:
+        **call(
+            "63_ablation_prompts",
+            lambda w, s: s(
+                runs=[out(run) for run in ablations.compared(PROMPTS)],
+                target=ONE["target"],
+                results=RESULTS,
+                out=out("ablations/prompts"),
+            ),
+        ),
+    log:
+        **logs("ablations/prompts"),
+    threads: X["threads"]
+    shell:
+        command("63_ablation_prompts")
+
+
+rule hard_shift:
+    message:
+        "tables and figures: hard shift"
+    input:
+        [record(f"inter_domain/{HARD['writer']}/{HARD['method']}")] if HARD else [],
+        [record(run) for run in HARD_TABLE],
+    output:
+        record("ablations/hard_shift"),
+        report(results("tables/hard_shift.csv"), category="Tables"),
+        report(results("figures/hard_shift.png"), category="Figures"),
+    params:
+        **call(
+            "68_hard_shift",
+            lambda w, s: s(
+                unadapted=out(f"inter_domain/{HARD['writer']}/{HARD['method']}"),
+                runs=[out(run) for run in HARD_TABLE],
+                target=HARD["target"],
+                domains=HARD["domains"],
+                results=RESULTS,
+                out=out("ablations/hard_shift"),
+            ),
+        ),
+    log:
+        **logs("ablations/hard_shift"),
+    threads: X["threads"]
+    shell:
+        command("68_hard_shift")

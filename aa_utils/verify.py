@@ -26,7 +26,17 @@ from aa_utils.generator_adaptation.evaluation import new_word
 from aa_utils.generator_adaptation.evaluation import results as generator_results
 from aa_utils.paths import ROOT, existing, resolve
 from aa_utils.redaction import mask_output
-from aa_utils.reporting import benchmark_tables, estimate_runs, figures, fresh_run, freshness, provenance, tables
+from aa_utils.reporting import (
+    benchmark_tables,
+    diversity_runs,
+    estimate_runs,
+    figures,
+    fresh_run,
+    freshness,
+    hard_shift_runs,
+    provenance,
+    tables,
+)
 from aa_utils.reporting.code_notes import listed
 from aa_utils.reporting.results import VARY, from_seeds
 
@@ -156,6 +166,8 @@ def again(results: str | Path) -> pd.DataFrame:
             from_seeds(results, name)
     benchmark_tables.again(results)
     estimate_runs.again(results)
+    diversity_runs.again(results)
+    hard_shift_runs.again(results)
     generator_results.again(results)
     new_word.again(results)
     for path in sorted((folder / "figures").glob("*.csv")):
@@ -176,7 +188,8 @@ def untraced(results: str | Path) -> list[str]:
             continue
         per_seed = benchmark_tables.per_seed if name in several else partial(tables.per_seed, vary=VARY[name])
         written = tables.read_csv(path)
-        used = {row: entry for row, entry in copies.items() if provenance.stage(entry) not in tables.SCORED or row in set(written["run"])}
+        # Other tables of this folder may be about images of other settings: only what these rows come from.
+        used = {row: copies[row] for row in sorted(provenance.behind(copies, sorted(set(written["run"]) & set(copies))))}
         given = per_seed(used) if used else written.iloc[:0]
         known = set(given.astype(str).itertuples(index=False, name=None))
         for row in written.astype(str).itertuples(index=False, name=None):
@@ -186,7 +199,8 @@ def untraced(results: str | Path) -> list[str]:
         for row, run in zip(given.astype(str).itertuples(index=False, name=None), given["run"], strict=True):
             if run in runs and row not in there:
                 said.append(f"{path.name}: {', '.join(row)} is missing, and its record in runs/ has it")
-    return said + estimate_runs.untraced(results) + generator_results.untraced(results) + new_word.untraced(results)
+    said += estimate_runs.untraced(results) + diversity_runs.untraced(results) + hard_shift_runs.untraced(results)
+    return said + generator_results.untraced(results) + new_word.untraced(results)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ from aa_utils.paths import ROOT, resolve
 from aa_utils.runner import parameters
 
 # pocket_world.yaml is a parameter file of one notebook.
+HARD = {"writer": "offline", "method": "source_only", "methods": ["dann"], "target": "corrupted_digits", "domains": ["noise-1"]}
 FILES = [path for path in sorted((ROOT / "experiments").glob("*.yaml")) if "inter_domain" in path.read_text(encoding="utf-8")]
 
 
@@ -107,6 +108,24 @@ def test_checking_changes_nothing_that_was_given(smoke):
         ),
         (lambda x: x["ablations"]["number_of_images"].update(limit_per_class=3), "limit_per_class is 3; it is a list of whole numbers"),
         (lambda x: x["ablations"]["number_of_images"].update(steps=3), "unknown key 'steps'"),
+        (lambda x: x["ablations"]["number_of_images"].update(methods=["dann"]), "has both method and methods"),
+        (lambda x: x["ablations"].update(number_of_images={"writer": "offline", "limit_per_class": [3]}), "method is None; it is one of"),
+        (
+            lambda x: x["ablations"].update(number_of_images={"writer": "offline", "methods": ["dann/mixmatch"], "limit_per_class": [3]}),
+            "number_of_images.methods: the grid has no 'dann/mixmatch' from 'offline'; it has source_only, dann, source_only/fixmatch",
+        ),
+        (lambda x: x["ablations"].update(sampling={"methods": ["dann"]}), "ablations.sampling.sources is None; it is a list of names"),
+        (
+            lambda x: x["ablations"].update(sampling={"sources": ["ofline"], "methods": ["dann"]}),
+            "sampling.sources is 'ofline'; it is one of",
+        ),
+        (lambda x: x["ablations"].update(sampling={"sources": ["offline"], "methods": []}), "sampling.methods is \\[\\]; it is a list"),
+        (lambda x: x["ablations"].update(hard_shift=HARD | {"target": "corupted_digits"}), "did you mean 'corrupted_digits'"),
+        (lambda x: x["ablations"].update(hard_shift=HARD | {"domains": "noise-1"}), "hard_shift.domains is 'noise-1'; it is a list"),
+        (lambda x: x["ablations"].update(hard_shift=HARD | {"methods": ["dann/fixmatch"]}), "'dann/fixmatch' without 'dann'"),
+        (lambda x: x["ablations"].update(hard_shift=HARD | {"method": "mcd"}), "hard_shift.method is 'mcd'; it is one of source_only"),
+        (lambda x: x.update(benchmark=False, ablations={}), "benchmark is false, and there are no ablations"),
+        (lambda x: x.update(benchmark=None), "benchmark.baseline is None"),
         (lambda x: x["writers"].update({"a/b": {"writer": "simple"}}), "'a/b' names a folder"),
         (lambda x: x["inter_domain"].pop("methods"), "no 'inter_domain.methods'"),
         (lambda x: x["inter_domain"]["methods"].append("dan"), "inter_domain.methods: nothing called 'dan' .* did you mean 'dann'"),
@@ -335,6 +354,28 @@ def test_the_graph_of_one_target(tmp_path):
     estimates = next(command for command in commands if command.startswith("62_"))
     assert " chosen=artifacts/pocket_full/intra_domain/offline/dann/fixmatch " in estimates
     assert "few_images/inter_domain/offline/source_only/100" in estimates
+
+
+def test_the_graph_of_ablations_without_a_table_of_the_grid(tmp_path):
+    checked = experiment.check(scaled(yaml.safe_load((ROOT / "experiments/pocket_ablations.yaml").read_text(encoding="utf-8")), ""))
+    commands = planned("pocket_ablations", tmp_path)
+    assert not [command for command in commands if command.startswith("5")], "benchmark: false"
+    limits, methods = (checked["ablations"]["number_of_images"][key] for key in ("limit_per_class", "methods"))
+    few = [command for command in commands if "/few_images/" in command.partition(" out=")[2].partition(" ")[0]]
+    assert len(few) == len(limits) * len(methods)
+    start = "initial=artifacts/pocket_ablations/few_images/inter_domain/offline_200/dann/3 "
+    assert [command.partition("_")[0] for command in commands if start in command] == ["40"]
+    curve = next(command for command in commands if command.startswith("60_"))
+    assert "artifacts/pocket_ablations/intra_domain/offline_200/dann/fixmatch" in curve, "all images are a point of it"
+    euler = next(command for command in commands if command.startswith("20_") and "out=artifacts/pocket_ablations/images/euler " in command)
+    assert " scheduler=EulerDiscreteScheduler " in euler and " steps=6 " in euler
+    hard = [
+        command for command in commands if f"target=corrupted_digits:{checked['ablations']['hard_shift']['domains'][0]} " in f"{command} "
+    ]
+    assert [command.partition("_")[0] for command in hard] == ["30", "40"], "source-only is scored on it, and not trained again"
+    sampling = next(command for command in commands if command.startswith("67_"))
+    for source in checked["ablations"]["sampling"]["sources"]:
+        assert f"artifacts/pocket_ablations/inter_domain/{source}/dann" in sampling
 
 
 def test_settings_go_to_the_notebooks_that_have_them():

@@ -12,7 +12,18 @@ import pytest
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.evaluation import without_labels
-from aa_utils.reporting import ablation_points, estimate_figures, figures, image_sheets, source_tables, style, tables, task_tables
+from aa_utils.reporting import (
+    ablation_points,
+    diversity_tables,
+    estimate_figures,
+    figures,
+    hard_shift_tables,
+    image_sheets,
+    source_tables,
+    style,
+    tables,
+    task_tables,
+)
 
 TESTS = Path(__file__).parent
 
@@ -30,6 +41,29 @@ def per_seed(images=(1200,)) -> pd.DataFrame:
     rows.append(["uci_digits", "zero_shot", "", "pocket-clip", "", "", 0, 0, 0.61, 0.6, "zero_shot", "id"])
     rows.append(["uci_digits", "oracle", "", "", "", "", 0, 0, 0.98, 0.97, "oracle", "id"])
     return tables.rounded(pd.DataFrame(rows, columns=tables.PER_SEED))
+
+
+def diverse() -> pd.DataFrame:
+    """Two kinds of prompts, two stages, six classes."""
+    rows = []
+    for p, prompts in enumerate(("simple", "offline")):
+        for m, (inter, intra) in enumerate((("source_only", "none"), ("dann", "fixmatch"))):
+            for k, name in enumerate(("digit zero", "digit one", "deer", "dog", "frog", "ship")):
+                for seed in range(2):
+                    run = ["uci_digits", prompts, inter, intra, 100, f"{prompts}-{inter}", "id", seed, name, 100]
+                    rows.append([*run, 0.1, 3 + p + 0.1 * k, 0.2, 5 + 0.1 * k, min(1.0, 0.6 + 0.1 * m + 0.06 * k + 0.01 * seed)])
+    return tables.rounded(pd.DataFrame(rows, columns=diversity_tables.PER_CLASS))
+
+
+def hard() -> pd.DataFrame:
+    """Two kinds of corruption beside the target as it is, three methods."""
+    rows = []
+    for m, (inter, intra) in enumerate((("source_only", "none"), ("dann", "none"), ("dann", "fixmatch"))):
+        for kind, severity in [("", 0), *((kind, severity) for kind in ("noise", "blur") for severity in (1, 3, 5))]:
+            for seed in range(2):
+                accuracy = 0.9 + 0.04 * m + 0.005 * seed - 0.15 * severity
+                rows.append([kind, severity, inter, intra, seed, accuracy, accuracy, "uci_digits", "run", "id"])
+    return tables.rounded(pd.DataFrame(rows, columns=hard_shift_tables.RUNS))
 
 
 def points() -> dict[str, pd.DataFrame]:
@@ -83,7 +117,18 @@ def points() -> dict[str, pd.DataFrame]:
     ]
     staged = pd.DataFrame(staged, columns=[*ablation_points.COLUMNS, "stage"])
     gains = staged.assign(before=0.8, gain=staged["accuracy"] - 0.8, pseudo_label_accuracy=0.9)
+    settings = [("DDIMScheduler", "6", "5", 0.06), ("DDIMScheduler", "12", "5", 0.12), ("EulerDiscreteScheduler", "6", "1", 0.03)]
+    sampled = [
+        per_seed()
+        .iloc[:16]
+        .query("intra_domain == 'none'")
+        .assign(prompts=f"{sampler}-{steps}", sampler=sampler, steps=steps, guidance=guidance, classes=10.0, seconds_per_image=cost)
+        for sampler, steps, guidance, cost in settings
+    ]
     return {
+        "sampling": pd.concat(sampled, ignore_index=True),
+        "diversity": diverse(),
+        "hard_shift": hard(),
         "stages": staged,
         "methods": staged[ablation_points.COLUMNS],
         "refinement_gain": gains[ablation_points.GAIN],

@@ -7,6 +7,7 @@ A task says what adapts to what: from each of its `sources` (writers of prompts,
 its `target`. An experiment with one target needs no `tasks`: it is one task without a name, from all its writers and adapted generators to
 `target`. A method may be kept to some `sources`, a refinement to those runs that come `after` some methods; one whose name is not its
 module says `method`. `oracle: {…}` adds the same network taught by the target's own labels, with these settings in place of the section's.
+`benchmark: false` makes no tables of the grid: its runs are there for the `ablations`, which have tables of their own.
 """
 
 import copy
@@ -18,7 +19,7 @@ from itertools import product
 from pathlib import Path
 
 from aa_utils.errors import InputError
-from aa_utils.experiment import keys, sources
+from aa_utils.experiment import ablations, keys, sources
 from aa_utils.paths import ROOT, resolve
 from aa_utils.runner import code_closure, parameters
 
@@ -28,7 +29,6 @@ OPTIONAL = ("intra_domain", "sources", "adapted", "tasks", "oracle", "ablations"
 # A method may say which part of the grid it is in: from which sources, and a refinement after which methods.
 ONLY = {"inter_domain": ("sources",), "intra_domain": ("sources", "after")}
 TASK = ("sources", "target", "test", "seeds", "inter_domain", "intra_domain", "oracle")
-ABLATIONS = {"number_of_images": ("writer", "method", "limit_per_class"), "without_labels": ("writer", "held_out", "chosen")}
 
 
 def check(config: dict, source: str = "the experiment") -> dict:
@@ -60,10 +60,11 @@ def check(config: dict, source: str = "the experiment") -> dict:
     done["tasks"] = _tasks(done, source)
     done["benchmark"] = _benchmark(done, source)
     done["ablations"] = keys.named("ablations", done["ablations"], source)
+    grid = [run for stage, made in runs(done["tasks"]).items() if stage in ONLY for run in made]
     for name, options in done["ablations"].items():
-        _check_ablation(name, options, done, source)
+        ablations.check(name, options, done["tasks"], grid, source)
     if "without_labels" in done["ablations"]:
-        done["writers"]["held_out"] = _held_out(done["ablations"]["without_labels"], done, source)
+        done["writers"]["held_out"] = ablations.held_out(done["ablations"]["without_labels"], done, source)
     return done
 
 
@@ -180,7 +181,11 @@ def _task(where: str, own: dict, config: dict, source: str) -> dict:
 
 
 def _benchmark(config: dict, source: str) -> dict:
-    """The section with `notebook` filled in. A notebook that looks closely at `baseline` and `full` is told which runs they are."""
+    """The section with `notebook` filled in, {} for none. A notebook that looks closely at `baseline` and `full` is told which they are."""
+    if config["benchmark"] is False:
+        if not config["ablations"]:
+            raise InputError(f"{source}: benchmark is false, and there are no ablations: this experiment would have no table")
+        return {}
     options, task = keys.mapping(config["benchmark"], "benchmark", source), config["tasks"].get("")
     there = [path.stem for path in sorted((ROOT / "notebooks").glob("5?_benchmark_*.ipynb"))]
     notebook = options.get("notebook")
@@ -202,37 +207,6 @@ def _benchmark(config: dict, source: str) -> dict:
         keys.check_choice("benchmark.confusion", options["confusion"], made, source)
     keys.check_parameters("benchmark", {key: value for key, value in options.items() if key != "notebook"}, (notebook,), source)
     return options | {"notebook": notebook}
-
-
-def _check_ablation(name: str, options: dict, config: dict, source: str) -> None:
-    """An ablation is of the grid of one target: its `writer`, `method` and `chosen` are there; `limit_per_class` is what varies."""
-    where, task = f"ablations.{name}", config["tasks"].get("")
-    if name not in ABLATIONS:
-        raise InputError(f"{source}: no ablation '{name}'; there are: {', '.join(ABLATIONS)}")
-    if task is None:
-        raise InputError(f"{source}: {where} is of one target; put it into an experiment without 'tasks'")
-    unknown = sorted(set(options) - set(ABLATIONS[name]))
-    if unknown:
-        raise InputError(f"{source}: {where}: unknown key '{unknown[0]}'; keys: {', '.join(ABLATIONS[name])}")
-    grid = [run for stage, made in runs(config["tasks"]).items() if stage in ONLY for run in made]
-    there = {"writer": task["sources"], "method": task["inter_domain"]["methods"], "chosen": grid}
-    for key in ABLATIONS[name]:
-        if key in there:
-            keys.check_choice(f"{where}.{key}", options.get(key), there[key], source)
-    if "limit_per_class" in ABLATIONS[name]:
-        keys.check_list(f"{where}.limit_per_class", options.get("limit_per_class"), int, source)
-
-
-def _held_out(options: dict, config: dict, source: str) -> dict:
-    """The writer of held-out images: `writer` with what `held_out` says. Another seed, of prompts and noise, makes other images."""
-    where, name = "ablations.without_labels.held_out", options["writer"]
-    if "held_out" in config["writers"]:
-        raise InputError(f"{source}: writers.held_out has the name of the held-out images; call it otherwise")
-    own, writer = keys.mapping(options.get("held_out"), where, source), config["writers"][name]
-    keys.check_parameters(where, own, keys.NOTEBOOKS["writers"], source)
-    if own.get("seed") in (None, writer.get("seed", 0), config["generator"].get("seed", 0)):
-        raise InputError(f"{source}: {where}.seed is {own.get('seed')!r}; it takes another one than '{name}', or its images are those")
-    return writer | own
 
 
 def place(path: str | Path) -> str:

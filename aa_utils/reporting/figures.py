@@ -11,12 +11,21 @@ from matplotlib.figure import Figure
 
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.reporting import ablation_figures, benchmark_figures, estimate_figures, source_figures, tables
+from aa_utils.reporting import (
+    ablation_figures,
+    benchmark_figures,
+    diversity_tables,
+    estimate_figures,
+    hard_shift_tables,
+    sampling,
+    source_figures,
+    tables,
+)
+from aa_utils.reporting.curve_figures import number_of_images, seeds_said
 from aa_utils.reporting.layout import ordered, printed, refined
 from aa_utils.reporting.style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
 
-SERIES = ["prompts", "inter_domain", "intra_domain"]
 # Ten classes by colour (Okabe and Ito's and three more); the class's name stands at its cluster too.
 CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000", "#8a8a00", "#7f5fc0", "#8c564b")
 
@@ -81,47 +90,6 @@ def stages_into(axes: Axes, points: pd.DataFrame) -> list[Artist]:
     return [axes.plot([], [], marker(s), mfc="white" if s == NO_REFINEMENT else "#444444", label=refined(s), **look)[0] for s in stages]
 
 
-def seeds_said(points: pd.DataFrame) -> str:
-    """The number of seeds behind a mean of a per-seed table, as "n = 3 seeds"; the range where it differs."""
-    sizes = points[points["system"] == "pipeline"].groupby([*SERIES, "images"])["seed"].size()
-    low, high = int(sizes.min()), int(sizes.max())
-    return f"n = {low if low == high else f'{low} to {high}'} seed{'s' * (high > 1)}"
-
-
-@styled
-def number_of_images(points: pd.DataFrame) -> Figure:
-    """Accuracy against the number of synthetic images, log scale: a line per prompts and methods, a band of one standard deviation.
-
-    `points`: a per-seed table whose `images` differ.
-    """
-    pipeline = points[points["system"] == "pipeline"]
-    figure, axes = one_panel(height=4.0)
-    keys = sorted(set(pipeline[SERIES].itertuples(index=False, name=None)))
-    for p, method, refinement in keys:
-        group = _at(pipeline, prompts=p, inter_domain=method, intra_domain=refinement)
-        by_count = 100 * group.groupby("images")["accuracy"].agg(["mean", "std"])
-        mean, sd = by_count["mean"], by_count["std"].fillna(0)
-        dash = ("-", "--", ":", "-.")[[key for key in keys if key[1] == method].index((p, method, refinement)) % 4]
-        name = " + ".join([p, printed(method), *([printed(refinement)] if refinement != NO_REFINEMENT else [])])
-        axes.fill_between(mean.index, mean - sd, mean + sd, color=colour(method), alpha=0.18, lw=0)
-        axes.plot(mean.index, mean, dash, marker=marker(refinement), color=colour(method), lw=2, ms=6, label=name)
-        axes.plot(group["images"], 100 * group["accuracy"], "o", color=colour(method), ms=3, alpha=0.45, mew=0)
-        if len(keys) == 1:
-            for count, value in mean.iloc[[0, -1]].items():
-                readable(axes.annotate(f"{value:.1f}", (count, value), (0, 9), textcoords="offset points", ha="center"))
-    counts = sorted(pipeline["images"].unique())
-    axes.set_xscale("log")
-    axes.set_xticks(counts, [f"{count:,}" for count in counts])
-    axes.minorticks_off()
-    axes.set_xlabel("synthetic images (log scale)")
-    axes.set_ylabel("accuracy on the target, per cent")
-    axes.margins(y=0.14)
-    axes.legend(loc="lower right")
-    title(figure, f"{printed(points['benchmark'].iloc[0])}: accuracy against the number of synthetic images")
-    caption(figure, f"Line and band: mean and standard deviation over {seeds_said(points)}; small dots: single seeds.")
-    return figure
-
-
 @styled
 def confusion(points: pd.DataFrame) -> Figure:
     """Counts of true against predicted classes, shaded by the share of the true class; beyond 20 classes without the counts.
@@ -142,8 +110,7 @@ def confusion(points: pd.DataFrame) -> Figure:
     for i, j in zip(*np.nonzero(counts), strict=True) if k <= 20 else ():
         look = {"weight": "bold" if i == j else "normal", "color": "white" if share[i, j] > 0.55 else "#222222"}
         axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=small, **look)
-    axes.set_ylabel("true class")
-    axes.set_xlabel("predicted class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
@@ -247,4 +214,7 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "by_class": benchmark_figures.by_class,
     "by_source": source_figures.by_source,
     **ablation_figures.DRAWN,
+    **sampling.DRAWN,
+    **diversity_tables.DRAWN,
+    **hard_shift_tables.DRAWN,
 }

@@ -38,6 +38,10 @@ NUMBERS = {
     "true",
     "predicted",
     "count",
+    *("classes", "seconds_per_image"),  # of drawn_images
+    "severity",  # of hard_shift_tables
+    *("drawn", "pairwise", "vendi", "target_pairwise", "target_vendi"),  # of diversity_tables
+    *("top", "half", "slope", "floor", "rmse", "knee", "rate_before", "rate_after"),  # of saturation
 }
 NO_REFINEMENT = "none"
 # Stages whose metrics are accuracies on the target. `system` is "pipeline" for the first two, the stage's name for the references.
