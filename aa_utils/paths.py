@@ -44,6 +44,6 @@ def existing(path: str | Path, what: str, made_by: str = "") -> Path:
 
 
 def is_half_made(folder: str | Path) -> bool:
-    """Whether images were begun in a folder (`generate.folder.SETTINGS`) whose rows, which come last, are not there."""
+    """Whether images were begun in a folder (`generate.made_with.SETTINGS`) whose rows, which come last, are not there."""
     path = resolve(folder)
     return (path / ".settings.json").is_file() and not (path / "metadata.jsonl").is_file()

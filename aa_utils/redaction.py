@@ -36,6 +36,13 @@ _SHAPES = (
     r"(hv[bsr]|dp\.[a-z]{2})\.[\w-]{20,}",  # Vault, Doppler
     r"SG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
     r"dapi[a-f0-9]{32}",  # Databricks
+    r"(wandb_v1|tgp_v1|vc[acikpr]|figd)_[\w-]{20,}",  # Weights & Biases, Together, Vercel, Figma
+    r"cf[a-z]{1,2}_\w{32,}",  # Cloudflare
+    r"pat\w{14}\.[a-f0-9]{64}",  # Airtable
+    r"SK[a-f0-9]{32}",  # Twilio
+    r"key-[a-f0-9]{32}",  # Mailgun
+    r"ms-[a-f0-9]{8}(-[a-f0-9]{4}){3}-[a-f0-9]{12}",  # ModelScope
+    r"[MNO][\w-]{18,26}\.[\w-]{6}\.[\w-]{27,}",  # Discord
     r"(ATATT3|PMAK-|AGE-SECRET-KEY-1|ya29\.|GOCSPX-|sq0(?:atp|csp)-)[\w.=-]{20,}",
     r"\d{8,10}:AA[\w-]{30,}",  # Telegram
     r"hooks\.slack\.com/services/[A-Z0-9]+/[A-Z0-9]+/\w+",
@@ -44,6 +51,7 @@ _SHAPES = (
     r"xox[abeoprs]-[\w-]{10,}",  # Slack
     r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*",  # JSON web tokens
     r"(?:Bearer|Basic)\s+(?=[^\s\"']*\d)[A-Za-z0-9._~+/-]{16,}=*",
+    r"(?:Bearer|Basic)\s+(?=[^\s\"']*[a-z][A-Z])[A-Za-z0-9._~+/-]{20,}=*",
 )
 TOKEN = re.compile(f"{_START}(?:{'|'.join(_SHAPES)})")
 # A text without any of these holds no token: looking for them is a hundred times faster than looking for the shapes.
@@ -52,8 +60,9 @@ _BEGINNINGS = (
     *("AKIA", "ASIA", "AIza", "xox", "eyJ", "Bearer", "Basic", "gl", "csk-", "tvly-", "_v1_", "shp", "lin_api_", "ntn_", "sbp_"),
     *("rubygems_", "lsv2_", "fw_", "jina_", "rpa_", "e2b_", "KGAT_", "secret_", "hvb.", "hvs.", "hvr.", "dp.", "SG.", "dapi", "ATATT3"),
     *("PMAK-", "AGE-", "ya29.", "GOCSPX-", "sq0", ":AA", "hooks.slack"),
+    *("wandb_", "tgp_", "vc", "figd_", "cf", "pat", "SK", "key-", "ms-", "."),
 )
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z ]*PRIVATE KEY( BLOCK)?-----|\Z)", re.DOTALL)
 # user:password@ of any scheme; of the web also a token alone before the @.
 _USER = re.compile(r"((?:https?)?://)(?:[^\s/?#@\"'<>]*:[^\s/?#@\"'<>]*|(?<=https://)[^\s/?#@\"'<>]+|(?<=http://)[^\s/?#@\"'<>]+)@")
 _QUERY = re.compile(
@@ -61,9 +70,14 @@ _QUERY = re.compile(
     r"[^&#\s\"'<>]+",
     re.IGNORECASE,
 )
+# Cookies, the lines of a .netrc file, and "key": with as many hex digits as keys have.
+_LINES = re.compile(
+    r"((?:set-)?cookie[\"']?\s*:\s*)(?=[^\n\"]*=[^\n\"]*\d)[^\n\"]+|(\blogin\s+\S+\s+password\s+)(?=\S*\d)\S+|([\"']key[\"']\s*:\s*[\"'])[a-f0-9]{32,40}(?=[\"'])",
+    re.IGNORECASE,
+)
 # What stands behind a telling name, as headers, JSON and YAML have it: `x-api-key: …`, `"password": "…"`; with a digit, or it is a word.
 _NAMED = re.compile(
-    r"((?:api[_-]?key|(?:access|auth|refresh|session)[_-]?token|(?:client|app)[_-]?secret|password|passwd)[\"'\\]*\s*[:=]\s*[\"'\\]*)"
+    r"((?:(?:api|account|signing|subscription|shared[_-]?access|secret(?:[_-]?access)?)[_-]?key|(?:access|auth|refresh|session)[_-]?token|(?:client|app)[_-]?secret|password|passwd)[\"'\\]*\s*[:=]\s*[\"'\\]*)"
     r"(?=[^\s\"',;&{}\\]*\d)[^\s\"',;&{}()\\]{8,}",
     re.IGNORECASE,
 )
@@ -79,6 +93,8 @@ def redact(text: str) -> str:
         text = _PRIVATE_KEY.sub(MASK, text)
     if ":" in text or "=" in text:
         text = _NAMED.sub(rf"\1{MASK}", text)
+    if ":" in text or " password " in text:
+        text = _LINES.sub(lambda found: f"{next(filter(None, found.groups()))}{MASK}", text)
     if "://" in text:
         text = _USER.sub(rf"\1{MASK}@", text)
     return _QUERY.sub(rf"\1{MASK}", text) if "=" in text else text
@@ -158,11 +174,26 @@ def _spellings(secret: str) -> set[str]:
     plain |= {unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC") for text in plain}
     once = plain | {escaped for text in plain for escaped in _escaped(text)}
     twice = once | {escaped for text in once for escaped in _escaped(text)}
-    encoded = {kind(text.encode(errors="surrogateescape")).decode().rstrip("=") for text in plain for kind in _BASE_64}
-    return {text for text in twice | encoded if text}
+    thrice = twice | {json.dumps(text)[1:-1] for text in twice}
+    cased = {changed for text in plain if any(map(str.isdigit, text)) for changed in (text.upper(), text.lower())}
+    data = [text.encode(errors="surrogateescape") for text in plain]
+    encoded = {kind(one).decode().rstrip("=") for one in data for kind in _BASE_64} | {one.hex() for one in data}
+    encoded |= {one.hex().upper() for one in data} | {part for one in data if len(one) >= 12 for part in _within_base_64(one)}
+    return {text for text in thrice | cased | encoded if text}
 
 
+_HEX = re.compile("%[0-9A-F]{2}")
 _BASE_64 = (base64.b64encode, base64.urlsafe_b64encode)
+
+
+def _lower(found: re.Match[str]) -> str:
+    return found.group().lower()
+
+
+def _within_base_64(data: bytes) -> set[str]:
+    """What `data` looks like in base 64 when other bytes stand before and behind it, as in `user:password`."""
+    spelled = {kind(bytes(k) + data).decode()[-(-k * 8 // 6) : (k + len(data)) * 8 // 6] for k in range(3) for kind in _BASE_64}
+    return {text for text in spelled if len(text) >= 12}
 
 
 def _escaped(text: str) -> set[str]:
@@ -176,7 +207,5 @@ def _escaped(text: str) -> set[str]:
         repr(data)[2:-1],
         html.escape(text),
         html.escape(text, quote=False),
-        quote(data),
-        quote(data, safe=""),
-        quote_plus(data),
+        *(changed for url in (quote(data), quote(data, safe=""), quote_plus(data)) for changed in (url, _HEX.sub(_lower, url))),
     }

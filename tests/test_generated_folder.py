@@ -8,7 +8,7 @@ import pytest
 from aa_utils import files
 from aa_utils.data import images
 from aa_utils.errors import InputError
-from aa_utils.generate import folder, generate
+from aa_utils.generate import generate, made_with
 
 TINY = {"steps": 1, "guidance": 1.0, "batch_size": 4}
 
@@ -40,7 +40,7 @@ def again(whole, tiny_diffusion, out, **options):
 def contents(root):
     """All files but locks and what was set aside."""
     found = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-    return {name: data for name, data in found.items() if not name.startswith(folder.ASIDE) and not name.endswith(".lock")}
+    return {name: data for name, data in found.items() if not name.startswith(made_with.ASIDE) and not name.endswith(".lock")}
 
 
 def pngs(root):
@@ -109,13 +109,64 @@ def test_metadata_that_is_not_whole_is_found_and_written_anew(whole, tiny_diffus
     assert contents(out) == contents(whole[1])
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\0" * 99])
-def test_lost_settings_set_the_images_aside(whole, tiny_diffusion, out, content, capsys):
-    (out / folder.SETTINGS).write_bytes(content)
+ROWS = {"whole": lambda text: text, "cut": CUT["within a line"], "empty": CUT["empty"], "gone": None}
+
+
+def damage(path, kind):
+    if kind is None:
+        path.unlink()
+    else:
+        path.write_text(kind(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("content", ["gone", "", "{", "[]", "{}", "\0" * 99])
+def test_lost_settings_set_the_images_aside(whole, tiny_diffusion, out, content, rows, capsys):
+    damage(out / made_with.SETTINGS, None if content == "gone" else lambda text: content)
+    damage(out / "metadata.jsonl", ROWS[rows])
     assert again(whole, tiny_diffusion, out)["made"] == 6, "nobody knows how the images were made that stand"
-    assert "its settings were lost, so nobody knows how its images were made" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "its settings were lost, so nobody knows how its images were made" in said
+    assert f"'{made_with.SETTINGS}' {'is gone' if content == 'gone' else 'is not whole'}" in said
     assert contents(out) == contents(whole[1])
-    assert len(list((out / folder.ASIDE).rglob("*.png"))) == 6
+    assert len(list((out / made_with.ASIDE).rglob("*.png"))) == 6
+    assert again(whole, tiny_diffusion, out)["kept"] == 6
+
+
+@pytest.mark.parametrize("content", [None, "", "{}"])
+@pytest.mark.parametrize("option", [{"steps": 2}, {"guidance": 2.0}, {"scheduler": "DPMSolverMultistepScheduler"}])
+def test_images_without_settings_whose_rows_say_another_call_are_left_alone(whole, tiny_diffusion, out, content, option):
+    damage(out / made_with.SETTINGS, None if content is None else lambda text: content)
+    before = contents(out)
+    with pytest.raises(InputError, match=f"holds images with {next(iter(option))} .*, and this call has "):
+        again(whole, tiny_diffusion, out, **option)
+    assert contents(out) == before
+
+
+def test_images_without_settings_of_other_prompts_are_left_alone(whole, tiny_diffusion, out, tmp_path):
+    (out / made_with.SETTINGS).unlink()
+    files.write_jsonl(tmp_path / "fewer.jsonl", files.read_jsonl(whole[0])[:-1])
+    with pytest.raises(InputError, match="holds images with prompts"):
+        generate(tmp_path / "fewer.jsonl", tiny_diffusion, out, **TINY)
+
+
+def test_lost_settings_of_more_copies_come_back_too(whole, tiny_diffusion, out, capsys):
+    again(whole, tiny_diffusion, out, images_per_prompt=2)
+    (out / made_with.SETTINGS).unlink()
+    assert again(whole, tiny_diffusion, out, images_per_prompt=2)["made"] == 12
+    assert "'.settings.json' is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lacking", ["prompt_id", "seed", "model", "sha256"])
+def test_rows_of_another_tool_are_never_moved(whole, tiny_diffusion, out, lacking):
+    (out / made_with.SETTINGS).unlink()
+    (out / ".metadata.json").unlink()
+    rows = files.read_jsonl(out / "metadata.jsonl")
+    files.write_jsonl(out / "metadata.jsonl", [{name: value for name, value in row.items() if name != lacking} for row in rows])
+    before = contents(out)
+    with pytest.raises(InputError, match="already holds images that were made elsewhere"):
+        again(whole, tiny_diffusion, out)
+    assert contents(out) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]\n"])

@@ -1,5 +1,6 @@
 """What counts of an answer: not the thoughts, not an echo or a draft, and the captions in whatever form a model writes a list."""
 
+import html
 import json
 import time
 
@@ -15,9 +16,9 @@ JSON = json.dumps({"prompts": GOOD})
 DRAFT = "A draft mug that was rejected"
 
 
-def read(content, finish="stop", **message):
+def read(content, finish="stop", count=0, **message):
     body = {"choices": [{"finish_reason": finish, "message": {"content": content, **message}}]}
-    return texts(completion(json.dumps(body).encode()))
+    return texts(completion(json.dumps(body).encode()), count)
 
 
 WORDS = ["think", "thinking", "thought", "Thoughts", "reasoning", "REASON", "seed:think", "analysis", "scratchpad", "reflection",
@@ -62,6 +63,7 @@ def test_tags_around_the_answer_do_no_harm(tag):
     assert read(f'<{tag}>{JSON}</{tag}> Notes: ["used every hint"]') == (GOOD, "")
 
 
+QUOTE = '"'
 NOTES = "\n\nNotes:\n- Each mug is in its own place\n- Each mug has its own light\n- Each mug has its own age\n"
 MARKS = ("{n} - ", "[{n}] ", "{n}\\. ", "{n}.", "{c}) ", "({n}) ", "Caption {n}: ", "**Caption {n}:** ", "→ ", "✓ ", "- [ ] ", "> ")
 FORMS = {
@@ -124,15 +126,44 @@ FORMS = {
         f"marked {mark.format(n=1, c='a')}": "\n".join(f"{mark.format(n=n, c='abc'[n - 1])}{text}" for n, text in enumerate(GOOD, 1))
         for mark in MARKS
     },
+    "lines": "Here are the captions:\n\n" + "\n".join(GOOD),
+    "lines apart": "\n\n".join(GOOD),
+    "below headings": "\n\n".join(f"### Caption {n}\n{text}" for n, text in enumerate(GOOD, 1)),
+    "below bold headings": "\n\n".join(f"**Caption {n}**\n{text}" for n, text in enumerate(GOOD, 1)),
+    "numbered in one line": " ".join(f"{n}. {text}" for n, text in enumerate(GOOD, 1)),
+    "numbered, ended by CR": "\r".join(f"{n}. {text}" for n, text in enumerate(GOOD, 1)),
+    "numbered, ended by CR LF": "\r\n".join(f"{n}. {text}" for n, text in enumerate(GOOD, 1)),
+    "CSV": "id,caption\n" + "\n".join(f'{n},"{text.replace(QUOTE, QUOTE * 2)}"' for n, text in enumerate(GOOD, 1)),
+    "tabs": "\n".join(f"{n}\t{text}" for n, text in enumerate(GOOD, 1)),
+    "YAML": "prompts:\n" + "\n".join(f"  - {json.dumps(text)}" for text in GOOD),
+    "YAML of fields": "\n".join(f"- text: {text}\n  style: a photo of it" for text in GOOD),
+    "a JSON text a line": "\n".join(json.dumps(text) for text in GOOD),
+    "assignments": "\n".join(f"prompt{n} = {json.dumps(text)}" for n, text in enumerate(GOOD, 1)),
+    "comments in JSON": '{"prompts": [ /* three */\n' + ",\n".join(f"{json.dumps(text)}" for text in GOOD) + " // that is it\n]}",
+    "pairs": json.dumps([[n, text] for n, text in enumerate(GOOD, 1)]),
+    "a draft beside it": json.dumps({"draft": [DRAFT, DRAFT + " two", DRAFT + " three"], "final": GOOD}),
+    "a call": f'<tool_call>{{"name": "answer", "arguments": {JSON}}}</tool_call>',
+    "a call whose arguments are a text": json.dumps({"name": "answer", "arguments": JSON}),
+    "HTML's names of signs": json.dumps({"prompts": [html.escape(text) for text in GOOD]}),
+    "tags that count": "".join(f"<caption_{n}>{text}</caption_{n}>" for n, text in enumerate(GOOD, 1)),
+    "CDATA": "".join(f"<caption><![CDATA[{text}]]></caption>" for text in GOOD),
+    "a table of one column": "| Caption |\n|---|\n" + "\n".join(f"| {text} |" for text in GOOD),
+    "a table of three columns": "| # | Style | Caption |\n|---|---|---|\n" + "\n".join(f"|{n}|photo|{t}|" for n, t in enumerate(GOOD, 1)),
+    "marked by #": "\n".join(f"#{n} {text}" for n, text in enumerate(GOOD, 1)),
+    "marked by keys of a telephone": "\n".join(f"{n}\ufe0f\u20e3 {text}" for n, text in enumerate(GOOD, 1)),
+    "marked by wide brackets": "\n".join(f"（{n}）{text}" for n, text in enumerate(GOOD, 1)),
     "marked by circles": "\n".join(f"{'①②③'[n]} {text}" for n, text in enumerate(GOOD)),
     "marked by wide digits": "\n".join(f"{'１２３'[n]}．{text}" for n, text in enumerate(GOOD)),
     "marked by Roman numbers": "\n".join(f"{'i' * n}. {text}" for n, text in enumerate(GOOD, 1)),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_list_is_read_in_the_form_that_it_has(form):
-    found, reason = read(FORMS[form])
+COUNTED = {"lines", "lines apart", "below headings", "below bold headings", "CSV", "tabs", "assignments"}  # told from prose by their number
+
+
+@pytest.mark.parametrize(("form", "count"), [(form, count) for form in FORMS for count in (0, 3) if count or form not in COUNTED])
+def test_a_list_is_read_in_the_form_that_it_has(form, count):
+    found, reason = read(FORMS[form], count=count)
     assert reason == ""
     assert [text.replace("’", "'") for text in found] == [*GOOD[:2], "A mug in fog"] if form == "typographic quotes" else found == GOOD
 
@@ -152,6 +183,12 @@ def test_a_list_of_as_many_as_were_asked_for_counts_before_shorter_and_longer_on
         f"{long}\nFinal: {json.dumps(asked)}\n{WHY}",
     ):
         assert texts(body | {"content": content}, number) == (asked, "")
+
+
+@pytest.mark.parametrize("form", sorted(COUNTED - {"CSV", "assignments"}))
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_lines_of_another_number_are_prose(form, count):
+    assert read(FORMS[form], count=count) == ([], "no JSON")
 
 
 def test_one_caption_alone_is_read_too():

@@ -10,7 +10,7 @@ import pytest
 
 from aa_utils import run
 from aa_utils.errors import InputError
-from aa_utils.generate import folder as generated
+from aa_utils.generate import made_with
 from aa_utils.paths import ROOT
 from aa_utils.runner import machine_limits, out_folder, parameters
 
@@ -75,7 +75,7 @@ def test_an_input_without_an_end_is_none(make_notebook, tmp_path, target):
 def test_images_that_are_not_all_made_are_no_input(make_notebook, tmp_path):
     folder = tmp_path / "images"
     (folder / "mug").mkdir(parents=True)
-    (folder / generated.SETTINGS).write_text("{}")
+    (folder / made_with.SETTINGS).write_text("{}")
     notebook = make_notebook(f'source = "{folder}"  # input: images\nout = "x"  # folder')
     assert "are not all made; run the call that makes them again" in refusal(notebook, f"out={tmp_path}/run")
     (folder / "metadata.jsonl").write_text("{}\n")

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,10 @@ TOKENS = [
         "lsv2_pt_0123456789abcdef0123456789abcdef_01",
         "PMAK-0123456789abcdef01234567-0123",
     ),
+    *("wandb_v1_abcdefghij0123456789ABCDEFGHIJ", "tgp_v1_abcdefghij0123456789ABCDEF", "vcp_0123456789abcdefABCDEF01"),
+    *("figd_0123456789-abcdefABCDEF_012345", "cfut_0123456789abcdefABCDEF0123456789abcdef", "SK0123456789abcdef0123456789abcdef"),
+    *("patAbCdEfGhIjKlMn." + "0123456789abcdef" * 4, "key-0123456789abcdef0123456789abcdef"),
+    *("ms-01234567-89ab-cdef-0123-456789abcdef", "MTAxMDEwMTAxMDEwMTAx.YAbCdE.abcdefghijklmnopqrstuvwxyz1"),
     *("AIzaSyA1234567890abcdefghijklmnopqrstuv", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123", "gsk_abcdefghij0123456789"),
 ]
 
@@ -108,6 +113,15 @@ def test_tokens_are_known_by_their_shape(token):
         (r'"{\"access_token\": \"a1b2c3d4e5\"}"', r'"{\"access_token\": \"***\"}"'),
         ("api_key=a1b2c3d4e5, model=x", "api_key=***, model=x"),
         ("password: hunter2hunter2\nuser: me", "password: ***\nuser: me"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCY", "aws_secret_access_key = ***"),
+        ("AccountName=x;AccountKey=abcd1234EFGH5678==;EndpointSuffix=y", "AccountName=x;AccountKey=***;EndpointSuffix=y"),
+        ("Ocp-Apim-Subscription-Key: 0123456789abcdef", "Ocp-Apim-Subscription-Key: ***"),
+        ("Authorization: Bearer abcdefGHIJKLmnopqrstuvwx", "Authorization: ***"),
+        ("Cookie: session=abc123def; csrftoken=zz11\nHost: x", "Cookie: ***\nHost: x"),
+        ("Set-Cookie: sessionid=abcdef0123; Path=/", "Set-Cookie: ***"),
+        ("machine h login bob password s3cr3tpw9", "machine h login bob password ***"),
+        ('{"username": "bob", "key": "0123456789abcdef0123456789abcdef"}', '{"username": "bob", "key": "***"}'),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----\nrest", "***\nrest"),
         ("https://hooks.slack.com/services/T0001/B0002/abcDEF123", "https://***"),
         ("key_variable=OPENAI_API_KEY, no api_key: see docs", "key_variable=OPENAI_API_KEY, no api_key: see docs"),
     ],
@@ -134,6 +148,13 @@ def test_credentials_in_addresses_headers_and_key_files_are_masked(text, masked)
             "hf_hub",
             "sha256:0123456789abcdef" * 4,
         ),
+        *(
+            "Cookie: a round biscuit",
+            "the key: 0123456789abcdef0123456789abcdef",
+            "login and password are asked for",
+            "secretary=janet1234",
+        ),
+        *("class_names=[key, token, pass]", "SKU 1234", "max_tokens=4096", "pat.", "key-value pairs of 32 entries"),
         *("Bearer of good news", "eyJust", "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg"),
     ],
 )
@@ -161,6 +182,30 @@ def test_other_values_are_secrets(monkeypatch, secret):
     assert redact_all({"a": [secret, {secret: 1}], "b": 2}) == {"a": ["***", {"***": 1}], "b": 2}
     monkeypatch.setenv("DATABASE_PASSWORD", "another-secret-value")
     assert redact(secret) == secret
+
+
+SPELLED = {
+    "JSON in JSON in JSON": lambda key: json.dumps(json.dumps(json.dumps({"k": key}))),
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "hexadecimal": lambda key: key.encode().hex(),
+    "hexadecimal, upper case": lambda key: key.encode().hex().upper(),
+    "a URL with small hex digits": lambda key: re.sub("%..", lambda found: found.group().lower(), quote(key, safe="")),
+    "a URL in a URL": lambda key: quote(quote(key)),
+    **{f"base 64 behind {k} bytes": lambda key, k=k: base64.b64encode(b"u" * k + key.encode() + b"@host").decode() for k in range(4)},
+    "URL-safe base 64": lambda key: base64.urlsafe_b64encode(b"user:" + key.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("secret", [KEY, "hunter2000-and-more", "a/b+c~?77>>>xyz"])
+@pytest.mark.parametrize("form", SPELLED)
+def test_a_key_in_another_spelling_is_masked(monkeypatch, form, secret):
+    monkeypatch.setenv("SERVICE_API_KEY", secret)
+    spelled = SPELLED[form](secret)
+    masked = redact(f"a {spelled} b")
+    assert "***" in masked and masked.startswith("a ") and masked.endswith(" b")
+    whole = "base 64" not in form and "JSON" not in form
+    assert masked == "a *** b" if whole else len(masked) < len(spelled)
 
 
 def test_a_parameter_that_is_a_secret_of_the_environment_is_refused(make_notebook, runner, tmp_path):

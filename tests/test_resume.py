@@ -13,7 +13,7 @@ from test_generate import model, prompts  # noqa: F401
 from torch import nn
 
 from aa_utils.errors import InputError
-from aa_utils.generate import clip_score, folder, generate
+from aa_utils.generate import clip_score, generate, made_with
 from aa_utils.generator_adaptation.evaluation import factors
 from aa_utils.generator_adaptation.pretraining import gan_training
 from aa_utils.pocket import fit, pool
@@ -137,8 +137,8 @@ def test_images_of_other_code_are_set_aside(model, prompts, tmp_path, capsys, ed
     made = [generate(prompts, model, out, shard=shard, num_shards=2, **drawing.TINY) for shard in (0, 1)]
     assert [found["kept"] for found in made] == [0, 0]
     assert made[1]["complete"]
-    assert f"'{out}' starts anew: its images were made with other code. They lie in '{out / folder.ASIDE}" in capsys.readouterr().err
-    (aside,) = (out / folder.ASIDE).iterdir()
+    assert f"'{out}' starts anew: its images were made with other code. They lie in '{out / made_with.ASIDE}" in capsys.readouterr().err
+    (aside,) = (out / made_with.ASIDE).iterdir()
     before = {path.relative_to(aside): path.read_bytes() for path in aside.rglob("*.png")}
     now = {path.relative_to(out): path.read_bytes() for path in out.glob("*/*.png")}
     assert len(before) == 9 and before == now

@@ -18,7 +18,7 @@ from types import ModuleType
 
 from aa_utils import devices
 from aa_utils.errors import InputError
-from aa_utils.generate import folder, jobs, model_files
+from aa_utils.generate import folder, jobs, made_with, model_files
 from aa_utils.generate.jobs import Job
 from aa_utils.generate.steps import check as check_steps
 from aa_utils.generate.switches import check as check_switches
@@ -103,8 +103,8 @@ def generate(
         "safety_checker": "not loaded",
         "code": code_closure.fingerprint(at_work.__name__),
     }
-    folder.check_settings(out, settings)
-    folder.set_aside(out, settings["code"])  # type: ignore[arg-type]
+    made_with.check(out, settings)
+    made_with.set_aside(out, settings["code"], work)  # type: ignore[arg-type]
     batches = jobs.batches(work, batch_size)[shard::num_shards]
     mine = [job for batch in batches for job in batch]
     standing = folder.standing(out, mine)

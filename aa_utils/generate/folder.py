@@ -1,7 +1,6 @@
 """The image folder: what must hold before it is written, one image and its row, and the metadata once all images stand."""
 
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -15,15 +14,13 @@ from aa_utils import files
 from aa_utils.data import formats, picture
 from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
+from aa_utils.generate import made_with
 from aa_utils.generate.jobs import Job
 from aa_utils.progress import warn
-from aa_utils.runner import finished_run
 
 if TYPE_CHECKING:
     import numpy as np
 
-SETTINGS = ".settings.json"
-ASIDE = ".of_other_code"  # images that the code of today would not make
 BYTES_PER_PIXEL = 2.0  # of a PNG of a photograph; noise takes 3
 BYTES_PER_FILE = 4096  # what a file system rounds up to
 
@@ -54,77 +51,11 @@ def check_space(out: Path, work: list[Job], width: int, height: int) -> None:
         )
 
 
-def check_settings(out: Path, settings: dict) -> None:
-    """InputError naming what differs if `out` holds images that were made with other settings, or elsewhere."""
-    path = out / SETTINGS
-    if not path.exists():
-        if (out / "metadata.jsonl").exists():
-            raise InputError(f"'{out}' already holds images that were made elsewhere; choose another 'out'")
-        return
-    before = _settings(path)
-    if before is None:
-        return
-    for name, value in settings.items():
-        # A model is the same by its revision, wherever it lies; images of other code are set aside.
-        if name in ("model", "images_per_prompt", "code"):
-            continue
-        if before.get(name) != value:
-            was, now = (f"{x.get(name)!r}" + (f" ({x.get('model')})" if name == "revision" else "") for x in (before, settings))
-            way_out = "choose another 'out' or delete that folder"
-            if name == "prompts":  # their place in a batch may decide last bits, so images of a smaller set are no part of a larger one
-                way_out = f"the writer, per_class, words and seed of the prompts decide it: a larger set needs a new 'out' ({way_out})"
-            raise InputError(f"'{out}' holds images with {name} {was}, and this call has {now}; {way_out}")
-    copies = settings["images_per_prompt"]
-    if copies < before["images_per_prompt"]:
-        raise InputError(f"'{out}' already holds {before['images_per_prompt']} images a prompt, not {copies}; choose another 'out'")
-
-
-def set_aside(out: Path, code: str) -> None:
-    """Move the images that other code made in `out` to a hidden folder there, and say so. Shards that start together do it once.
-
-    So it goes with images of which nobody knows how they were made, for their settings cannot be read.
-    """
-    if not (out / SETTINGS).exists() or (_settings(out / SETTINGS) or {}).get("code") == code:
-        return
-    with (out / ".set_aside.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before = _settings(out / SETTINGS)
-        if before and before.get("code") == code:
-            return
-        aside = out / ASIDE / f"{(before or {}).get('code', 'unknown')}-{secrets.token_hex(4)}"
-        aside.mkdir(parents=True)
-        for path in sorted(out.iterdir()):
-            stays = path.name in (ASIDE, finished_run.ASIDE)
-            if (path.is_dir() and not stays) or path.name == "metadata.jsonl" or path.name.startswith(".clip_score"):
-                path.rename(aside / path.name)
-        # Last of all: who is killed on the way moves the rest next time.
-        if before:
-            files.write_json(out / SETTINGS, before | {"code": code})
-        else:
-            (out / SETTINGS).unlink()
-    why = "its images were made with other code" if before else "its settings were lost, so nobody knows how its images were made"
-    warn(f"'{out}' starts anew: {why}. They lie in '{aside}'; remove them if nobody wants them")
-
-
 def open_for(out: Path, settings: dict, work: list[Job]) -> None:
-    """Mark `out` as holding images made with `settings`. Errors: InputError as `check_settings`."""
-    path = out / SETTINGS
-    if not path.exists():
-        check_settings(out, settings)
-        files.write_json(path, settings)
-    check_settings(out, settings)  # read back: another shard may have been first, with other settings
-    if settings["images_per_prompt"] > (_settings(path) or settings)["images_per_prompt"]:
-        files.write_json(path, settings)
+    """Mark `out` as holding images made with `settings`. Errors: InputError as `made_with.check`."""
+    made_with.mark(out, settings)
     if not finished_rows(out, work):
         (out / "metadata.jsonl").unlink(missing_ok=True)  # it is there only when the folder is whole
-
-
-def _settings(path: Path) -> dict | None:
-    """The settings that a folder was made with; None if they cannot be read, which is said: its images are then set aside."""
-    found = files.read_json_if_whole(path)
-    if not isinstance(found, dict) or "images_per_prompt" not in found:
-        return None
-    return {"switches": []} | found  # folders made before there were switches had none on
 
 
 def standing(out: Path, work: list[Job]) -> set[str]:

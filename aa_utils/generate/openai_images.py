@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aa_utils import files
 from aa_utils.errors import InputError
-from aa_utils.generate import folder, jobs
+from aa_utils.generate import folder, image_ledger, jobs, made_with
 from aa_utils.generate.image_calls import Caller
 from aa_utils.generate.image_ledger import Ledger
 from aa_utils.generate.jobs import Job
@@ -81,10 +81,12 @@ def generate(
         "images_per_prompt": images_per_prompt,
         "recipe": RECIPE,
     }
-    if (out / folder.SETTINGS).exists() and files.read_json_if_whole(out / folder.SETTINGS) is None:
-        for lost in (folder.SETTINGS, "metadata.jsonl"):  # written anew: the ledger says what every image is
+    if made_with.read(out) is None and (out / image_ledger.FOLDER).is_dir():
+        for lost in (made_with.SETTINGS, "metadata.jsonl"):  # written anew: the ledger says what every image is
             (out / lost).unlink(missing_ok=True)
-    folder.check_settings(out, settings)
+    if (out / "metadata.jsonl").exists() and not (out / image_ledger.FOLDER).is_dir():
+        raise InputError(f"'{out}' already holds images, and nothing says that '{model}' was paid for them; choose another 'out'")
+    made_with.check(out, settings)
     ledger = Ledger(out, service.image_cap)
     known = ledger.known(work, settings)
     todo = [job for job in work if job.file_name not in known]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.generate import folder
+from aa_utils.generate import folder, made_with
 from aa_utils.generate.jobs import Job
 from aa_utils.generator_adaptation.evaluation import comparison, quality
 from aa_utils.generator_adaptation.evaluation.comparison import BEFORE, Adapted
@@ -79,8 +79,8 @@ def draw(
         "images_per_prompt": per_class,
     }
     settings |= {"psi": psi, "noise": noise, "code": code_closure.fingerprint(__name__)}
-    folder.check_settings(folder.writable(out), settings)
-    folder.set_aside(out, settings["code"])  # type: ignore[arg-type]
+    made_with.check(folder.writable(out), settings)
+    made_with.set_aside(out, settings["code"], work)  # type: ignore[arg-type]
     folder.open_for(out, settings, work)
     done = folder.standing(out, work)
     rows = []

@@ -11,21 +11,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from aa_utils.prompts._llm_lines import MIN_WORDS, forms, numbers_apart
 from aa_utils.prompts._llm_marks import BULLET, NUMBER, plain
 
 ATTEMPTS = 1000  # brackets that are looked at, and lines: more are no answer
 LENIENT_ATTEMPTS = 20  # brackets that are tried as Python literals: single quotes, trailing commas
 DEEPEST = 20  # lists within lists
-MIN_WORDS = 3  # a caption has more words than "first caption"
 
-_NAMES = ("prompts", "captions", "texts", "descriptions", "sentences", "answers", "results", "items", "answer", "result", "output", "data")
+_NAMES = (
+    "final",
+    "prompts",
+    "captions",
+    "texts",
+    "descriptions",
+    "sentences",
+    "answers",
+    "results",
+    "items",
+    "answer",
+    "result",
+    "output",
+    "data",
+)
+_CALLS = ("arguments", "parameters", "args", "input")  # of a function that the model would like to call
 _NAMES_OF_ONE = ("caption", "prompt", "text", "description", "sentence", "content", "value")
-_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"})
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[\[\]{}]', re.DOTALL)
+_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.DOTALL)  # a string, or what JSON has no place for
+_FIELDS = re.compile(r"(?:[ \t]+\w[\w ]{0,30}:[^\n]*|[ \t]*)(?:\n|\Z)")  # further fields of an item in YAML
 _NO_GAP = re.compile(r"[\s,;\d.):*•-]*")  # between the objects of one list
 _LINE = re.compile(rf"^[ \t]*(?:(?:{BULLET}|(?i:{NUMBER}))(\S.*)|(\"[^\n]+\"|“[^\n]+”|`[^\n`]+`)[ \t]*,?)[ \t]*$", re.MULTILINE)
-_TAGGED = re.compile(r"<(li|item|prompt|caption|text|description|sentence)\b[^<>\n]{0,80}>([^<>]{1,2000})</\1\s*>", re.IGNORECASE)
-_ROW = re.compile(r"^[ \t]*\|[ \t]*\d{1,3}[ \t]*\|([^|\n]+)\|.*$", re.MULTILINE)  # of a Markdown table whose first column counts
 _ANSWER_TAGS = re.compile(r"answer|output|response|result|json|final|solution|captions?|prompts?|code", re.IGNORECASE)
 
 
@@ -50,8 +64,9 @@ def captions(content: str, count: int = 0) -> tuple[Captions | None, bool]:
     `count`, where known, is how many captions were asked for: a list of so many is long. Notes in Markdown behind JSON are no captions.
     None where there is no list, or none that can be told from another. A list that breaks off holds the items that were whole.
     """
+    content = numbers_apart(content.replace("\r\n", "\n").replace("\r", "\n"))
     found, values = _lists(content)
-    for other in (content.translate(_QUOTES), _ROW.sub(r"- \1", _TAGGED.sub(r"\n- \2\n", content))):
+    for other in forms(content, count):
         if not any(one.score for one in found) and other != content:
             found, values = _lists(other)
             content = other if any(one.score for one in found) else content
@@ -94,7 +109,7 @@ def _values(content: str) -> Iterator[tuple[int, int, object, bool]]:
             return
         start = match.start()
         try:
-            value, position = json.JSONDecoder().raw_decode(content, start)
+            value, position = json.JSONDecoder(strict=False).raw_decode(content, start)
             yield start, position, value, True
             continue
         except (ValueError, RecursionError):
@@ -102,7 +117,7 @@ def _values(content: str) -> Iterator[tuple[int, int, object, bool]]:
         end = _closing(content, start) if failed <= LENIENT_ATTEMPTS else None
         if end:
             try:
-                value = ast.literal_eval(_with_commas(content[start:end]))
+                value = ast.literal_eval(_with_commas(_COMMENT.sub(r"\1", content[start:end])))
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 pass
             else:
@@ -162,6 +177,9 @@ def _items(value: object, depth: int = 0) -> list | None:
     inside = [own for own in value.values() if isinstance(own, list)]
     if len(inside) > 1:  # beside a list of numbers or words, say
         inside = [own for own in inside if Captions(0, 0, [_text(item) for item in own]).score]
+    call = next((value[names[name]] for name in _CALLS if name in names and "name" in names), None)
+    if call is not None:
+        return _lines(call) if isinstance(call, str) else _items(call, depth + 1)
     if inside:
         return _items(inside[0], depth + 1) if len(inside) == 1 else None
     if value and all(re.search(r"\d", str(name)) for name in value):  # {"caption_1": …, "caption_2": …}
@@ -188,6 +206,9 @@ def _text(item: object) -> object:
     """The caption of an item: itself, or what an object holds under a telling name, or as its only text; else the item as it is."""
     if isinstance(item, str):
         return plain(item)
+    if isinstance(item, list):  # [1, "a caption"]
+        inside = [own for own in item if isinstance(own, str)]
+        return plain(inside[0]) if len(inside) == 1 else item
     if isinstance(item, dict):
         texts = {str(name).strip().lower(): own for name, own in item.items() if isinstance(own, str)}
         telling = [own for name, own in texts.items() if name in _NAMES_OF_ONE or name.rstrip("s") in _NAMES_OF_ONE]
@@ -207,13 +228,22 @@ def _bulleted(content: str, spans: list[tuple[int, int]]) -> list[Captions]:
     for line in islice(_LINE.finditer(text), ATTEMPTS):
         if "\0" in line.group():
             continue
-        item = plain(line[1] or line[2])
-        if runs and not text[runs[-1].end : line.start()].strip():
+        item = plain(_unescaped(line[1] or line[2]))
+        if runs and not _FIELDS.sub("", text[runs[-1].end : line.start()].lstrip("\n")).strip():
             runs[-1].items.append(item)
             runs[-1] = Captions(runs[-1].start, line.end(), runs[-1].items)
         else:
             runs.append(Captions(line.start(), line.end(), [item]))
     return [run for run in runs if run.score]
+
+
+def _unescaped(text: str) -> str:
+    """A text that is written as JSON has it, `"a \\"B\\""`, as it reads."""
+    try:
+        value = json.loads(text.rstrip(", "))
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, str) else text
 
 
 def _after_tags(content: str, found: list[Captions]) -> list[Captions]:
