@@ -204,7 +204,5 @@ def test_what_a_power_failure_leaves_costs_no_image(tmp_path, name, left):
         before = rows_of(tmp_path)
         file = tmp_path / "images" / name
         file.unlink() if left is None else file.write_text(left)
-        if name == ".settings.json":
-            (tmp_path / "images/metadata.jsonl").unlink()
         done = ask(at, tmp_path)
     assert (done["kept"], done["complete"], done["paid"], len(at.asked)) == (12, True, 12, 12) and rows_of(tmp_path) == before

@@ -8,7 +8,46 @@ import pytest
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.progress import note, progress
-from aa_utils.runner import record
+from aa_utils.runner import finished_run, record
+
+RUN = {"schema": 2, "run_id": "abc", "metrics": [{"seed": 0, "accuracy": 0.5}], "parameters": {"steps": 12}}
+
+
+CHANGES = {"accuracy": ("0.5", "0.7"), "seed": ('"seed": 0', '"seed": 4'), "run": ("abc", "abd"), "parameter": ("12", "13")}
+IN_METRICS = ("accuracy", "seed")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *((name, change) for name in ("record.json", ".record.json") for change in CHANGES),
+        *(("metrics.json", change) for change in IN_METRICS),
+    ],
+)
+def test_a_flipped_digit_of_a_record_or_its_metrics_is_named(tmp_path, capsys, name, change):
+    finished_run.write(tmp_path, RUN)
+    record.write_metrics(tmp_path, RUN["metrics"])
+    assert record.read(tmp_path) == RUN and record.read_metrics(tmp_path) == RUN["metrics"] and finished_run.read(tmp_path) == RUN
+    path = tmp_path / name
+    path.write_text(path.read_text().replace(*CHANGES[change], 1))
+    if name == "metrics.json":
+        with pytest.raises(InputError, match=r"metrics\.json' is not what the run's record says"):
+            record.read_metrics(tmp_path)
+        return
+    with pytest.raises(InputError, match=r"record\.json' is not what its copy '\.record\.json' says: .* delete the wrong one, or both"):
+        record.read(tmp_path)
+    assert finished_run.read(tmp_path) is None
+    assert "counts as not finished" in capsys.readouterr().err
+    path.unlink()
+    assert record.read(tmp_path) == RUN
+
+
+@pytest.mark.parametrize("kind", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("name", ["record.json", ".record.json"])
+def test_one_whole_copy_of_a_record_is_enough(tmp_path, kind, name):
+    finished_run.write(tmp_path, RUN)
+    (tmp_path / name).write_text(kind)
+    assert finished_run.read(tmp_path) == RUN
 
 
 def test_metrics_are_plain_numbers(tmp_path):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -294,6 +295,62 @@ def test_a_tokenizer_that_is_not_the_models_is_refused(copy, damage):
     change(copy / "tokenizer")
     with pytest.raises(InputError, match=message):
         pipeline.load(copy, "", "float32", "cpu")
+
+
+def fewer_tokens(folder: Path) -> None:
+    """A vocabulary of one word less, and its merges: each of the files is right by itself."""
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    vocab, merges = content["model"]["vocab"], content["model"]["merges"]
+    word = "".join(merges.pop())
+    del vocab[word]
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("reader", ["pipeline", "scores", "direction"])
+def test_a_vocabulary_with_fewer_tokens_than_the_encoder_learned_is_refused(copy, clip_copy, reader):
+    fewer_tokens(copy / "tokenizer" if reader == "pipeline" else clip_copy)
+    with pytest.raises(InputError, match=r"has no whole vocabulary: (\d+) tokens, and the text encoder learned \d+"):
+        if reader == "pipeline":
+            pipeline.load(copy, "", "float32", "cpu")
+        else:
+            (clip_score.check if reader == "scores" else clip_direction.load)(str(clip_copy))
+
+
+NO_FILES = {
+    "link to nothing": (lambda path: path.symlink_to("../blobs/0123abcd"), "is a link to '../blobs/0123abcd', and there is no such file"),
+    "FIFO": (os.mkfifo, r"is a pipe \(FIFO\), and a file belongs there"),
+    "folder": (Path.mkdir, "is a folder, and a file belongs there"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "is a device, and a file belongs there"),
+}
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+@pytest.mark.parametrize(
+    "name", ["unet/diffusion_pytorch_model.safetensors", "unet/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json"]
+)
+def test_what_is_no_file_is_named_for_what_it_is(copy, what, name):
+    make, message = NO_FILES[what]
+    (copy / name).unlink()
+    make(copy / name)
+    with pytest.raises(InputError, match=f"'.*{name}' {message}"):
+        model_files.find(copy)
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "preprocessor_config.json"])
+def test_what_is_no_file_of_a_clip_is_named_too(clip_copy, what, name):
+    make, message = NO_FILES[what]
+    (clip_copy / name).unlink()
+    make(clip_copy / name)
+    with pytest.raises(InputError, match=f"{name}' {message}"):
+        clip_score.check(str(clip_copy))
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+def test_what_is_not_read_may_be_no_file(copy, what):
+    NO_FILES[what][0](copy / "unet/diffusion_pytorch_model.fp16.safetensors")
+    assert model_files.find(copy) == copy
 
 
 def in_two_files(folder: Path) -> None:

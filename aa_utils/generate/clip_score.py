@@ -24,7 +24,7 @@ from aa_utils.data import picture
 from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
 from aa_utils.paths import existing, resolve
-from aa_utils.pretrained import clip
+from aa_utils.pretrained import clip, whole_folders
 from aa_utils.progress import note, progress
 from aa_utils.redaction import mask_output
 from aa_utils.runner import code_closure
@@ -37,7 +37,7 @@ def check(model: str, template: str = "a photo of a {}") -> None:
     """InputError for a CLIP that `score` would refuse, or a template without {}: to know it before images are made. "" means no CLIP."""
     _check_template(template)
     if model:
-        clip.load(model)
+        whole_folders.load_clip(model)
 
 
 def score(folder: str | Path, model: str, template: str = "a photo of a {}", batch_size: int = 64, device: str = "auto") -> dict:
@@ -146,7 +146,7 @@ def _measure(where: Path, root: Path, batches: list, classes: list[str], templat
     import torch
     from torch.nn.functional import normalize
 
-    net, tokenizer, processor = clip.load(where, devices.choose(device))
+    net, tokenizer, processor = whole_folders.load_clip(where, devices.choose(device))
     device = net.device
     longest = net.config.text_config.max_position_embeddings
 

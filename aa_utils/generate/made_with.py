@@ -13,7 +13,6 @@ from aa_utils.generate.jobs import Job
 from aa_utils.progress import warn
 from aa_utils.runner import finished_run
 
-COMPUTES_NOTHING = "whether images are made again"
 SETTINGS = ".settings.json"
 ASIDE = ".of_other_code"  # images that the code of today would not make
 _OF_ROWS = ("revision", "scheduler", "steps", "guidance")  # settings that stand in the row of every image too

@@ -6,7 +6,7 @@ from pathlib import Path
 from aa_utils import files
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.pretrained import file_kinds, weight_files
+from aa_utils.pretrained import file_kinds, weight_files, whole_folders
 from aa_utils.pretrained.clip import HUB_ID
 
 DEFAULT_SIDE = 1024  # pixels; assumed where a model does not say how large its images are
@@ -52,12 +52,13 @@ def check(folder: Path) -> None:
         part = folder / name
         if not part.is_dir():
             raise InputError(f"model '{folder}' is incomplete: no folder '{name}' ({kind}), which its model_index.json names")
+        whole_folders.check_files(part)
         if name == "scheduler":
             _check_schedule(part / "scheduler_config.json")
         if library not in weight_files.STEMS:
             continue
         if (part / "config.json").exists():
-            for file in weight_files.choose(part, library).files:
+            for file in whole_folders.choose(part, library).files:
                 weight_files.check(file)
         elif any(file.suffix in weight_files.SUFFIXES for file in part.iterdir()):
             raise InputError(f"model '{folder}' is incomplete: '{name}' has weights and no config.json; fetch it again")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.recipe import Recipe
 from aa_utils.generator_adaptation.wording import in_classes
-from aa_utils.pretrained import clip
+from aa_utils.pretrained import whole_folders
 from aa_utils.runner.identity import digest
 
 
@@ -142,7 +142,7 @@ def objective(
 
 def load(model: str | Path, device: str = "cpu") -> Tower:
     """The CLIP of a transformers folder or hub id, frozen, in float32. Errors: InputError if it cannot be had or is not whole."""
-    net, tokenizer, processor = clip.load(model, device)
+    net, tokenizer, processor = whole_folders.load_clip(model, device)
     net.requires_grad_(False)
     mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (processor.image_mean, processor.image_std))
     return Tower(net, tokenizer, net.config.vision_config.image_size, mean, std)

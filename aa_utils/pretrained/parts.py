@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from aa_utils.errors import InputError
-from aa_utils.pretrained import vocabulary, whole
+from aa_utils.pretrained import vocabulary, whole, whole_folders
 
 
 def load(folder: Path, components: dict[str, tuple[str, str]], dtype: torch.dtype) -> dict[str, object]:
@@ -19,6 +19,7 @@ def load(folder: Path, components: dict[str, tuple[str, str]], dtype: torch.dtyp
         encoder = parts.get(name.replace("tokenizer", "text_encoder"))
         if name.startswith("tokenizer") and isinstance(encoder, nn.Module):
             vocabulary.check_fits(tokenizer, encoder, folder / name)
+            whole_folders.check_vocabulary(tokenizer, encoder, folder / name)
     return parts
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aa_utils import files
+from aa_utils.progress import warn
 
 COMPUTES_NOTHING = "which run has ended in a folder"
 RECORDS = ("record.json", ".record.json")
@@ -22,12 +23,21 @@ _SELF = {".lock", FAILED, *_MOVED}
 
 
 def read(out: Path) -> dict | None:
-    """The record of the finished run in `out`, or its copy; None if there is none that can be read."""
-    for name in RECORDS:
-        found = files.read_json_if_whole(out / name)
-        if isinstance(found, dict) and "run_id" in found:
-            return found
-    return None
+    """The record of the finished run in `out`, or its copy; None if there is none that can be read, or the two differ, which is said."""
+    found = [files.read_json_if_whole(out / name) for name in RECORDS]
+    whole = [one for one in found if isinstance(one, dict) and "run_id" in one]
+    if whole and whole[0] != whole[-1]:
+        warn(f"{differ(out)}. Until then the run counts as not finished")
+        return None
+    return whole[0] if whole else None
+
+
+def differ(out: Path) -> str:
+    """The sentence for a record that is not what its copy says: a bit of one flipped, or somebody edited it."""
+    return (
+        f"'{out / RECORDS[0]}' is not what its copy '{RECORDS[1]}' says: one of them was damaged or edited; delete the wrong one, or both, "
+        "and run the call once more"
+    )
 
 
 def write(out: Path, record: dict) -> None:

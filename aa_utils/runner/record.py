@@ -36,19 +36,32 @@ def write_metrics(out: str | Path, rows: list[dict]) -> None:
 
 
 def read_metrics(out: str | Path) -> list[dict]:
-    """The rows that a run handed over, from its folder or from a copy of its record; none if its notebook wrote no metrics."""
+    """The rows that a run handed over, from its folder or from a copy of its record; none if its notebook wrote no metrics.
+
+    Errors: InputError for a file that is not whole, or not what the folder's record says.
+    """
     if resolve(out).is_file():
         return read_copy(resolve(out))["metrics"]
     path = resolve(out) / "metrics.json"
-    return files.read_json(path, "the run's call, once more, writes it again") if path.exists() else []  # type: ignore[return-value]
+    if not path.exists():
+        return []
+    rows = files.read_json(path, "the run's call, once more, writes it again")
+    done = finished_run.read(resolve(out))
+    if done is not None and done.get("metrics", rows) != rows:
+        raise InputError(f"'{path}' is not what the run's record says: one of them was damaged or edited; run the call once more")
+    return rows  # type: ignore[return-value]
 
 
 def read(out: str | Path) -> dict:
-    """The record of the run that wrote the folder `out`. Errors: InputError if there is none, or a newer schema."""
+    """The record of the run that wrote the folder `out`. Errors: InputError if there is none, a newer schema, or another copy."""
     path = next((resolve(out) / name for name in finished_run.RECORDS if (resolve(out) / name).exists()), resolve(out) / "record.json")
     if not path.exists():
         raise InputError(f"no record at '{path}': that run did not finish, or was not started by python -m aa_utils.run")
-    return _readable(path, "that run counts as not finished: run its call once more")
+    found = _readable(path, "that run counts as not finished: run its call once more")
+    copy = files.read_json_if_whole(resolve(out) / finished_run.RECORDS[1])
+    if isinstance(copy, dict) and "run_id" in copy and copy != found:
+        raise InputError(finished_run.differ(resolve(out)))
+    return found
 
 
 def read_copy(path: Path) -> dict:
