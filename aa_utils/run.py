@@ -128,6 +128,7 @@ def _execute(notebook: Path, out: Path, values: dict[str, object], lock: int, id
         "seconds": round(time.monotonic() - clock, 1),
         "peak_memory_mb": notebook_kernel.peak_memory_mb(),
         "metrics": record.read_metrics(out),
+        "outputs": finished_run.outputs(out),
     }
     edited = code_closure.changes(identity["code"], record.code_of(notebook, values, identity["inputs"]))
     if edited:  # what of it the kernel had read already cannot be known

@@ -288,6 +288,7 @@ GOOD = {"id": "p0", "label": 0, "class_name": "mug", "text": "a mug"}
         ([{**GOOD, "class_name": "mug\0"}], "has a 'class_name' with NUL or half a character"),
         ([{"id": "p"}], "line 1 .* has no 'label'"),
         ([{**GOOD, "text": "  "}], "has an empty 'text'"),
+        ([{**GOOD, "text": "\u200b\u00a0\u3000"}], "has an empty 'text'"),
         ([{**GOOD, "id": "../x"}], "an id becomes a file name"),
         ([GOOD, GOOD], "line 2 .* has the id 'p0' of an earlier line"),
         ([GOOD, {**GOOD, "id": "p1", "class_name": "cup"}], "gives label 0 the class_name 'cup'; before it was 'mug'"),

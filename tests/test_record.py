@@ -7,6 +7,7 @@ import pytest
 
 from aa_utils import files
 from aa_utils.errors import InputError
+from aa_utils.generate import jobs
 from aa_utils.progress import note, progress
 from aa_utils.runner import finished_run, record
 
@@ -40,6 +41,42 @@ def test_a_flipped_digit_of_a_record_or_its_metrics_is_named(tmp_path, capsys, n
     assert "counts as not finished" in capsys.readouterr().err
     path.unlink()
     assert record.read(tmp_path) == RUN
+
+
+LINES = "".join(json.dumps({"id": f"p{k}", "label": k, "class_name": f"c{k}", "text": f"a c{k} in ink"}) + "\n" for k in range(4))
+CHANGED = {
+    "cut at a line end": LINES.rsplit("\n", 2)[0] + "\n",
+    "a line twice": LINES + LINES.splitlines(keepends=True)[0].replace("p0", "p9"),
+    "another word": LINES.replace("c2 in ink", "c2 in inc"),
+    "another order": "".join(sorted(LINES.splitlines(keepends=True), reverse=True)),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_prompts_that_are_not_what_their_run_wrote_are_named(tmp_path, kind):
+    path = tmp_path / "run" / "prompts.jsonl"
+    files.write_text(path, LINES)
+    finished_run.write(path.parent, RUN | {"outputs": finished_run.outputs(path.parent)})
+    assert [row["id"] for row in jobs.read_prompts(path)] == ["p0", "p1", "p2", "p3"]
+    path.write_text(CHANGED[kind])
+    for use in (
+        lambda: jobs.read_prompts(path),
+        lambda: jobs.read_prompts(path.parent),
+        lambda: record.describe_input("prompts", str(path)),
+    ):
+        with pytest.raises(
+            InputError, match=r"prompts\.jsonl' is not what its run wrote, .* if the change is yours, keep the changed file in"
+        ):
+            use()
+    (tmp_path / "mine").mkdir()
+    path.rename(tmp_path / "mine" / "prompts.jsonl")
+    assert jobs.read_prompts(tmp_path / "mine")
+
+
+def test_the_tables_of_a_run_are_its_outputs_and_nothing_else(tmp_path):
+    for name in ("prompts.jsonl", "predictions.csv", "metadata.jsonl", ".hidden.csv", "record.json", "report.html"):
+        (tmp_path / name).write_text("x")
+    assert list(finished_run.outputs(tmp_path)) == ["predictions.csv", "prompts.jsonl"]
 
 
 @pytest.mark.parametrize("kind", ["", "{", "[]", "{}"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from aa_utils.errors import InputError
 from aa_utils.files import text
 from aa_utils.paths import resolve
+from aa_utils.runner import finished_run
 from aa_utils.seeds import stable_hash
 
 FIELDS = {"id": str, "label": int, "class_name": str, "text": str}
@@ -36,6 +37,7 @@ def read_prompts(prompts: str | Path) -> list[dict]:
     path = path / "prompts.jsonl" if path.is_dir() else path
     if not str(prompts) or not path.is_file():
         raise InputError(f"no prompts at '{prompts}'; 10_prompts makes a prompts.jsonl")
+    finished_run.check_output(path)
     rows: list[dict] = []
     ids: set[str] = set()
     names: dict[int, str] = {}
@@ -89,7 +91,7 @@ def _wrong(row: dict) -> str:
     for name, kind in FIELDS.items():
         if type(row.get(name)) is not kind:
             return f"has {name}={row[name]!r}, no {kind.__name__}" if name in row else f"has no '{name}'"
-        if kind is str and not row[name].strip():
+        if kind is str and not any(c.isprintable() and not c.isspace() for c in row[name]):
             return f"has an empty '{name}'"
         if kind is str and len(row[name]) > LONGEST:
             return f"has a '{name}' of {len(row[name]):,} characters, {row[name][:40]!r}…; {LONGEST:,} are the most"

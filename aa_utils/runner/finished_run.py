@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aa_utils import files
+from aa_utils.errors import InputError
 from aa_utils.progress import warn
 
 COMPUTES_NOTHING = "which run has ended in a folder"
 RECORDS = ("record.json", ".record.json")
 FAILED = "failed.ipynb"  # the executed notebook of a call that failed beside a finished run
 _MOVED = (*RECORDS, "metrics.json", "executed.ipynb", "progress.log")
+TABLES, CHANGING = (".jsonl", ".csv"), ("metadata.jsonl", "metadata.csv")  # scores may be added to the latter
 ASIDE, _STATE = ".before", "folder"
 _SELF = {".lock", FAILED, *_MOVED}
 
@@ -30,6 +32,22 @@ def read(out: Path) -> dict | None:
         warn(f"{differ(out)}. Until then the run counts as not finished")
         return None
     return whole[0] if whole else None
+
+
+def outputs(out: Path) -> dict[str, str]:
+    """{name: SHA-256} of the tables that a run wrote at the top of its folder, for its record; rows of images are sealed by themselves."""
+    tables = sorted(path for path in out.iterdir() if path.suffix in TABLES and path.name not in CHANGING and path.is_file())
+    return {path.name: files.sha256(path) for path in tables if not path.name.startswith(".")}
+
+
+def check_output(path: Path) -> None:
+    """InputError if the file at `path` is not what the run in its folder wrote: it was cut, at a line end say, or changed."""
+    wrote = (read(path.parent) or {}).get("outputs", {})
+    if path.name in wrote and path.is_file() and files.sha256(path) != wrote[path.name]:
+        raise InputError(
+            f"'{path}' is not what its run wrote, by the SHA-256 in its record: it was cut, damaged or edited. Its call, once more, writes "
+            "it again; if the change is yours, keep the changed file in a folder of its own"
+        )
 
 
 def differ(out: Path) -> str:

@@ -122,6 +122,7 @@ def describe_input(name: str, value: str) -> dict:
     `parent` is the run id of the run that wrote it, or None.
     """
     path = resolve(value)
+    finished_run.check_output(path)
     if (path / "metadata.jsonl").is_file():
         digest = files.sha256(path / "metadata.jsonl")
     elif path.is_dir():
