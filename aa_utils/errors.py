@@ -25,7 +25,11 @@ def check_number(
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     words = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
     kind = "a whole number" if whole else "a finite number"
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else (int, float))
+        or (isinstance(value, float) and not math.isfinite(value))
+    ):
         raise InputError(f"{name} is {value!r}; it is {kind}{', ' if words else ''}{words}")
     fits = (at_least is None or value >= at_least, above is None or value > above)
     fits += (at_most is None or value <= at_most, below is None or value < below)  # type: ignore[assignment]

@@ -16,7 +16,10 @@ def resolve(path: str | Path) -> Path:
 
     A path below `artifacts/` follows the environment variable `AA_ARTIFACTS`, which moves the heavy files to another disk.
     """
-    path = Path(path).expanduser()
+    try:
+        path = Path(path).expanduser()
+    except RuntimeError as error:  # ~name of nobody here
+        raise InputError(f"'{path}' begins with the home folder of a user that this machine does not know; write the path out") from error
     if path.is_absolute():
         return path
     if path.parts[:1] == ("artifacts",) and os.environ.get("AA_ARTIFACTS"):

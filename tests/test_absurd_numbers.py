@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from aa_utils import paths
 from aa_utils.errors import InputError
 from aa_utils.photos import settings
 from aa_utils.runner import parameters
@@ -81,3 +82,37 @@ def test_names_that_look_like_times_and_numbers_stay_names():
 )
 def test_text_is_text_whatever_yaml_makes_of_it(text):
     assert merged("10_prompts", domain=CommandLine(text))["domain"] == text
+
+
+NOT_PLAIN = {
+    "a set": ({"wait": {"x"}}, r"'method_config' holds \"\{'x'\}\" \(set\); it takes texts, numbers, lists and mappings"),
+    "bytes": ({"wait": b"x"}, r"'method_config' holds .* \(bytes\)"),
+    "deeper": ({"a": [{"b": (1, b"x")}]}, r"'method_config' holds .* \(bytes\)"),
+    "a key": ({b"wait": 1}, r"'method_config' holds .* \(bytes\)"),
+    "half a character": ({"wait": "\ud800"}, "'method_config' holds half a character"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_PLAIN)
+def test_what_a_record_cannot_hold_is_refused(kind):
+    value, message = NOT_PLAIN[kind]
+    with pytest.raises(InputError, match=message):
+        merged("30_inter_domain", method_config=value)
+
+
+@pytest.mark.parametrize("name", ["out", "method", "target"])
+def test_half_a_character_in_a_text_is_refused(name):
+    with pytest.raises(InputError, match=f"'{name}' holds half a character"):
+        merged("30_inter_domain", **{name: "artifacts/\ud800"})
+    assert merged("30_inter_domain", **{name: "artifacts/\udce9"})[name] == "artifacts/\udce9", "a byte of a name that is not UTF-8"
+
+
+@pytest.mark.parametrize("value", [{"seeds": [0, 10**400]}, {"steps": 10**400}, {"lr": 10**400}, {"seeds": [-(2**70)]}])
+def test_numbers_without_end_are_refused_within_a_list_too(value):
+    with pytest.raises(InputError, match=r"(seeds|steps|'lr') is "):
+        merged("30_inter_domain", **value)
+
+
+def test_the_home_of_nobody_is_one_sentence():
+    with pytest.raises(InputError, match="home folder of a user that this machine does not know"):
+        paths.resolve("~no-such-user-at-all/x")

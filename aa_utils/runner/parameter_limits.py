@@ -22,7 +22,13 @@ OTHERS = (-(10**9), 10**9)
 
 
 def check(name: str, value: object) -> None:
-    """Nothing, if `value` is no whole number, or one that the parameter `name` can mean. Errors: InputError with the bounds."""
+    """Nothing, if `value` is no whole number, one that the parameter `name` can mean, or a list of such.
+
+    Errors: InputError with the bounds.
+    """
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            check(name, item)
     if isinstance(value, int) and not isinstance(value, bool):
         least, most = next((bounds for pattern, bounds in BOUNDS.items() if re.fullmatch(pattern, name)), OTHERS)
         check_number(name, value, at_least=least, at_most=most, whole=True)

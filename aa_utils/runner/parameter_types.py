@@ -1,10 +1,13 @@
 """A value in the type of the default that it replaces: what a command line, a YAML file or papermill hands over."""
 
 import math
+import re
 
 from aa_utils.errors import InputError
 from aa_utils.redaction import redact
 from aa_utils.runner.yaml_values import FLOAT, read_yaml
+
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # the others stand for bytes of a name that is not UTF-8
 
 
 class CommandLine(str):
@@ -45,6 +48,7 @@ def shown(value: object) -> object:
 
 def _typed(name: str, value: object, default: object) -> object:
     _check_finite(name, value)
+    _check_plain(name, value)
     if default is None:
         return value
     if isinstance(default, float) and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -76,6 +80,17 @@ def _check_finite(name: str, value: object) -> None:
         raise InputError(f"'{name}' is {value!r}; it takes a finite number")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
         _check_finite(name, item)
+
+
+def _check_plain(name: str, value: object) -> None:
+    """InputError for what a record cannot hold: a set, bytes or a date within a mapping, half a character in a text."""
+    if isinstance(value, str) and _HALF.search(value):
+        raise InputError(f"'{name}' holds half a character, {ascii(value)[:60]}, which no file can hold; write it anew")
+    if isinstance(value, (dict, list, tuple)):
+        for item in (part for pair in value.items() for part in pair) if isinstance(value, dict) else value:
+            if not isinstance(item, (str, bool, int, float, list, tuple, dict, type(None))):
+                raise InputError(f"'{name}' holds {shown(item)!r} ({_kind(item)}); it takes texts, numbers, lists and mappings of them")
+            _check_plain(name, item)
 
 
 def _kind(value: object) -> str:
