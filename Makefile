@@ -56,9 +56,9 @@ test: setup lint  ## lint, unit and contract tests, the smoke pipeline, every no
 	@$(MAKE) --no-print-directory verify
 
 unit: setup  ## pytest alone
-	"$(PY)" -m pytest tests -q -n $(CORES) --dist loadfile
+	"$(PY)" -m pytest tests -q -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-notebooks: setup  ## nbval: each notebook alone with its defaults, as in a fresh clone (notebooks/conftest.py)
+notebooks: setup  ## nbval: each notebook alone with its defaults, as in a fresh clone, trainings cut short (notebooks/conftest.py)
 	"$(PY)" -m pytest notebooks -q -n $(CORES) --dist loadfile --nbval-lax --nbval-current-env
 
 lint: types  ## ruff (code and notebooks), the notebook normaliser, and types

@@ -11,6 +11,13 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# `make unit` shares files out among processes: those that take longest come first, for at the end all others would wait for them.
+LONGEST = ["test_smoke_pipeline.py", "test_paper_experiments.py", "test_photo_experiments.py", "test_wheel.py", "test_experiment.py"]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture
 def make_notebook(tmp_path):

@@ -12,10 +12,11 @@ import yaml
 
 from aa_utils import experiment
 from aa_utils.errors import InputError
+from aa_utils.experiment import keys
 from aa_utils.experiment.__main__ import main
 from aa_utils.experiment.scale import scaled
 from aa_utils.paths import ROOT, resolve
-from aa_utils.runner import parameters
+from aa_utils.runner import code_closure, parameters
 
 # pocket_world.yaml is a parameter file of one notebook.
 HARD = {"writer": "offline", "method": "source_only", "methods": ["dann"], "target": "corrupted_digits", "domains": ["noise-1"]}
@@ -376,6 +377,26 @@ def test_the_graph_of_ablations_without_a_table_of_the_grid(tmp_path):
     sampling = next(command for command in commands if command.startswith("67_"))
     for source in checked["ablations"]["sampling"]["sources"]:
         assert f"artifacts/pocket_ablations/inter_domain/{source}/dann" in sampling
+
+
+def test_jobs_that_run_the_same_code_have_one_digest():
+    name = "30_inter_domain"
+    dann, elsewhere, mcd = (
+        experiment.code(name, [f"method={m}", f"out=artifacts/{out}"]) for m, out in (("dann", "a"), ("dann", "b"), ("mcd", "a"))
+    )
+    assert dann == elsewhere != mcd
+    values = parameters.checked(keys.of_notebook(name), {"method": "dann", "out": "artifacts/a"}, name, paths=False)
+    cells = code_closure.cells(ROOT / f"notebooks/{name}.ipynb")
+    assert dann == code_closure.digest(code_closure.of_notebook(cells, name, values)), "that of the whole values"
+
+
+def test_an_experiment_on_one_target_is_checked_without_torch():
+    """Every call of Snakemake does so first."""
+    path = str(ROOT / "experiments/smoke.yaml")
+    code = f"import sys, yaml; from aa_utils import experiment; experiment.check(yaml.safe_load(open({path!r}))); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "aa_utils.experiment.sources" in done.stdout.split()
+    assert "torch" not in done.stdout.split()
 
 
 def test_settings_go_to_the_notebooks_that_have_them():

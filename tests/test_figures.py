@@ -157,8 +157,16 @@ def draw_all(folder: Path) -> dict[str, str]:
     return {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
 
 
-def test_every_figure_has_the_same_bytes_in_another_process(tmp_path):
-    here = draw_all(tmp_path / "here")
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Path:
+    """A folder with every figure and its CSV."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_all(folder)
+    return folder
+
+
+def test_every_figure_has_the_same_bytes_in_another_process(drawn, tmp_path):
+    here = {path.name: files.sha256(path) for path in sorted(drawn.iterdir())}
     assert len(here) == 2 * len(figures.DRAWN)
     script = (
         f"import sys; sys.path.insert(0, {str(TESTS)!r}); import test_figures, pathlib; test_figures.draw_all(pathlib.Path(sys.argv[1]))"
@@ -210,12 +218,12 @@ def test_one_seed_and_one_stage_are_drawn_too():
     assert "n = 1 seed." in figures.accuracy_by_stage(few).get_supxlabel()
 
 
-def test_nothing_is_cut_off(tmp_path):
+def test_nothing_is_cut_off(drawn):
     """Ink at the border of a PNG would be text that runs out of the figure."""
     from PIL import Image
 
-    for name, made in points().items():
-        pixels = np.asarray(Image.open(figures.draw(name, made, tmp_path)).convert("L"))
+    for name in points():
+        pixels = np.asarray(Image.open(drawn / f"{name}.png").convert("L"))
         border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         assert (border == 255).all(), name
         assert abs(pixels.shape[1] - style.WIDTH * style.DPI) <= 1

@@ -1,5 +1,6 @@
 """`make notebooks` runs each notebook alone: notebooks/conftest.py gives each an empty artifacts folder, no data and no network."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output, writes
 
+from aa_utils.experiment import keys
 from aa_utils.paths import ROOT
 from aa_utils.runner import keep_outputs
 
@@ -58,6 +60,15 @@ def test_each_notebook_finds_nothing_that_another_left(tmp_path, workers):
 def test_make_runs_them_so():
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nnotebooks:")[2].partition("\n\n")[0]
     assert "-m pytest notebooks" in recipe and "--nbval-lax" in recipe and "--dist loadfile" in recipe
+
+
+def test_shorter_trainings_are_those_of_parameters_that_a_notebook_has():
+    spec = importlib.util.spec_from_file_location("notebooks_conftest", ROOT / "notebooks/conftest.py")
+    conftest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    for name, shorter in conftest.SHORTER.items():
+        defaults = {parameter.name: parameter.default for parameter in keys.of_notebook(name)}
+        assert all(0 < value < defaults[parameter] for parameter, value in shorter.items()), name
 
 
 def test_outputs_are_kept_where_cells_say_so_and_nothing_else_is_written(tmp_path, monkeypatch, make_notebook):
