@@ -182,7 +182,7 @@ def test_findings_say_what_was_measured_what_fails_and_what_was_done(tmp_path):
     assert {"Too few are right", "1 class fails", "Measured twice with one sample"} <= set(titles)
     assert second.measured.complete and second.measured.right == 20 - len(wrong)
     fails = titles["1 class fails"]
-    assert f"plate: {len(wrong)} of 20 missed ({len(wrong)} named mug), 8 images taught it" in fails.seen
+    assert f"plate: {len(wrong)} of 20 missed ({len(wrong)} named mug), 8 images taught it" in fails.observation
     text = second.path.read_text(encoding="utf-8")
     assert "are right: measured" in text and "a person has said what they show" in text
     fresh = make(tmp_path, ["mug", "plate"], seed=1)

@@ -319,7 +319,7 @@ def test_an_adaptation_to_it_is_measured(tmp_path):
     torch.manual_seed(0)
     reader.save(reader.model(sum(factors.SIZES)), tmp_path / factors.FILE)
     truth, seen = {"counterchanged": {"style": new_style.STYLE, **YELLOW_ON_BLUE}}, "reader:models/pocket-reader"
-    adapted = comparison.found([tmp_path / "run"])
+    adapted = comparison.find([tmp_path / "run"])
     by = comparison.yardsticks(adapted, truth, DIGIT_NAMES, seen, "models/pocket-clip", seen, tmp_path, judge=str(tmp_path), per_digit=4)
     frame = comparison.per_seed(adapted, by, 20, tmp_path / "measured").set_index("variant")
     assert list(frame.index) == ["before", "renders", "sds"]

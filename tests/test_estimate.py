@@ -236,7 +236,7 @@ def test_unlabelled_folders_and_strange_runs_are_refused(finished, frame, tmp_pa
     with pytest.raises(InputError, match="has no labels"):
         estimate_runs.per_seed([str(finished / "inter_domain")], "uci_digits", 32, str(tmp_path))
     with pytest.raises(InputError, match="is not among the runs"):
-        estimate_runs.said(frame.iloc[2:], finished / "inter_domain/offline/dann")
+        estimate_runs.statement(frame.iloc[2:], finished / "inter_domain/offline/dann")
 
 
 def made(n=4) -> pd.DataFrame:
@@ -265,14 +265,14 @@ def test_estimators_are_judged():
 
 
 def test_the_line_of_a_run(finished, frame):
-    text = estimate_runs.said(frame, finished / "inter_domain/offline/source_only")
+    text = estimate_runs.statement(frame, finished / "inter_domain/offline/source_only")
     first = frame.iloc[2]
     assert f"Seed 0: {100 * first['low']:.0f} to {100 * first['high']:.0f} % right, without a label" in text
     assert "10 held-out images" in text
     inside = sum(row.low <= row.accuracy <= row.high for row in frame.itertuples())
     assert "Of 4 such ranges here, " in text
     assert text.endswith(f", {inside} held the true accuracy.")
-    assert "too high" in estimate_runs.said(frame, finished / "inter_domain/offline/dann")
+    assert "too high" in estimate_runs.statement(frame, finished / "inter_domain/offline/dann")
 
 
 def test_written_tables_and_figure(finished, frame, tmp_path):

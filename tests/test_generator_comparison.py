@@ -56,7 +56,7 @@ def work(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def adapted(runs):
-    return comparison.found([runs])
+    return comparison.find([runs])
 
 
 def yardsticks(adapted, work, truth):
@@ -86,12 +86,12 @@ def test_generators_are_found_with_their_settings(adapted):
 
 def test_what_is_no_adaptation_is_refused(runs, tmp_path, adapted):
     with pytest.raises(InputError, match="71_adapt_generator"):
-        comparison.found([tmp_path])
+        comparison.find([tmp_path])
     with pytest.raises(InputError, match="two runs hold night, sds, seed 0"):
-        comparison.found([runs, runs])
+        comparison.find([runs, runs])
     checkpoints.save(tiny(0), tmp_path / "a" / "b" / "seed0")
     with pytest.raises(InputError, match="says nothing of a prompt"):
-        comparison.found([tmp_path])
+        comparison.find([tmp_path])
     with pytest.raises(InputError, match="prompt 'night'"):
         compared(adapted, tmp_path, {"day": NIGHT})
 
@@ -186,12 +186,12 @@ def test_a_folder_of_images_is_a_truth_too(runs, work, tmp_path):
     (tmp_path / "dogs").mkdir()
     for k, pixels in enumerate(measure.draw(tiny(2, label_dim=0), 12, 0)[0]):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / "dogs" / f"{k}.png")
-    found = compared(comparison.found([tmp_path / "run"]), work, {"dog": str(tmp_path / "dogs")})
+    found = compared(comparison.find([tmp_path / "run"]), work, {"dog": str(tmp_path / "dogs")})
     assert found["variant"].tolist() == [BEFORE, "sds"]
     assert found["frechet"].notna().all()
     assert "paired" not in found
     with pytest.raises(InputError, match="draws no classes"):
-        compared(comparison.found([tmp_path / "run"]), work, {"dog": NIGHT})
+        compared(comparison.find([tmp_path / "run"]), work, {"dog": NIGHT})
 
 
 def test_the_bridge_draws_a_labelled_folder_and_goes_on_after_a_kill(adapted, tmp_path, monkeypatch, capsys):

@@ -296,13 +296,13 @@ def test_the_loss_of_stylegan_nada_by_explicit_loops(yardstick, others):
 
 
 def test_a_row_has_all_measures_and_is_kept(yardstick, others, honest, tmp_path, monkeypatch):
-    row = measure.kept(tmp_path, yardstick, others.plain, others.target, others.labels)
+    row = measure.cached_row(tmp_path, yardstick, others.plain, others.target, others.labels)
     assert tuple(row) == measure.METRICS
     assert row == honest
     monkeypatch.setattr(measure, "of_images", None)
-    assert measure.kept(tmp_path, yardstick, others.plain, others.target, others.labels) == row
+    assert measure.cached_row(tmp_path, yardstick, others.plain, others.target, others.labels) == row
     with pytest.raises(TypeError):
-        measure.kept(tmp_path, yardstick, others.plain, others.plain, others.labels)
+        measure.cached_row(tmp_path, yardstick, others.plain, others.plain, others.labels)
 
 
 # Features

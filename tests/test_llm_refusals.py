@@ -42,7 +42,7 @@ def test_the_limit_is_read_out_of_the_refusal(said, expected):
     assert fewer == expected
     known = Refusals("http://server/v1", "text")
     assert known.learn(known.body(REQUEST), 400, said)
-    assert known.body(REQUEST)["max_tokens"] == fewer and known.told() == [f"answers of 5200 tokens (asked for {fewer})"]
+    assert known.body(REQUEST)["max_tokens"] == fewer and known.notes() == [f"answers of 5200 tokens (asked for {fewer})"]
 
 
 @pytest.mark.parametrize("limit", [8192, 4096, 2048, 1024])
@@ -72,7 +72,7 @@ def test_another_name_for_the_limit_and_the_limit_itself_are_told_apart(said):
     assert known.body(REQUEST)["max_completion_tokens"] == 5200 and "max_tokens" not in known.body(REQUEST)
     assert known.learn(known.body(REQUEST), 400, LIMITS[0][0].replace("max_tokens", "max_completion_tokens"))
     assert known.body(REQUEST)["max_completion_tokens"] == 4096
-    assert known.told() == ["max_tokens (sent as max_completion_tokens)", "answers of 5200 tokens (asked for 4096)"]
+    assert known.notes() == ["max_tokens (sent as max_completion_tokens)", "answers of 5200 tokens (asked for 4096)"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_without_a_system_role_its_text_goes_to_the_user(said, status):
     assert known.learn(known.body(REQUEST), status, said)
     (message,) = known.body(REQUEST)["messages"]
     assert message == {"role": "user", "content": f"{MESSAGES[0]['content']}\n\n{MESSAGES[1]['content']}"}
-    assert known.told() == ["system role (its text stands in the user's message)"]
+    assert known.notes() == ["system role (its text stands in the user's message)"]
     assert not known.learn(known.body(REQUEST), status, said), "not twice"
 
 
@@ -109,7 +109,7 @@ def test_sampling_that_a_server_does_not_take_is_left_out(said, left_out):
     known = Refusals("http://server/v1", "text")
     assert known.learn(known.body(REQUEST), 400, said)
     assert set(known.body(REQUEST)) == {"model", "messages", "temperature", "max_tokens", "seed"} - {left_out}
-    assert known.told() == [f"{left_out} (left out)"]
+    assert known.notes() == [f"{left_out} (left out)"]
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_an_answer_format_that_is_not_taken_gives_way_to_the_next_one(said):
 def test_other_refusals_change_nothing(status, said):
     known = Refusals("http://server/v1", "text")
     assert not known.learn(known.body(REQUEST), status, said)
-    assert known.told() == []
+    assert known.notes() == []

@@ -89,8 +89,8 @@ def test_what_was_left_out_is_counted_and_said(album, capsys):
     ]
     assert taken.passed == said
     made = {one.title: one for one in findings._photos(taken, [], [])}
-    assert all(sentence in made["Pictures of the system"].seen for sentence in said)
-    assert "notes.txt" in made["Other files"].seen
+    assert all(sentence in made["Pictures of the system"].observation for sentence in said)
+    assert "notes.txt" in made["Other files"].observation
     assert say([f"image_folder:{album}"]) == 0
     assert all(sentence in capsys.readouterr().out for sentence in said[:1])
 

@@ -38,7 +38,7 @@ def orbit(yaw, pitch):
 
 
 def seen(body, cameras, size=SIZE):
-    return solids.seen(body, *rays(cameras, size))
+    return solids.render(body, *rays(cameras, size))
 
 
 def glyphs(n=20, seed=0, **choices):
@@ -153,9 +153,9 @@ def test_each_image_comes_with_its_own_camera():
     places = torch.arange(10.0)[:, None].expand(10, 25)
     rows, real, fake = gan_training.batch(places, 10, 8, torch.Generator().manual_seed(0))
     assert torch.equal(real, places[rows]) and fake.shape == (8, 25) and not torch.equal(real, fake)
-    assert torch.equal(camera_training.told(places, 0.0, torch.Generator()), places)
-    assert torch.equal(camera_training.told(places, 1.0, torch.Generator()), places.roll(1, 0))
-    some = camera_training.told(places.repeat(100, 1), 0.3, torch.Generator().manual_seed(0))
+    assert torch.equal(camera_training.swap_cameras(places, 0.0, torch.Generator()), places)
+    assert torch.equal(camera_training.swap_cameras(places, 1.0, torch.Generator()), places.roll(1, 0))
+    some = camera_training.swap_cameras(places.repeat(100, 1), 0.3, torch.Generator().manual_seed(0))
     assert (some != places.repeat(100, 1)).all(1).float().mean() == pytest.approx(0.3, abs=0.05)
 
 
@@ -167,7 +167,7 @@ def test_images_that_are_compared_share_their_class_and_keep_it_under_another_ca
     assert torch.equal(real, labels[rows]) and fake.shape == (16, 28) and len(fake[:, 0].unique()) > 3
     for of in (real, fake):
         assert (of[:, 25:].unflatten(0, (4, 4)) == of[:4, 25:]).all()
-    told = camera_training.told(labels, 1.0, torch.Generator())
+    told = camera_training.swap_cameras(labels, 1.0, torch.Generator())
     assert torch.equal(told[:, :25], labels[:, :25].roll(1, 0)) and torch.equal(told[:, 25:], labels[:, 25:])
 
 
@@ -212,7 +212,7 @@ def test_dual_discrimination_puts_what_the_rays_saw_beside_the_image():
     assert pair.shape == (2, 6, 16, 16) and torch.equal(pair[:, :3], image)
     assert (pair[:, 3:] - image).abs().mean() < (pair[:, 3:] - image.flip(0)).abs().mean()
     places = net.sample_cameras(2, torch.Generator().manual_seed(0))
-    drawn = camera_training.seen(net, net.mapping(torch.randn(2, 4), places), places, torch.Generator())
+    drawn = camera_training.render(net, net.mapping(torch.randn(2, 4), places), places, torch.Generator())
     assert drawn.shape == (2, 6, 16, 16)
 
 
@@ -284,7 +284,7 @@ def test_adapted_3d_generators_are_measured_against_bodies_in_their_look(tmp_pat
     about = {"generator": str(tmp_path / "start"), "prompt": ["a white digit"], "variant": "sds"}
     settings = asdict(recipe("sound", {"steps": 4}))
     checkpoints.save(net, tmp_path / "run/night/sds/seed0", **about, recipe=settings, seed=0)
-    adapted = comparison.found([tmp_path / "run"])
+    adapted = comparison.find([tmp_path / "run"])
     torch.manual_seed(0)
     reader.save(reader.model(sum(factors.SIZES)), tmp_path / factors.FILE)
     night = {"form": "solid", "style": "chalk", "ink": "white", "paper": "black"}

@@ -149,7 +149,7 @@ def test_answers_that_never_end_take_little_memory_and_time(tmp_path):
 
 def test_a_server_that_asks_to_wait_without_end_ends(monkeypatch):
     """299 seconds each time, 8 times, would be 40 minutes; the clock of the waits is not the real one here."""
-    at = server.Server("http://server/v1", "m", "", 1, retries=100, kept="")
+    at = server.Server("http://server/v1", "m", "", 1, retries=100, resume_hint="")
     waits = []
     monkeypatch.setattr(at, "_try", lambda *about: server.Trouble("HTTP 429", 429, "", None, {"retry-after": "299"}))
     monkeypatch.setattr(at, "stop", SimpleNamespace(is_set=lambda: False, wait=waits.append))

@@ -107,11 +107,11 @@ def generate(
     made_with.set_aside(out, settings["code"], work)  # type: ignore[arg-type]
     batches = jobs.batches(work, batch_size)[shard::num_shards]
     mine = [job for batch in batches for job in batch]
-    standing = folder.standing(out, mine)
+    standing = folder.existing_images(out, mine)
     todo = [batch for batch in batches if any(job.file_name not in standing for job in batch)]
     # Before the model is loaded, and any image is made: what stands is to be whole.
     with ThreadPoolExecutor(WRITERS) as threads:
-        kept = folder.rows_of_standing(out, [job for job in mine if job.file_name in standing], work, settings, threads)
+        kept = folder.rows_of_existing(out, [job for job in mine if job.file_name in standing], work, settings, threads)
     # Before the folder is marked: a model that is not whole leaves it free for the one that is.
     pipe = at_work.load(found, scheduler, dtype, device, settings["switches"]) if todo else None
     folder.open_for(out, settings, work)
@@ -127,7 +127,7 @@ def generate(
                 for row in progress(new, what="generate", total=len(mine) - len(standing), unit="image"):
                     made[row["file_name"]] = row
             except OSError as error:
-                raise folder.named_if_full(error, out, len(folder.standing(out, mine)), len(mine)) from error
+                raise folder.named_if_full(error, out, len(folder.existing_images(out, mine)), len(mine)) from error
             seconds = time.perf_counter() - started
     known = kept | made
     own_rows = [known[job.file_name] for job in mine]

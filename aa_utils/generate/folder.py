@@ -41,7 +41,7 @@ def writable(out: Path) -> Path:
 
 def check_space(out: Path, work: list[Job], width: int, height: int) -> None:
     """InputError if the images of `work` that do not stand yet will not fit, at `width` x `height` pixels."""
-    missing = len(work) - len(standing(out, work))
+    missing = len(work) - len(existing_images(out, work))
     need = missing * (width * height * BYTES_PER_PIXEL + BYTES_PER_FILE)
     free = shutil.disk_usage(out).free
     if need > free:
@@ -58,7 +58,7 @@ def open_for(out: Path, settings: dict, work: list[Job]) -> None:
         (out / "metadata.jsonl").unlink(missing_ok=True)  # it is there only when the folder is whole
 
 
-def standing(out: Path, work: list[Job]) -> set[str]:
+def existing_images(out: Path, work: list[Job]) -> set[str]:
     """The file names of `work` that exist already; an empty file, which a power failure can leave, does not count."""
     found = set()
     for name in {job.file_name.partition("/")[0] for job in work}:
@@ -79,7 +79,7 @@ def write_image(out: Path, job: Job, image: "np.ndarray", settings: dict) -> dic
     return row_of(job, sha256, image.shape[1], image.shape[0], not image.any(), settings)
 
 
-def rows_of_standing(out: Path, kept: list[Job], work: list[Job], settings: dict, threads: Executor) -> dict[str, dict]:
+def rows_of_existing(out: Path, kept: list[Job], work: list[Job], settings: dict, threads: Executor) -> dict[str, dict]:
     """The rows, by file name, of the images `kept` that stand: the very rows that making them again would give, and later scores.
 
     Every file is read. Errors: InputError that names those which are no image any more, or not the one that was written.

@@ -12,7 +12,7 @@ from aa_utils.generate.image_answers import Refused, is_refusal, largest_answer,
 from aa_utils.generate.image_ledger import Ledger
 from aa_utils.generate.jobs import Job
 from aa_utils.progress import note
-from aa_utils.web_service.refusals import not_taken
+from aa_utils.web_service.refusals import refused_field
 from aa_utils.web_service.server import BadAnswer, Server, Trouble
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class Caller:
     """Asks for single images; threads share it."""
 
     def __init__(self, name: str, service: "Service", size: tuple[int, int], settings: dict, ledger: Ledger, out: Path):
-        kept = f"Every image so far is kept in '{out}', and the same call goes on from there"
-        self.server = Server(service.base_url, name, service.key_variable, service.timeout, service.retries, kept)
-        self.told: list[str] = []
+        resume_hint = f"Every image so far is kept in '{out}', and the same call goes on from there"
+        self.server = Server(service.base_url, name, service.key_variable, service.timeout, service.retries, resume_hint)
+        self.notes: list[str] = []
         self._name, self._service, self._size, self._settings, self._ledger, self._out = name, service, size, settings, ledger, out
         self._without: set[str] = set()
 
@@ -58,15 +58,15 @@ class Caller:
                 if len(bad) == BAD_ANSWERS:
                     raise InputError(
                         f"{self.server.base_url} gave no usable image in {len(bad)} answers for prompt '{job.prompt_id}'; the last one: "
-                        f"{bad[-1]}. {self.server.kept}"
+                        f"{bad[-1]}. {self.server.resume_hint}"
                     ) from None
                 raise
 
         def step_back(trouble: Trouble) -> bool:
-            if trouble.status in (400, 403, 422, 451) and is_refusal(f"{trouble.code} {trouble.said}"):
-                raise Refused(trouble.said[:300])
+            if trouble.status in (400, 403, 422, 451) and is_refusal(f"{trouble.code} {trouble.message}"):
+                raise Refused(trouble.message[:300])
             return trouble.status in (400, 422) and self._leave_out(
-                not_taken(trouble.said, [name for name in OPTIONAL if name in sent | sent["extra_body"]])
+                refused_field(trouble.message, [name for name in OPTIONAL if name in sent | sent["extra_body"]])
             )
 
         try:
@@ -105,7 +105,7 @@ class Caller:
             with self.server.lock:
                 if name not in self._without:
                     self._without.add(name)
-                    self.told.append(f"{name} (left out)")
+                    self.notes.append(f"{name} (left out)")
                     note(f"{self._name}: {self.server.base_url} does not take {name}")
         return bool(name)
 

@@ -21,7 +21,7 @@ class Ledger:
         self.paid = before["answers"] if isinstance(before, dict) and isinstance(before.get("answers"), int) else 0
         self._under_way, self._lock = 0, threading.Lock()
 
-    def known(self, work: list[Job], settings: dict) -> dict[str, dict]:
+    def entries(self, work: list[Job], settings: dict) -> dict[str, dict]:
         """File name -> entry of the images of `work` that are settled: {"row": …} of one that stands, {"refused": why} of the others.
 
         An image that is not the one that was written is said, and counts as absent, as does one of another prompt or service.

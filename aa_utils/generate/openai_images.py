@@ -88,7 +88,7 @@ def generate(
         raise InputError(f"'{out}' already holds images, and nothing says that '{model}' was paid for them; choose another 'out'")
     made_with.check(out, settings)
     ledger = Ledger(out, service.image_cap)
-    known = ledger.known(work, settings)
+    known = ledger.entries(work, settings)
     todo = [job for job in work if job.file_name not in known]
     ledger.check_cap(len(todo), service.price)
     caller = Caller(model.removeprefix(PREFIX), service, size, settings, ledger, out)
@@ -117,7 +117,7 @@ def generate(
         "complete": folder.finish(out, image_rows, drawn, 0, 1),
         "paid": ledger.paid,
         "money": round(ledger.paid * service.price, 6),
-        "server_refuses": "; ".join(caller.told),
+        "server_refuses": "; ".join(caller.notes),
         "seconds": round(seconds, 3),
         "images_per_second": round(made / seconds, 2) if made else 0.0,
     } | {f"retried: {what}": number for what, number in sorted(caller.server.retried.items())}

@@ -82,7 +82,7 @@ def draw(
     made_with.check(folder.writable(out), settings)
     made_with.set_aside(out, settings["code"], work)  # type: ignore[arg-type]
     folder.open_for(out, settings, work)
-    done = folder.standing(out, work)
+    done = folder.existing_images(out, work)
     rows = []
     for name, jobs in plan.items():
         net = nets[name][0].to(device)
@@ -92,7 +92,7 @@ def draw(
             for job, image in zip(part, _images(net, part, psi, noise), strict=True):
                 rows.append(folder.write_image(out, job, image.permute(1, 2, 0).numpy(), settings))
     with ThreadPoolExecutor() as threads:
-        rows += folder.rows_of_standing(out, [job for job in work if job.file_name in done], work, settings, threads).values()
+        rows += folder.rows_of_existing(out, [job for job in work if job.file_name in done], work, settings, threads).values()
     folder.finish(out, rows, work, 0, 1)
     return round(time.perf_counter() - started, 3)
 

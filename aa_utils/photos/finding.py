@@ -7,9 +7,9 @@ POOR = 0.6  # middle of the range of the accuracy below which the result is not 
 
 @dataclass(frozen=True)
 class Finding:
-    """`weight`: "act" (before anything else), "look" or "know"; what was `seen`; what to `do`."""
+    """`weight`: "act" (before anything else), "look" or "know"; the `observation`; what to `do`."""
 
     weight: str
     title: str
-    seen: str
+    observation: str
     do: str

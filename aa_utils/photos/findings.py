@@ -20,7 +20,7 @@ LONG = 2.0  # longer side over shorter
 
 def findings(
     photos: Photos,
-    found: Judgement,
+    judgement: Judgement,
     groups: list[Group],
     alike: list[Alike],
     flat: list[int],
@@ -30,9 +30,9 @@ def findings(
     taught: Taught,
 ) -> list[Finding]:
     """All that the run gives reason to say, "act" first. `lost`: classes without a confident photo in stage 4; `seeds`: how many."""
-    made = [*audit_findings.accuracy(measured), *([] if measured.counted else _accuracy(found))]
-    made += [*audit_findings.classes(measured, photos.images, found.prediction.tolist(), taught), *_classifiers(found, seeds)]
-    made += [*_synthetic(found, photos), *_classes(found, photos, lost), *_photos(photos, alike, flat)]
+    made = [*audit_findings.accuracy(measured), *([] if measured.counted else _accuracy(judgement))]
+    made += [*audit_findings.classes(measured, photos.images, judgement.prediction.tolist(), taught), *_classifiers(judgement, seeds)]
+    made += [*_synthetic(judgement, photos), *_classes(judgement, photos, lost), *_photos(photos, alike, flat)]
     if groups:
         far = [group for group in groups if group.far]
         inside = sum(len(group.rows) for group in groups)
@@ -47,9 +47,9 @@ def findings(
     return sorted(made, key=lambda finding: order[finding.weight])
 
 
-def _accuracy(found: Judgement) -> list[Finding]:
-    made, middle, width = [], (found.low + found.high) / 2, found.high - found.low
-    said = f"Between {percent(found.low)} and {percent(found.high)} of the predictions seem to be right."
+def _accuracy(judgement: Judgement) -> list[Finding]:
+    made, middle, width = [], (judgement.low + judgement.high) / 2, judgement.high - judgement.low
+    said = f"Between {percent(judgement.low)} and {percent(judgement.high)} of the predictions seem to be right."
     if middle < POOR:
         do = "Do not use it as it is. In this order: look at the synthetic images below; more of them a class (per_class, in a new out); "
         do += "a backbone with pretrained weights; more steps; a domain in the prompts that says what your photos look like."
@@ -61,12 +61,12 @@ def _accuracy(found: Judgement) -> list[Finding]:
     return made
 
 
-def _classifiers(found: Judgement, seeds: int) -> list[Finding]:
+def _classifiers(judgement: Judgement, seeds: int) -> list[Finding]:
     made = []
     if seeds == 1:
         do = "Set seeds=[0, 1] or more: classifiers that differ by chance alone show what is arbitrary."
         made.append(Finding("look", "One classifier only", "Nothing could be checked by agreement; votes compare two stages alone.", do))
-    changed = float((found.votes < 1).float().mean())
+    changed = float((judgement.votes < 1).float().mean())
     if changed > CHANGED:
         seen = f"For {percent(changed)} of the photos the classifiers of this run (each stage and seed) do not all name the same class."
         do = "Use the reliable predictions only (column 'reliable'), or train longer (steps of inter_domain and intra_domain)."
@@ -74,8 +74,8 @@ def _classifiers(found: Judgement, seeds: int) -> list[Finding]:
     return made
 
 
-def _synthetic(found: Judgement, photos: Photos) -> list[Finding]:
-    counts, names, made = found.held_out.double(), photos.images.class_names, []
+def _synthetic(judgement: Judgement, photos: Photos) -> list[Finding]:
+    counts, names, made = judgement.held_out.double(), photos.images.class_names, []
     right = float(counts.diagonal().sum() / counts.sum())
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     if right < UNREAD:
@@ -99,9 +99,9 @@ def _synthetic(found: Judgement, photos: Photos) -> list[Finding]:
     return made
 
 
-def _classes(found: Judgement, photos: Photos, lost: list[str]) -> list[Finding]:
+def _classes(judgement: Judgement, photos: Photos, lost: list[str]) -> list[Finding]:
     names, made = photos.images.class_names, []
-    counts = found.prediction.bincount(minlength=len(names))
+    counts = judgement.prediction.bincount(minlength=len(names))
     absent = [names[k] for k in (counts == 0).nonzero()[:, 0].tolist()]
     if absent:
         do = "No such photos in the folder? Take the name out. If there are some: look at the synthetic images of the class, and give a "

@@ -33,7 +33,7 @@ def write(
     path: Path,
     photos: Photos,
     source: ImageSet,
-    found: Judgement,
+    judgement: Judgement,
     groups: tuple[list[Group], int],
     alike: list[Alike],
     made: list[Finding],
@@ -45,29 +45,29 @@ def write(
     """Write the report to `path`; returns it. `groups`: what `groups.suspicious` gave; `about`: settings of the run that `plan` lacks."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    names, sheet = photos.images.class_names, _Sheet(photos, found)
+    names, sheet = photos.images.class_names, _Sheet(photos, judgement)
     loader = FileSystemLoader(Path(__file__).parent)
     template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    named = [names[k] for k in found.prediction.tolist()]
+    named = [names[k] for k in judgement.prediction.tolist()]
     folder = path.with_name("classifier")
     text = template.get_template("report.html").render(
         photos=len(photos.rows),
         names=names,
-        low=found.low,
-        high=found.high,
+        low=judgement.low,
+        high=judgement.high,
         measured=measured,
         audit=audit_page.section(measured, photos, named, taught),
-        reliable=float(found.reliable.float().mean()),
+        reliable=float(judgement.reliable.float().mean()),
         findings=made,
-        classes=_classes(found, source, names, sheet),
+        classes=_classes(judgement, source, names, sheet),
         groups=[_group(group, sheet, names) for group in groups[0]],
         looked_at=groups[1],
-        least=[sheet.picture(i) for i in _surest(found, range(len(photos.rows)))[::-1][:LEAST_SURE]],
+        least=[sheet.picture(i) for i in _surest(judgement, range(len(photos.rows)))[::-1][:LEAST_SURE]],
         alike=[{"size": len(one.rows), "pictures": [sheet.picture(i) for i in one.rows[:OF_ALIKE]]} for one in alike[:ALIKE]],
         more_alike=max(0, len(alike) - ALIKE),
-        estimates=[_estimate(row) for row in found.estimates.to_dict("records")],
+        estimates=[_estimate(row) for row in judgement.estimates.to_dict("records")],
         kinds=[*without_labels.ACCURACIES.values()],
-        held_out=int(found.held_out.sum()),
+        held_out=int(judgement.held_out.sum()),
         loading=export.loading(folder.name, plan.architecture["backbone"], len(names)),
         loading_onnx=export.loading_onnx(folder.name, plan.image_size),
         settings=json.dumps(about | asdict(plan), indent=2, ensure_ascii=False, default=str),
@@ -80,8 +80,8 @@ def write(
 class _Sheet:
     """Pictures of the photos with what is said of each, made when they are asked for."""
 
-    def __init__(self, photos: Photos, found: Judgement):
-        self.photos, self.found, self.top = photos, found, found.p.topk(min(3, found.p.shape[1]), 1)
+    def __init__(self, photos: Photos, judgement: Judgement):
+        self.photos, self.judgement, self.top = photos, judgement, judgement.p.topk(min(3, judgement.p.shape[1]), 1)
 
     def picture(self, i: int) -> dict:
         """{"src", "ratio", "tiny", "file", "name", "share", "others", "votes", "reliable"} of photo i."""
@@ -94,35 +94,35 @@ class _Sheet:
             "name": names[top[0][0]],
             "share": percent(top[0][1]),
             "others": ", ".join(f"{names[k]} {percent(share)}" for k, share in top[1:] if share >= 0.005),
-            "votes": percent(float(self.found.votes[i])),
-            "unanimous": bool(self.found.votes[i] == 1),
-            "reliable": bool(self.found.reliable[i]),
+            "votes": percent(float(self.judgement.votes[i])),
+            "unanimous": bool(self.judgement.votes[i] == 1),
+            "reliable": bool(self.judgement.reliable[i]),
         }
 
 
-def _surest(found: Judgement, rows) -> list[int]:
+def _surest(judgement: Judgement, rows) -> list[int]:
     """`rows` by how sure they are, the surest first: reliable ones, then by votes, then by the largest probability."""
-    share = found.p.amax(1)
-    return sorted(rows, key=lambda i: (-int(found.reliable[i]), -float(found.votes[i]), -float(share[i])))
+    share = judgement.p.amax(1)
+    return sorted(rows, key=lambda i: (-int(judgement.reliable[i]), -float(judgement.votes[i]), -float(share[i])))
 
 
-def _classes(found: Judgement, source: ImageSet, names: list[str], sheet: _Sheet) -> list[dict]:
+def _classes(judgement: Judgement, source: ImageSet, names: list[str], sheet: _Sheet) -> list[dict]:
     """One row a class: numbers, the surest and the least sure photos, and what the generator drew for it."""
     each = max(2, min(A_ROW, PICTURES // (3 * len(names))))
-    recall = found.held_out.diagonal().double() / found.held_out.sum(1).clamp(min=1)
+    recall = judgement.held_out.diagonal().double() / judgement.held_out.sum(1).clamp(min=1)
     made = []
     for k, name in enumerate(names):
-        rows = (found.prediction == k).nonzero()[:, 0]
-        order = _surest(found, rows.tolist())
+        rows = (judgement.prediction == k).nonzero()[:, 0]
+        order = _surest(judgement, rows.tolist())
         drawn = (source.labels == k).nonzero()[:, 0]
         picked = drawn[torch.linspace(0, len(drawn) - 1, min(each, len(drawn))).round().long()]
         made.append(
             {
                 "name": name,
                 "count": len(order),
-                "share": len(order) / len(found.p),
-                "confidence": float(found.p[rows].amax(1).mean()) if order else None,
-                "reliable": float(found.reliable[rows].float().mean()) if order else None,
+                "share": len(order) / len(judgement.p),
+                "confidence": float(judgement.p[rows].amax(1).mean()) if order else None,
+                "reliable": float(judgement.reliable[rows].float().mean()) if order else None,
                 "recall": float(recall[k]),
                 "surest": [sheet.picture(i) for i in order[:each]],
                 "least": [sheet.picture(i) for i in order[each:][::-1][:each]],

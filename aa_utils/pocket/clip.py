@@ -103,11 +103,11 @@ def naming(net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor, s
     net.text_model.requires_grad_(False)
 
     @cache
-    def said() -> tuple[list[Tensor], Tensor]:  # minutes for all captions, so only when there is still something to train
+    def text_embeddings() -> tuple[list[Tensor], Tensor]:  # minutes for all captions, so only when there is still something to train
         return [pooled(net, ids, device) for ids in sentences], pooled(net, captions, device)
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
-        short, full = said()
+        short, full = text_embeddings()
         rows = torch.randint(len(pictures), (batch,), generator=generator)
         wording = int(torch.randint(len(short), (1,), generator=generator))
         seen = jitter(normalised(pictures[rows]), generator).to(device)

@@ -69,7 +69,7 @@ def bodies(factors: Factors, rng: np.random.Generator) -> Bodies:
     return Bodies(distances, ink, paper, slope, torch.where(chalk, (0.35 + 1.1 * grain).clamp(0, 1), torch.ones(())))
 
 
-def seen(body: Bodies, start: Tensor, ways: Tensor) -> tuple[Tensor, Tensor]:
+def render(body: Bodies, start: Tensor, ways: Tensor) -> tuple[Tensor, Tensor]:
     """What rays from `start` (n, 3) in the directions `ways` (n, 3, size²), unit vectors, see of each body, row by row of a picture.
 
     Returns pictures (n, 3, size, size) uint8 and depths (n, size, size), the way to body or paper. Errors: InputError for other shapes, or
@@ -80,12 +80,12 @@ def seen(body: Bodies, start: Tensor, ways: Tensor) -> tuple[Tensor, Tensor]:
         raise InputError(f"{len(body)} bodies, rays {tuple(start.shape)} and {tuple(ways.shape)}; give (n, 3) and (n, 3, size²)")
     if not ((ways[:, 2] < 0).all() and (start[:, 2] > THICKNESS / 2).all()):
         raise InputError("a camera does not look at the faces of the bodies: it must stand before them, at z > 0, and look towards -z")
-    parts = [_seen(body[k : k + AT_ONCE], start[k : k + AT_ONCE], ways[k : k + AT_ONCE], size) for k in range(0, len(body), AT_ONCE)]
+    parts = [_render(body[k : k + AT_ONCE], start[k : k + AT_ONCE], ways[k : k + AT_ONCE], size) for k in range(0, len(body), AT_ONCE)]
     pictures, depths = (torch.cat(part) for part in zip(*parts, strict=True))
     return (pictures.clamp(0, 1) * 255).round().byte(), depths
 
 
-def _seen(body: Bodies, start: Tensor, ways: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _render(body: Bodies, start: Tensor, ways: Tensor, size: int) -> tuple[Tensor, Tensor]:
     n, start, way = len(body), start[:, None], ways.mT
     near, far = ((z - start[..., 2]) / way[..., 2] for z in (THICKNESS / 2, -THICKNESS / 2))  # (n, rays): to the face's plane, to the paper
     entry, exit_ = (SIZE / 2 + (start + t[..., None] * way)[..., :2] * torch.tensor([1.0, -1.0]) / PIXEL for t in (near, far))

@@ -21,19 +21,19 @@ class Server:
     def __init__(self, config):
         self.config = config
         self.spend = Spend(config)
-        kept = f"Every answer so far is kept in '{config.cache}', and the same call goes on from there"
+        resume_hint = f"Every answer so far is kept in '{config.cache}', and the same call goes on from there"
         self._server = server.Server(
-            config.base_url, config.llm_model, config.key_variable, config.timeout, config.retries, kept, self.spend.stop
+            config.base_url, config.llm_model, config.key_variable, config.timeout, config.retries, resume_hint, self.spend.stop
         )
-        self._refusals = Refusals(config.base_url, config.answer_format, kept)
+        self._refusals = Refusals(config.base_url, config.answer_format, resume_hint)
         self.retried = self._server.retried
 
     @property
     def refused(self) -> list[str]:
         """What the server refused, and how it was asked instead."""
-        return self._refusals.told()
+        return self._refusals.notes()
 
-    def kept(self, request: dict) -> dict | None:
+    def look_up(self, request: dict) -> dict | None:
         """The answer in the cache, or None. One that was changed there is told, counted, and asked for again."""
         answer, changed = cache.load(self.config.cache, request)
         if changed:
@@ -51,7 +51,7 @@ class Server:
         try:
             need = self.spend.reserve(request)
         except InputError as error:
-            raise InputError(f"{error}. {self._server.kept}") from None
+            raise InputError(f"{error}. {self._server.resume_hint}") from None
         try:
             answer = self._answer(request)
             cache.store(self.config.cache, request, answer)
@@ -80,9 +80,9 @@ class Server:
 
         def step_back(trouble: server.Trouble) -> bool:
             nonlocal folded, failures, filtered
-            if self._refusals.learn(sent, trouble.status, trouble.said):
+            if self._refusals.learn(sent, trouble.status, trouble.message):
                 return True
-            if trouble.status == 400 and re.search(r"content[_ ]filter", trouble.said):
+            if trouble.status == 400 and re.search(r"content[_ ]filter", trouble.message):
                 filtered = True  # the question was filtered: an answer, that another try will not change
                 return True
             if trouble.status == 500:  # some servers have no words for a role that they do not know

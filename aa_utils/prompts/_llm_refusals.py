@@ -6,7 +6,7 @@ import threading
 from aa_utils.errors import InputError
 from aa_utils.progress import note
 from aa_utils.prompts._llm_request import FORMATS
-from aa_utils.web_service.refusals import not_taken
+from aa_utils.web_service.refusals import refused_field
 
 FEWEST_TOKENS = 64  # room for one caption; a server that leaves less cannot answer
 STATUSES = {400, 413, 422, 429, 500, 501}  # with which servers say that a part of a request is not for them
@@ -40,18 +40,18 @@ _NO_SYSTEM = re.compile(
 class Refusals:
     """What one server was seen to refuse. Threads share it."""
 
-    def __init__(self, base_url: str, answer_format: str, kept: str = ""):
-        self._base_url, self._format, self._kept = base_url, answer_format, kept
-        self._told: dict[str, str] = {}
+    def __init__(self, base_url: str, answer_format: str, resume_hint: str = ""):
+        self._base_url, self._format, self._resume_hint = base_url, answer_format, resume_hint
+        self._notes: dict[str, str] = {}
         self._without: set[str] = set()
         self._renamed, self._folded, self._most = False, False, None
         self._system_heard = False
         self._lock = threading.Lock()
 
-    def told(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What it refused and what it was sent instead, in words, in the order in which it was learnt."""
         with self._lock:
-            return list(self._told.values())
+            return list(self._notes.values())
 
     def body(self, request: dict, folded: bool = False) -> dict:
         """What is sent: the request, as the server takes it. `folded`: try without a system message, whatever is known."""
@@ -102,19 +102,19 @@ class Refusals:
                 self._folded = True
                 self._tell("system", "system role (its text stands in the user's message)")
                 return True
-            if name := not_taken(said, [name for name in ("temperature", "seed") if name in body]):
+            if name := refused_field(said, [name for name in ("temperature", "seed") if name in body]):
                 self._without.add(name)
                 self._tell(name, f"{name} (left out)")
                 return True
         return False
 
     def _fewer(self, body: dict, said: str) -> bool:
-        asked = _asked(body)
+        asked = _token_limit(body)
         fewer = fewer_tokens(asked, said)
         if fewer < FEWEST_TOKENS:
             raise InputError(
                 f"{self._base_url} leaves no room for an answer of {FEWEST_TOKENS} tokens beside the question ({said[:200]}); "
-                f"set prompts_per_call lower, so that the question is shorter. {self._kept}"
+                f"set prompts_per_call lower, so that the question is shorter. {self._resume_hint}"
             )
         if self._most is None or fewer < self._most:
             self._most = fewer  # type: ignore[assignment]
@@ -122,12 +122,12 @@ class Refusals:
         return True
 
     def _tell(self, key: str, what: str) -> None:
-        if self._told.get(key) != what:
-            self._told[key] = what
+        if self._notes.get(key) != what:
+            self._notes[key] = what
             note(f"llm: {self._base_url} refuses {what}")
 
 
-def _asked(body: dict) -> int:
+def _token_limit(body: dict) -> int:
     return body.get("max_tokens") or body.get("max_completion_tokens")
 
 

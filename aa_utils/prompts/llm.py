@@ -96,7 +96,7 @@ class _Class:
     """One class: the calls made for it, in order, and what became of the texts."""
 
     def __init__(self, label: int, class_names: list[str], known: Names, letters: frozenset[str], hints: tuple, seed: int, config: Config):
-        self.label, self.name, self.asked, self.counts = label, class_names[label], 0, Counter()
+        self.label, self.name, self.calls, self.counts = label, class_names[label], 0, Counter()
         self._checker = Checker(label, known, letters)
         self._config, self._seed, self._hints = config, seed, hints
         shown = [_forms(name, config) for name in class_names]
@@ -106,8 +106,8 @@ class _Class:
     def more(self, per_class: int, limit: int) -> list[tuple["_Class", dict]]:
         """The calls that would do for what is lacking, if all their texts were good; none when it has enough, or `limit` were made."""
         lacking = max(0, per_class - len(self.accepted))
-        first, self.asked = self.asked, min(limit, self.asked + ceil(lacking / self._config.prompts_per_call))
-        return [(self, self._request(number)) for number in range(first, self.asked)]
+        first, self.calls = self.calls, min(limit, self.calls + ceil(lacking / self._config.prompts_per_call))
+        return [(self, self._request(number)) for number in range(first, self.calls)]
 
     def take(self, answer: dict) -> None:
         """Judge what an answer holds; answers come in the order of their calls."""
@@ -140,11 +140,11 @@ def _forms(name: str, config: Config) -> list[str]:
 
 
 def _answers(server: Server, requests: list[dict]) -> list[dict]:
-    """The answers to `requests`, in their order: first what is kept, then the server's, some at once."""
-    kept = [server.kept(request) for request in requests]
-    lacking = [request for request, answer in zip(requests, kept, strict=True) if answer is None]
+    """The answers to `requests`, in their order: first those in the cache, then the server's, some at once."""
+    cached = [server.look_up(request) for request in requests]
+    lacking = [request for request, answer in zip(requests, cached, strict=True) if answer is None]
     new = iter(at_once.answers(lacking, server.ask, server.config.calls_at_once, server.spend.stop, "llm", "answer"))
-    return [next(new) if answer is None else answer for answer in kept]
+    return [next(new) if answer is None else answer for answer in cached]
 
 
 def _counts(classes: list[_Class], per_class: int, server: Server) -> list[dict]:

@@ -47,7 +47,7 @@ def compared(per_seed: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
                 continue
             for other in dict.fromkeys(others):
                 if other in sides:
-                    about = {"claim": claim, "better": _said(key), "worse": _said(other)}
+                    about = {"claim": claim, "better": _pipeline_name(key), "worse": _pipeline_name(other)}
                     rows.append(about | _difference(sides[key], sides[other], metric))
     frame = pd.DataFrame(rows, columns=COLUMNS)
     frame["p"] = frame.groupby("claim")["p"].transform(holm)
@@ -106,6 +106,6 @@ def _difference(better: pd.DataFrame, worse: pd.DataFrame, metric: str) -> dict:
     return {"mean": mean, "sd": sd, "n": n, "low": mean - half, "high": mean + half, "p": p, **traced, "run_ids": " ".join(ids)}
 
 
-def _said(key: tuple[str, ...]) -> str:
+def _pipeline_name(key: tuple[str, ...]) -> str:
     prompts, _, inter, intra = key
     return " + ".join([prompts, printed(inter), *([printed(intra)] if intra != NO_REFINEMENT else [])])

@@ -42,7 +42,7 @@ def number_of_images(points: pd.DataFrame) -> Figure:
     axes.margins(y=0.14)
     axes.legend(loc="lower right")
     title(figure, f"{printed(points['benchmark'].iloc[0])}: accuracy against the number of synthetic images")
-    caption(figure, f"Line and band: mean and standard deviation over {seeds_said(points)}; small dots: single seeds.")
+    caption(figure, f"Line and band: mean and standard deviation over {seed_count(points)}; small dots: single seeds.")
     return figure
 
 
@@ -78,7 +78,7 @@ def stages_by_images(points: pd.DataFrame) -> Figure:
     axes.set_ylim(0, 100)
     axes.set(xlabel="synthetic images a class (log scale)", ylabel="accuracy on the target, per cent")
     title(figure, f"{printed(points['benchmark'].iloc[0])}: what more images bring, stage by stage")
-    said = f"Mean and standard deviation over {seeds_said(points)}; dotted: fitted saturation; star: where returns diminish."
+    said = f"Mean and standard deviation over {seed_count(points)}; dotted: fitted saturation; star: where returns diminish."
     caption(figure, f"{said} {saturation.sentences(fits)[-1]}")
     return figure
 
@@ -98,7 +98,7 @@ def _label(row, fits: pd.DataFrame) -> str:
     return saturation.name(row) + prompts
 
 
-def seeds_said(points: pd.DataFrame) -> str:
+def seed_count(points: pd.DataFrame) -> str:
     """The number of seeds behind a mean of a per-seed table, as "n = 3 seeds"; the range where it differs."""
     sizes = points[points["system"] == "pipeline"].groupby([*saturation.SERIES, "images"])["seed"].size()
     low, high = int(sizes.min()), int(sizes.max())

@@ -84,7 +84,7 @@ def spearman(a: pd.Series, b: pd.Series) -> float:
     return float(a.rank().corr(b.rank()))
 
 
-def said(frame: pd.DataFrame, run: str | Path) -> str:
+def statement(frame: pd.DataFrame, run: str | Path) -> str:
     """What a practitioner may say of the run in the folder `run`: a line for each seed, and how often such ranges held in `frame`."""
     rows = frame[frame["run"] == provenance.run_name(run)]
     if rows.empty:

@@ -21,7 +21,7 @@ from aa_utils.reporting import (
     source_figures,
     tables,
 )
-from aa_utils.reporting.curve_figures import number_of_images, seeds_said
+from aa_utils.reporting.curve_figures import number_of_images, seed_count
 from aa_utils.reporting.layout import ordered, printed, refined
 from aa_utils.reporting.style import WIDTH, caption, colour, marker, one_panel, readable, save, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
@@ -63,7 +63,7 @@ def accuracy_by_stage(points: pd.DataFrame) -> Figure:
     loc = "outside upper right" if beside_title else "outside lower right"
     figure.legend(handles=handles, loc=loc, ncols=len(handles), fontsize=9.5, handletextpad=0.3, columnspacing=1.2)
     title(figure, f"{printed(points['benchmark'].iloc[0])}: accuracy by stage")
-    caption(figure, f"Mean and standard deviation over {seeds_said(points)}.", lines_below=0 if beside_title else 2)
+    caption(figure, f"Mean and standard deviation over {seed_count(points)}.", lines_below=0 if beside_title else 2)
     return figure
 
 

@@ -92,7 +92,7 @@ def overview(source: str, target: Target, per_seed: pd.DataFrame, folder: str | 
     )
     figure.legend(handles=handles, handletextpad=0.3, columnspacing=1.2, ncols=len(handles), fontsize=9, **place)
     figure.text(0.425, 0.95, "accuracy by stage", fontsize=10.5, fontweight="bold", va="center")
-    figure.text(0.425, 0.895, f"mean ± sd, {figures.seeds_said(per_seed)}", fontsize=8.5, color="#555555")
+    figure.text(0.425, 0.895, f"mean ± sd, {figures.seed_count(per_seed)}", fontsize=8.5, color="#555555")
     points = [{"title": "source", "id": Path(row["file_name"]).stem} for column in synthetic for row in column]
     points += [{"title": "target", "id": target.ids[i]} for column in real for i in column]
     return save(figure, "overview", folder, pd.DataFrame(points))

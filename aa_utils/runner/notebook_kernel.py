@@ -143,7 +143,7 @@ def _socket_folder() -> Iterator[Path | None]:
         yield None
         return
     for left in Path(fits[0]).glob(f"{SOCKETS}*"):
-        _remove_if_left(left)
+        _remove_stale(left)
     # It gets the name by which others look for it once it is locked.
     made = Path(tempfile.mkdtemp(prefix=f".{SOCKETS}", dir=fits[0]))
     folder = made.with_name(made.name[1:])
@@ -158,7 +158,7 @@ def _socket_folder() -> Iterator[Path | None]:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _remove_if_left(folder: Path) -> None:
+def _remove_stale(folder: Path) -> None:
     """Remove the folder of another process if that has ended."""
     with suppress(OSError), (folder / "lock").open("r+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,13 +2,13 @@
 
 import re
 
-_NOT_TAKEN = re.compile(
+_REFUSED = re.compile(
     r"support|unexpected|unknown|unrecogni|permitted|allowed|extra|invalid|deprecated|must be|between|only|range|less than|greater than"
     r"|[\u3000-\u9fff]",  # a Chinese service that names a field at all
     re.IGNORECASE,
 )
 
 
-def not_taken(said: str, names: list[str]) -> str:
+def refused_field(message: str, names: list[str]) -> str:
     """The first of `names` that a server says it does not know, or does not take with this value; "" for none."""
-    return next((name for name in names if re.search(rf"\b{name}\b", said)), "") if _NOT_TAKEN.search(said) else ""
+    return next((name for name in names if re.search(rf"\b{name}\b", message)), "") if _REFUSED.search(message) else ""

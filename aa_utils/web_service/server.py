@@ -44,11 +44,11 @@ class BadAnswer(Exception):
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a try came to nothing; `status` is 0 and `said` empty where there was no answer."""
+    """Why a try came to nothing; `status` is 0 and `message` empty where there was no answer."""
 
     what: str
     status: int = 0
-    said: str = ""
+    message: str = ""
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,13 +56,20 @@ class Trouble:
 class Server:
     """What outlives a call: the connection, the troubles counted, the order to stop. Threads share it.
 
-    `kept` is the sentence that ends each error: what stands, so that the same call goes on.
+    `resume_hint` is the sentence that ends each error: what stands, so that the same call goes on.
     """
 
     def __init__(
-        self, base_url: str, model: str, key_variable: str, timeout: float, retries: int, kept: str, stop: threading.Event | None = None
+        self,
+        base_url: str,
+        model: str,
+        key_variable: str,
+        timeout: float,
+        retries: int,
+        resume_hint: str,
+        stop: threading.Event | None = None,
     ):
-        self.base_url, self.model, self.kept = base_url, model, kept
+        self.base_url, self.model, self.resume_hint = base_url, model, resume_hint
         self.retried: Counter[str] = Counter()
         self.stop = stop or threading.Event()
         self.lock = threading.Lock()
@@ -112,11 +119,13 @@ class Server:
                 self.retried[result.what] += 1
             if tries > self._retries or on_wire >= LONGEST_CALL:
                 hint = "; is base_url right? It often ends with /v1" if result.what == "no chat completion" else ""
-                raise InputError(f"{self.base_url} did not answer in {tries} tries; the last time: {result.what}{hint}. {self.kept}")
+                raise InputError(f"{self.base_url} did not answer in {tries} tries; the last time: {result.what}{hint}. {self.resume_hint}")
             wait, asked = self._wait(tries, result, first_wait, longest_wait)
             waited += asked
             if waited > LONGEST_WAITS:
-                raise InputError(f"{self.base_url} asks to wait again and again, {waited:.0f} seconds by now ({result.what}). {self.kept}")
+                raise InputError(
+                    f"{self.base_url} asks to wait again and again, {waited:.0f} seconds by now ({result.what}). {self.resume_hint}"
+                )
             note(f"{self.model}: {result.what}; try {tries + 1} in {wait:.1f} s")
             self.stop.wait(wait)
         raise Stopped
@@ -171,7 +180,7 @@ class Server:
         """(seconds until the next try, of them those that the server asks for): twice as long as last time, spread so that threads part."""
         asked = retry_after(trouble.headers)
         if asked is not None and asked > LONGEST_RETRY_AFTER:
-            raise InputError(f"{self.base_url} asks to come back in {asked:.0f} seconds ({trouble.what}). {self.kept}")
+            raise InputError(f"{self.base_url} asks to come back in {asked:.0f} seconds ({trouble.what}). {self.resume_hint}")
         own = min(first * 2 ** min(tries - 1, 30), longest) * _JITTER.uniform(0.5, 1)
         return (own, 0.0) if asked is None else (asked + own / 10, asked)
 
@@ -179,13 +188,13 @@ class Server:
         """Errors: InputError for a status that another try will not change."""
         status, url = trouble.status, self.base_url
         if status in (401, 403):  # what it says is not repeated: it may hold a piece of the key
-            raise InputError(f"{url} refuses the key of the environment variable '{self._variable}' (HTTP {status}). {self.kept}")
+            raise InputError(f"{url} refuses the key of the environment variable '{self._variable}' (HTTP {status}). {self.resume_hint}")
         if trouble.code == "insufficient_quota" or status == 402:
-            raise InputError(f"{url} says that the account has no credit left (HTTP {status}). {self.kept}")
+            raise InputError(f"{url} says that the account has no credit left (HTTP {status}). {self.resume_hint}")
         final = trouble.headers.get("x-should-retry") == "false"
         if status and (final or (status not in _AGAIN and status < 500)):
             hint = f"; does it serve '{self.model}', and is base_url right?" if status == 404 else ""
-            raise InputError(f"{url} refuses the request (HTTP {status}): {trouble.said[:300]}{hint}. {self.kept}")
+            raise InputError(f"{url} refuses the request (HTTP {status}): {trouble.message[:300]}{hint}. {self.resume_hint}")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

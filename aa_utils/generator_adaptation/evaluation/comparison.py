@@ -49,7 +49,7 @@ class Adapted:
         return self.about["prompt"]
 
 
-def found(runs: Sequence[str | Path]) -> list[Adapted]:
+def find(runs: Sequence[str | Path]) -> list[Adapted]:
     """The adapted generators in folders <prompt>/<variant>/seed<k> below `runs`, in a fixed order. Errors: InputError for none."""
     rows = []
     for run in runs:
@@ -145,14 +145,14 @@ def per_seed(
     rows: list[dict] = []
     for prompt, yardstick in by.items():
         measure.check(yardstick, classes)
-        rows.append({"prompt": prompt, "variant": BEFORE} | measure.kept(folder, yardstick, before, before, classes))
+        rows.append({"prompt": prompt, "variant": BEFORE} | measure.cached_row(folder, yardstick, before, before, classes))
         if yardstick.pocket:
             others = paired.twins(folder, yardstick.pocket.domain, -(-images // 10), seed=1)
             labels = None if classes is None else others.labels
-            rows.append({"prompt": prompt, "variant": RENDERS} | measure.kept(folder, yardstick, others.plain, others.target, labels))
+            rows.append({"prompt": prompt, "variant": RENDERS} | measure.cached_row(folder, yardstick, others.plain, others.target, labels))
         if guided:
             pixels, labels = guided[prompt][0], None if classes is None or len(yardstick.texts) == 1 else guided[prompt][1]
-            rows.append({"prompt": prompt, "variant": GUIDE} | measure.kept(folder, yardstick, None, pixels, labels))
+            rows.append({"prompt": prompt, "variant": GUIDE} | measure.cached_row(folder, yardstick, None, pixels, labels))
     for row in progress(adapted, "evaluate", unit="generator"):
         after, _ = measure.draw(checkpoints.load(row.folder).to(device), images, seed, psi, noise)
         rest = sorted(row.about["recipe"].items())
@@ -160,7 +160,7 @@ def per_seed(
         settings["t_range"] = f"{settings['t_min']}–{settings['t_max']}"
         settings["other"] = f"{stable_hash(*(pair for pair in rest if pair[0] not in SETTINGS)):x}"[:8]
         known = {"prompt": row.prompt, "variant": row.variant, "seed": row.seed, **settings, "run_id": row.run_id}
-        rows.append(known | measure.kept(folder, by[row.prompt], before, after, classes))
+        rows.append(known | measure.cached_row(folder, by[row.prompt], before, after, classes))
     first = next(iter(by.values()))
     known = {"images": images, "space": first.space.name, "distance": first.distance.name}
     frame = pd.DataFrame(rows).assign(**known).reindex(columns=[*ABOUT, *(m for m in METRICS if any(m in row for row in rows))])

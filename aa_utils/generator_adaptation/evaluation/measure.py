@@ -59,7 +59,7 @@ class Yardstick:
     device: str = "cpu"
 
     @cached_property
-    def seen(self) -> np.ndarray:
+    def truth_features(self) -> np.ndarray:
         """The features of the truth."""
         return self.space(self.truth)
 
@@ -110,7 +110,7 @@ def of_images(by: Yardstick, before: Tensor | None, after: Tensor, classes: Tens
     Without `before` there is nothing that could have been kept.
     Shares are in 0..1. `frechet`, `kernel` and `paired` are in the features of `by.space`. Images without classes have no `read`.
     """
-    truth, drawn = by.seen, by.space(after)
+    truth, drawn = by.truth_features, by.space(after)
     row = {"clip_score": clip_score(by, after, classes), "frechet": frechet_distance(truth, drawn)}
     row["kernel"] = kernel_distance(truth, drawn)
     if before is not None and by.directions is not None:
@@ -153,7 +153,7 @@ def _rows(texts: Tensor, pixels: Tensor, classes: Tensor | None) -> Tensor:
     return torch.zeros(len(pixels), dtype=torch.int64) if len(texts) == 1 else classes  # type: ignore[return-value]
 
 
-def kept(folder: Path, by: Yardstick, before: Tensor | None, after: Tensor, classes: Tensor | None) -> dict[str, float]:
+def cached_row(folder: Path, by: Yardstick, before: Tensor | None, after: Tensor, classes: Tensor | None) -> dict[str, float]:
     """`of_images`, from `folder` if the same images were measured by the same yardstick before."""
     file = folder / f"{stable_hash(by.identity, digest([after] if before is None else [before, after])):016x}.json"
     if not isinstance(files.read_json_if_whole(file), dict):

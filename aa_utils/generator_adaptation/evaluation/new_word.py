@@ -26,7 +26,7 @@ WITH, WITHOUT = "digits with pictures", "digits without"
 COLUMNS = ["guide", "asked for", "images", "read", "wears", "drift"]
 
 
-def asked(drawn: ImageSet) -> np.ndarray:
+def template_names(drawn: ImageSet) -> np.ndarray:
     """The name of the template (n,) that each image was drawn from: its prompt's id is <template>-<label>."""
     return np.array([name.rsplit("/")[-1].rsplit("-", 2)[0] for name in drawn.names])
 
@@ -50,7 +50,7 @@ def table(
         if images.names != first.names:
             raise InputError(f"'{guide}' did not draw what '{BEFORE}' did; draw the same prompts as often")
         change = (images.pixels.float() - first.pixels.float()).abs().flatten(1).mean(1).numpy() / 255
-        groups = _groups(asked(images), images.labels.numpy(), word, known)
+        groups = _groups(template_names(images), images.labels.numpy(), word, known)
         rows += _measured(guide, images.pixels.permute(0, 2, 3, 1), images.labels.numpy(), groups, colours, net, change)
     pixels, digits = truth
     groups = _groups(np.full(len(digits), word), digits, word, known)
@@ -80,7 +80,7 @@ def rows(drawn: dict[str, ImageSet], template: str, digits: Sequence[int]) -> li
     """A row for each guide, as `sheets.sheet` takes them: its first image of each of `digits`, of that template."""
     found = []
     for guide, images in drawn.items():
-        names, labels, pixels = asked(images), images.labels.numpy(), images.pixels.permute(0, 2, 3, 1).numpy()
+        names, labels, pixels = template_names(images), images.labels.numpy(), images.pixels.permute(0, 2, 3, 1).numpy()
         places = [np.flatnonzero((names == template) & (labels == digit)) for digit in digits]
         if not all(map(len, places)):
             raise InputError(f"'{guide}' drew no image of each of {list(digits)} for '{template}'")

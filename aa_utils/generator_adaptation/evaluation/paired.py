@@ -109,7 +109,7 @@ def _pair(domain: dict[str, str], digit: int, n: int, seed: int, start: int) -> 
     hand = stable_hash("hand", seed, digit, start)  # both are drawn by the same hand
     if form == "solid":
         pocket_eg3d.check(domain)
-        return tuple(pocket_eg3d.seen(factors, hand).pixels.permute(0, 2, 3, 1).numpy() for factors in (plain, target))  # type: ignore[return-value]
+        return tuple(pocket_eg3d.render(factors, hand).pixels.permute(0, 2, 3, 1).numpy() for factors in (plain, target))  # type: ignore[return-value]
     return draw(plain, np.random.default_rng(hand)), draw(target, np.random.default_rng(hand))
 
 

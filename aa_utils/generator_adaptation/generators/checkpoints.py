@@ -87,7 +87,7 @@ def _from_folder(folder: Path) -> nn.Module:
         weights = tensor_files.read_weights(folder, AGAIN)
     except InputError as error:
         raise InputError(f"{wrong}: {error}") from error
-    return _made(lambda: layouts.filled(module.Generator, config, weights, wrong), folder)  # type: ignore[arg-type]
+    return _build(lambda: layouts.filled(module.Generator, config, weights, wrong), folder)  # type: ignore[arg-type]
 
 
 def _from_file(path: Path) -> nn.Module:
@@ -99,17 +99,17 @@ def _from_file(path: Path) -> nn.Module:
         raise InputError(f"'{path}' is compressed by gzip; unpack it with gunzip and give what comes out")
     if path.suffix.lower() in SAFETENSORS:
         weight_files.check(path)
-        return _made(lambda: state_dicts.generator(load_file(path), str(path)), path)
+        return _build(lambda: state_dicts.generator(load_file(path), str(path)), path)
     # A snapshot of NVIDIA is a pickle of its own; what torch.save wrote begins otherwise. People give both any ending.
     by_torch = start[:2] == b"PK" or start.startswith(torch_files.LEGACY)
     if by_torch or path.suffix.lower() in TORCH:
         found = torch_files.load(path, allowed=(argparse.Namespace,))
-        return _made(lambda: state_dicts.generator(found, str(path)), path)
+        return _build(lambda: state_dicts.generator(found, str(path)), path)
     found = restricted_pickle.load(path)
-    return _made(lambda: (eg3d_layout if eg3d_layout.holds(found) else layouts).from_nvidia(found, str(path)), path)
+    return _build(lambda: (eg3d_layout if eg3d_layout.holds(found) else layouts).from_nvidia(found, str(path)), path)
 
 
-def _made(make, path: Path) -> nn.Module:
+def _build(make, path: Path) -> nn.Module:
     """`make()`. Errors: InputError for whatever goes wrong with a file that holds anything in any place."""
     try:
         return make()

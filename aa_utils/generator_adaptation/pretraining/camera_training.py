@@ -31,7 +31,7 @@ class Views:
             raise InputError(f"swap is a probability, density not negative, density_every positive: {self}")
 
 
-def told(labels: Tensor, swap: float, rng: torch.Generator) -> Tensor:
+def swap_cameras(labels: Tensor, swap: float, rng: torch.Generator) -> Tensor:
     """What the mapping network is told (n, 25 + classes): `labels` with each image's camera, or with probability `swap` that of the image
     before it."""
     swapped = torch.rand(len(labels), 1, generator=rng).to(labels) < swap
@@ -39,7 +39,7 @@ def told(labels: Tensor, swap: float, rng: torch.Generator) -> Tensor:
     return torch.where(swapped, labels.roll(1, 0), labels)
 
 
-def seen(generator: nn.Module, ws: Tensor, cameras: Tensor, rng: torch.Generator) -> Tensor:
+def render(generator: nn.Module, ws: Tensor, cameras: Tensor, rng: torch.Generator) -> Tensor:
     """Images (n, 3, R, R) of `ws` by `cameras` (n, 25), as the discriminator takes them: with super-resolution (n, 6, R, R), see `dual`."""
     view = generator.view(generator.planes(ws, "random", rng), ws, cameras, "random", rng)
     return dual(view.image, view.raw) if generator.config.superresolution else view.image

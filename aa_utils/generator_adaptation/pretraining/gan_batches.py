@@ -13,10 +13,10 @@ from aa_utils.generator_adaptation.pretraining.camera_training import Views
 def drawn(
     generator: nn.Module, n: int, labels: Tensor | None, mixing: float, rng: torch.Generator, device: str, views: Views | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(images (n, C, R, R), their w (n, num_ws, w_dim)) of random latents; see `styles`, and for 3-D ones `camera_training.seen`."""
+    """(images (n, C, R, R), their w (n, num_ws, w_dim)) of random latents; see `styles`, and for 3-D ones `camera_training.render`."""
     ws = styles(generator, n, labels, mixing, rng, device, views)
     if hasattr(generator, "sample_cameras"):
-        return camera_training.seen(generator, ws, labels[:, :NUMBERS], rng), ws
+        return camera_training.render(generator, ws, labels[:, :NUMBERS], rng), ws
     return generator.synthesis(ws, "random", rng), ws
 
 
@@ -32,11 +32,11 @@ def styles(
 ) -> Tensor:
     """w (n, num_ws, w_dim) of random latents, with style mixing from a random layer on in a share `mixing` of the calls.
 
-    The running mean of w follows along, with `decay`. 3-D generators are told cameras as `camera_training.told` swaps them.
+    The running mean of w follows along, with `decay`. 3-D generators are told cameras as `camera_training.swap_cameras` swaps them.
     """
     z = torch.randn(2, n, generator.z_dim, generator=rng).to(device)
     crosses, crossing = torch.rand((), generator=rng) < mixing, int(torch.randint(1, generator.num_ws, (), generator=rng))
-    labels = camera_training.told(labels, (views or Views()).swap, rng) if hasattr(generator, "sample_cameras") else labels
+    labels = camera_training.swap_cameras(labels, (views or Views()).swap, rng) if hasattr(generator, "sample_cameras") else labels
     w = generator.mapping.w(z[0], labels)
     generator.mapping.track(w, decay)
     ws = w[:, None].expand(-1, generator.num_ws, -1)

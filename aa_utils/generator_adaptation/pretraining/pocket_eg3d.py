@@ -107,11 +107,11 @@ def _dark_is_dense(decoder: Decoder) -> None:
         layer.bias[0], layer.bias[1:4] = EMPTY, LIGHT
 
 
-def seen(factors: Factors, hand: int) -> Renders:
+def render(factors: Factors, hand: int) -> Renders:
     """The bodies of rows of `factors`, each by a random camera; all else that they leave open is seeded by `hand`, cameras too."""
     n = len(factors["style"])
     places = cameras.camera(*cameras.angles(n, torch_generator("cameras", hand), YAW, PITCH, "uniform"), radius=solids.RADIUS)
-    pixels, depths = solids.seen(solids.bodies(factors, np.random.default_rng(hand)), *cameras.rays(places, SIZE))
+    pixels, depths = solids.render(solids.bodies(factors, np.random.default_rng(hand)), *cameras.rays(places, SIZE))
     return Renders(pixels, places, torch.from_numpy(factors["character"].astype(int)), depths)
 
 
@@ -150,7 +150,7 @@ def renders(folder: Path, n: int, seed: int | str, workers: int = 1, domain: dic
 def _write(seed: int | str, domain: dict[str, str], job: tuple[int, int, Path]) -> None:
     part, n, file = job
     hand = stable_hash("solids", seed, part)
-    found = seen(digits(n, np.random.default_rng(stable_hash("factors", hand)), domain), hand)
+    found = render(digits(n, np.random.default_rng(stable_hash("factors", hand)), domain), hand)
     with atomic(file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **{name: value.numpy() for name, value in found._asdict().items()})
 

@@ -59,7 +59,7 @@ def rendered(n: int, seed: int, yaws: Sequence[float] = YAWS) -> tuple[Tensor, T
     """What `turned` gives, of `n` solid bodies of the plain domain instead of a generator's scenes."""
     rng = np.random.default_rng(stable_hash("turned", seed))
     bodies = solids.bodies(pocket_eg3d.digits(n, rng), rng)
-    views = [solids.seen(bodies, *(x.expand(n, *x.shape[1:]) for x in _rays(yaw, SIZE))) for yaw in yaws]
+    views = [solids.render(bodies, *(x.expand(n, *x.shape[1:]) for x in _rays(yaw, SIZE))) for yaw in yaws]
     return torch.stack([pixels for pixels, _ in views], 1), torch.stack([depths for _, depths in views], 1)
 
 
