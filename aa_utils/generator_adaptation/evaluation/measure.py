@@ -139,9 +139,9 @@ def clip_score(by: Yardstick, pixels: Tensor, classes: Tensor | None) -> float:
 def direction(by: Yardstick, before: Tensor, after: Tensor, classes: Tensor | None) -> float:
     """The mean over images of StyleGAN-NADA's loss, 1 - cos between what an image moved and what the words moved (`clip_direction`); 1 for
     one that has not moved."""
-    rows = _rows(by.directions, after, classes)  # type: ignore[arg-type]
+    rows = _rows(by.directions, after, classes)
     moved = _embedded(by, after) - _embedded(by, before)
-    return clip_direction.directional_loss(moved, by.directions.cpu()[rows], 1e-6).double().mean().item()  # type: ignore[union-attr]
+    return clip_direction.directional_loss(moved, by.directions.cpu()[rows], 1e-6).double().mean().item()
 
 
 def _embedded(by: Yardstick, pixels: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ def _embedded(by: Yardstick, pixels: Tensor) -> Tensor:
 
 def _rows(texts: Tensor, pixels: Tensor, classes: Tensor | None) -> Tensor:
     """Which of the `texts` is that of each image."""
-    return torch.zeros(len(pixels), dtype=torch.int64) if len(texts) == 1 else classes  # type: ignore[return-value]
+    return torch.zeros(len(pixels), dtype=torch.int64) if len(texts) == 1 else classes
 
 
 def cached_row(folder: Path, by: Yardstick, before: Tensor | None, after: Tensor, classes: Tensor | None) -> dict[str, float]:
