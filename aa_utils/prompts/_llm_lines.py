@@ -46,7 +46,7 @@ def numbers_apart(content: str) -> str:
     for line in content.split("\n"):
         start = _INLINE.match(line)
         position, number = (start.end(), 2) if start else (0, 0)
-        while number and (found := re.compile(rf"(?<=\s){number}\{start[1]}(?=\s)").search(line, position)):  # type: ignore[index]
+        while number and (found := re.compile(rf"(?<=\s){number}\{start[1]}(?=\s)").search(line, position)):
             line = f"{line[: found.start()].rstrip()}\n{line[found.start() :]}"
             position, number = found.end() + 1, number + 1
         made.append(line)
