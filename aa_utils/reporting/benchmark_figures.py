@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from aa_utils.reporting.layout import rank
-from aa_utils.reporting.style import WIDTH, caption, styled, title
+from aa_utils.reporting.style import WIDTH, caption, legend_below, styled, title
 from aa_utils.reporting.task_tables import NONE, OURS, REAL, SYNTHETIC
 
 REAL_STYLE, SYNTHETIC_STYLES = ("#d55e00", "o"), (("#0072b2", "D"), ("#009e73", "s"), ("#7f5fc0", "^"), ("#56b4e9", "v"))
@@ -53,11 +53,11 @@ def by_target(points: pd.DataFrame) -> Figure:
     panels[0].set_yticks([-i for i in range(len(lines))], [_named(*line) if several else line[0] for line in lines])
     handles = [panels[0].plot([], [], marker, color=colour, label=name)[0] for name, (colour, marker, _) in looks.items()]
     handles += [panels[0].plot([], [], color=colour, ls=(0, (4, 2)), label=name)[0] for name, colour in references.items()]
-    figure.legend(handles=handles, loc="outside lower right", ncols=min(3, max(1, len(handles))), fontsize=8.5)
+    lines_of_legend = legend_below(figure, handles)
     title(figure, "Synthetic against real sources")
     text = f"Accuracy in per cent; bars: standard deviation over seeds, n = {_seeds(points)}. Real: mean over the other domains."
     text += "" if several or not lines else f" Network: {lines[0][1].partition('.')[0]}."
-    caption(figure, text, lines_below=1 + -(-len(handles) // 3))
+    caption(figure, text, lines_below=1 + lines_of_legend)
     return figure
 
 

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 from matplotlib.figure import Figure
 
-from aa_utils.reporting.style import WIDTH, caption, styled, title
+from aa_utils.reporting.style import WIDTH, caption, legend_below, styled, title
 from aa_utils.reporting.task_tables import REAL
 
 PANELS = 3  # side by side
@@ -60,13 +60,13 @@ def by_source(points: pd.DataFrame) -> Figure:
         axes.tick_params(labelsize=8.5, labelbottom=True)
     handles = [grid[0].plot([], [], _marker(name), color=colours[name], label=name)[0] for name in sources]
     handles += [grid[0].plot([], [], color=_line(name), ls=(0, (4, 2)), label=name)[0] for name in names]
-    figure.legend(handles=handles, loc="outside lower right", ncols=min(3, max(1, len(handles))), fontsize=8.5)
+    lines_of_legend = legend_below(figure, handles)
     title(figure, "Which source teaches what")
     seeds = shown.groupby(["panel", "labelled", "method"])["seed"].nunique() if len(shown) else pd.Series([0])
     said = " to ".join(map(str, dict.fromkeys([int(seeds.min()), int(seeds.max())])))
     text = f"Accuracy in per cent; marks and bars: mean and standard deviation over seeds, n = {said}."
     text += f" A panel a target. Network: {networks[0]}." if networks[0] and len(networks) == 1 else ""
-    caption(figure, text, lines_below=2 + -(-len(handles) // 3))
+    caption(figure, text, lines_below=2 + lines_of_legend)
     return figure
 
 

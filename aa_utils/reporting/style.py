@@ -12,6 +12,7 @@ from pathlib import Path
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -92,6 +93,14 @@ def title(figure: Figure, text: str) -> None:
 def caption(figure: Figure, text: str, lines_below: int = 0) -> None:
     """What a reader must know, n among it, in small letters below; `lines_below` leaves room under it."""
     figure.supxlabel("\n".join(textwrap.wrap(text, 118)) + "\n" * lines_below, x=0.01, ha="left", fontsize=8.5, color="#555555")
+
+
+def legend_below(figure: Figure, handles: list[Artist]) -> int:
+    """A legend below everything, in as many columns as its longest entry allows, at most three; returns how many lines it takes."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = max(1, min(3, len(handles), int(figure.get_figwidth() / (0.6 + 0.068 * longest))))  # inches of the mark and of a letter
+    figure.legend(handles=handles, loc="outside lower right", ncols=columns, fontsize=8.5)
+    return -(-len(handles) // columns)
 
 
 def readable(text: Text) -> None:
