@@ -250,3 +250,30 @@ def test_a_real_source_is_sealed_and_checked(sealed, tmp_path):
     (tmp_path / "out/metadata.jsonl").write_text(lines(tmp_path / "out")[0])
     with pytest.raises(InputError, match="has 1 rows, and 2 others were written"):
         images.load(tmp_path / "out", 8)
+
+
+ALIKE = {
+    "two spaces": ("alarm  clock", "alarm clock"),
+    "a tab": ("alarm\tclock", "alarm clock"),
+    "a line end": ("alarm\nclock", "alarm clock"),
+    "a space that does not break": ("alarm\u00a0clock", "alarm clock"),
+    "an accent apart": ("cafe\u0301", "caf\u00e9"),
+    "a space of no width": ("mug\u200b", "mug"),
+    "a byte order mark": ("\ufeffmug", "mug"),
+    "a soft hyphen": ("mu\u00adg", "mug"),
+}
+
+
+@pytest.mark.parametrize("column", ["class_name", "label"])
+@pytest.mark.parametrize("kind", ALIKE)
+def test_class_names_that_look_alike_are_one_class(tmp_path, kind, column):
+    lines = [{"file_name": f"{k}.png", column: name} for k, name in enumerate((*ALIKE[kind], "pen"))]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [(row["class_name"], row["label"]) for row in rows.read(tmp_path)] == [(ALIKE[kind][1], 0)] * 2 + [("pen", 1)]
+
+
+@pytest.mark.parametrize("name", ["mug\0", "mug\x07", "mug\ud800", "\x1b[31mmug"])
+def test_a_class_name_that_no_screen_shows_is_refused(tmp_path, name):
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "class_name": name}) + "\n")
+    with pytest.raises(InputError, match=r"row 1 .* control characters or half a character"):
+        rows.read(tmp_path)

@@ -297,6 +297,10 @@ def test_a_tokenizer_that_is_not_the_models_is_refused(copy, damage):
         pipeline.load(copy, "", "float32", "cpu")
 
 
+def named_by(folder: str) -> None:
+    zero_shot.predict(folder, ["a", "b"], torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+
+
 def fewer_tokens(folder: Path) -> None:
     """A vocabulary of one word less, and its merges: each of the files is right by itself."""
     file = folder / "tokenizer.json"
@@ -307,14 +311,14 @@ def fewer_tokens(folder: Path) -> None:
     file.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("reader", ["pipeline", "scores", "direction"])
+@pytest.mark.parametrize("reader", ["pipeline", "scores", "direction", "zero-shot"])
 def test_a_vocabulary_with_fewer_tokens_than_the_encoder_learned_is_refused(copy, clip_copy, reader):
     fewer_tokens(copy / "tokenizer" if reader == "pipeline" else clip_copy)
     with pytest.raises(InputError, match=r"has no whole vocabulary: (\d+) tokens, and the text encoder learned \d+"):
         if reader == "pipeline":
             pipeline.load(copy, "", "float32", "cpu")
         else:
-            (clip_score.check if reader == "scores" else clip_direction.load)(str(clip_copy))
+            {"scores": clip_score.check, "direction": clip_direction.load, "zero-shot": named_by}[reader](str(clip_copy))
 
 
 NO_FILES = {

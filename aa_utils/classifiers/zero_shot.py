@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aa_utils.classifiers import features
 from aa_utils.errors import InputError
-from aa_utils.pretrained import clip
+from aa_utils.pretrained import whole_folders
 
 
 def predict(
@@ -37,9 +37,9 @@ def predict_with_features(
 
     `model_folder`: any transformers `CLIPModel` with tokenizer and image processor, a folder or a hub id. `pixels` uint8 (N, 3, S, S).
     `batch_size` 0: as many images at once as the size allows to which the CLIP brings them (`features.batch_size`).
-    Errors: InputError if it is not whole (`clip.load`), and for a prompt that is longer than it reads.
+    Errors: InputError if it is not whole (`whole_folders.load_clip`), and for a prompt that is longer than it reads.
     """
-    model, tokenizer, processor = clip.load(model_folder, device)
+    model, tokenizer, processor = whole_folders.load_clip(model_folder, device)
     texts = [template.format(name) for name in class_names]
     prompts = tokenizer(texts, padding=True, return_tensors="pt").to(device)
     longest, limit = int(prompts["attention_mask"].sum(1).argmax()), model.config.text_config.max_position_embeddings
