@@ -144,7 +144,7 @@ def log_softmax(z):
 
 def test_losses_by_hand():
     nets, batch = stage_2(tiny().eval())
-    nets["pairs"].found = {"paired": 0.25, "classes_paired": 0.5}
+    nets["pairs"].latest = {"paired": 0.25, "classes_paired": 0.5}
     got = cdtrans.losses(nets, batch, 0.5, cdtrans.Config(distillation=2.0))
     z_s, z_t, z_st = (nets["classifier"].head(f).tolist() for f in cdtrans.streams_of(nets["classifier"], batch["x_s"], batch["x_t"]))
     y = batch["y_s"].tolist()
@@ -316,8 +316,8 @@ def test_batches_of_stage_2_hold_pairs_and_leave_the_network_as_it_was():
             i = next(i for i in range(12) if torch.equal(source.pixels[i] / 255, x_s))
             j = next(j for j in range(9) if torch.equal(target.pixels[j] / 255, x_t))
             assert (i, j) in pairs
-    assert nets["pairs"].found["paired"] == len({j for _, j in pairs}) / 9
-    assert nets["pairs"].found["classes_paired"] == len({i % 3 for i, _ in pairs}) / 3
+    assert nets["pairs"].latest["paired"] == len({j for _, j in pairs}) / 9
+    assert nets["pairs"].latest["classes_paired"] == len({i % 3 for i, _ in pairs}) / 3
 
 
 def test_pairs_are_made_of_evaluation_features():

@@ -45,6 +45,25 @@ def test_predictions_are_joined_by_id(tmp_path):
         scoring.score(tmp_path / "q.parquet", target(ids))
 
 
+def test_predictions_of_other_pictures_under_the_same_names_are_refused(tmp_path):
+    ids, p = [f"i{i}" for i in range(6)], torch.nn.functional.one_hot(PREDICTION, 3).float()
+    pictures, path = torch.randint(0, 256, (6, 3, 4, 4), dtype=torch.uint8), tmp_path / "p.parquet"
+    inference.write_predictions(path, ids, p, pictures)
+    assert torch.equal(inference.read_predictions(path, ids, pictures), p)
+    assert torch.equal(inference.read_predictions(path, ids[::-1], pictures.flip(0)), p.flip(0)), "in another order"
+    assert torch.equal(inference.read_predictions(path, ids), p), "who scores needs no pictures"
+    assert len(inference.read_predictions(path, ids, torch.zeros(6, 3, 8, 8, dtype=torch.uint8))) == 6, (
+        "at another size nothing can be said"
+    )
+    changed = pictures.clone()
+    changed[5, 0, 0, 0] ^= 1
+    for others in (changed, pictures.flip(0)):
+        with pytest.raises(InputError, match="other pictures of the same names"):
+            inference.read_predictions(path, ids, others)
+    with pytest.raises(InputError, match="holds 6 predictions, and 5 images are asked for"):
+        inference.read_predictions(path, ids[:5])
+
+
 def test_oracle_never_asks_a_network_about_its_own_lessons(tmp_path, monkeypatch):
     pixels = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(-1, 3, 32, 32)
     ids = [f"i{i}" for i in range(20)]

@@ -10,7 +10,7 @@ import torch
 from aa_utils import files
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._layout import Listing, listing
-from aa_utils.benchmarks._photos import PARTIAL, Photos, Request, asked
+from aa_utils.benchmarks._photos import PARTIAL, Photos, Request, request_of
 from aa_utils.data import decode
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
@@ -36,7 +36,7 @@ Choice = Callable[[list[Row]], list[Row]]
 
 def report(photos: Photos, domain: str) -> Report:
     """Everything there is to say about a domain; every image is decoded, none is kept. Errors: InputError where there is no folder."""
-    return report_of(asked(photos, domain))
+    return report_of(request_of(photos, domain))
 
 
 def report_of(wanted: Request, variant: Callable[[list[Path]], str] | None = None) -> Report:
@@ -52,7 +52,7 @@ def report_of(wanted: Request, variant: Callable[[list[Path]], str] | None = Non
 
 def target(photos: Photos, domain: str, size: int) -> Target:
     """The target `<benchmark>:<domain>` at `size` x `size` pixels. Errors: InputError with all that is wrong with its folder."""
-    return target_of(asked(photos, domain), size)
+    return target_of(request_of(photos, domain), size)
 
 
 def target_of(wanted: Request, size: int, choose: Choice | None = None) -> Target:

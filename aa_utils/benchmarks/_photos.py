@@ -85,7 +85,7 @@ class Request:
         return replace(self, rows=tuple(k for k, name in enumerate(self.photos.classes) if name in classes))
 
 
-def asked(photos: Photos, domain: str) -> Request:
+def request_of(photos: Photos, domain: str) -> Request:
     """What `domain` asks for. Errors: InputError for an unknown domain or class, or for fewer than two classes."""
     whole, bracket, listed = domain.partition("[")
     name, partial = whole.removesuffix(PARTIAL), whole.endswith(PARTIAL)

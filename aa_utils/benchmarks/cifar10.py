@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from aa_utils.benchmarks import Target, _check, _digits
-from aa_utils.benchmarks._photos import PARTIAL, Domain, Photos, Request, asked
+from aa_utils.benchmarks._photos import PARTIAL, Domain, Photos, Request, request_of
 from aa_utils.data import decode
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
@@ -66,22 +66,22 @@ class _Wanted:
 
 def load(domain: str = "", size: int = 32) -> Target:
     """The domain at `size` x `size` pixels, its `variant` said. Errors: InputError for another domain, and for files missing or damaged."""
-    wanted = _asked(domain)
+    wanted = _wanted(domain)
     target = _originals(wanted, size) if _from_archive(wanted) else _folder(wanted, size)
     return replace(target, name=wanted.name)
 
 
 def short(domain: str) -> str:
     """The column of a domain in tables: "nine classes", "ten classes"; the split is the protocol's."""
-    k = len(_asked(domain).request.rows)
+    k = len(_wanted(domain).request.rows)
     return f"{ {9: 'nine', 10: 'ten'}.get(k, k) } classes"
 
 
 def report(domain: str) -> _check.Report:
     """Counts of each class, the variant, and all that is wrong."""
-    wanted = _asked(domain)
+    wanted = _wanted(domain)
     if not _from_archive(wanted):
-        found = _check.report_of(wanted.request, lambda paths: _said(_variant(wanted, paths), len(paths), wanted.part))
+        found = _check.report_of(wanted.request, lambda paths: _variant_text(_variant(wanted, paths), len(paths), wanted.part))
         return replace(found, name=wanted.name)
     target = _originals(wanted, 32)
     known = None if wanted.number or wanted.request.partial else wanted.request.domain.counts[0]
@@ -90,7 +90,7 @@ def report(domain: str) -> _check.Report:
     return _check.Report(wanted.name, data_root() / ARCHIVE, classes, wrong, target.variant)
 
 
-def _asked(domain: str) -> _Wanted:
+def _wanted(domain: str) -> _Wanted:
     whole, bracket, listed = domain.partition("[")
     parts = re.fullmatch(r"(nine-)?(?:(png|jpeg)-)?(train|test)(?:-(partial|[1-9]\d*))?", whole)
     if not parts or (parts[1] and bracket):
@@ -100,7 +100,7 @@ def _asked(domain: str) -> _Wanted:
             "STL-10 shares), 'cifar10:jpeg-test' or 'cifar10:png-test' to insist on a variant, 'cifar10:train-<n>' for n of the images"
         )
     partial = PARTIAL if parts[4] == "partial" else ""
-    request = asked(PHOTOS, f"{parts[3]}{partial}{bracket}{listed}")
+    request = request_of(PHOTOS, f"{parts[3]}{partial}{bracket}{listed}")
     request = request.only(NINE) if parts[1] else request
     return _Wanted(f"cifar10:{domain}", parts[2] or "", int(parts[4]) if parts[4] and not partial else 0, request)
 
@@ -133,7 +133,7 @@ def _folder(wanted: _Wanted, size: int) -> Target:
         return [rows[i] for i in _drawn(wanted, len(rows))]
 
     target = _check.target_of(wanted.request, size, choose)
-    return replace(target, variant=_said(seen[0], len(target.images), wanted.part))
+    return replace(target, variant=_variant_text(seen[0], len(target.images), wanted.part))
 
 
 def _variant(wanted: _Wanted, paths: list[Path]) -> str:
@@ -157,7 +157,7 @@ def _originals(wanted: _Wanted, size: int) -> Target:
     ids = [f"cifar10-{wanted.part}-{i:05d}" for i in index.tolist()]
     images = ImageSet(_resized(pixels[index], size), None, ids, wanted.request.class_names)
     y = torch.tensor([place[k] for k in labels[index].tolist()])
-    return Target(wanted.name, images, y, _said("png", len(index), wanted.part))
+    return Target(wanted.name, images, y, _variant_text("png", len(index), wanted.part))
 
 
 def _resized(pixels: Tensor, size: int) -> Tensor:
@@ -185,7 +185,7 @@ def _drawn(wanted: _Wanted, there: int) -> list[int]:
     return torch.randperm(there, generator=torch_generator("subsample", "cifar10"))[: wanted.number].sort().values.tolist()
 
 
-def _said(variant: str, number: int, part: str) -> str:
+def _variant_text(variant: str, number: int, part: str) -> str:
     return f"{VARIANTS[variant]}, {number:,} of the {WHOLE[part]:,} {'training' if part == 'train' else 'test'} images"
 
 

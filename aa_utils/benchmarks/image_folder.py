@@ -74,7 +74,7 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     root = existing(domain, "image folder") if domain else None
     if root is None or not root.is_dir():
         raise InputError(f"'image_folder:{domain}' names no folder; ask for 'image_folder:<path of a folder of images>'")
-    given = _given(root) if class_names is None else [(name, name) for name in class_names]
+    given = _class_folders(root) if class_names is None else [(name, name) for name in class_names]
     if len({folder for folder, _ in given}) < len(given):
         raise InputError(f"'{domain}' has classes of one name: {', '.join(folder for folder, _ in given)}")
     found = walk.pictures(root)
@@ -101,7 +101,7 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
         rows = [(path, label) for path, label in rows if label is not None]
     if not rows and not problems:
         raise InputError(f"no images in '{root}': no {', '.join(sorted(formats.ENDINGS))} files")
-    return Listing(root, [name for _, name in given], rows, problems, found.said(root))  # type: ignore[arg-type]
+    return Listing(root, [name for _, name in given], rows, problems, found.notes(root))  # type: ignore[arg-type]
 
 
 def _check_names(names: list[str], domain: str) -> None:
@@ -128,7 +128,7 @@ def _label(folder: str, given: list[tuple[str, str]]) -> int | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _given(root: Path) -> list[tuple[str, str]]:
+def _class_folders(root: Path) -> list[tuple[str, str]]:
     """(sub-folder, name) of each line of `classes.txt`; none where there is no such file."""
     if not (root / CLASSES).exists():
         return []

@@ -13,6 +13,7 @@ from aa_utils.errors import InputError
 from aa_utils.paths import existing
 
 DIGEST = b"content_sha256"  # a key of the file's metadata
+PICTURES = b"pictures_sha256"  # of the images that were predicted: their side and a digest
 AGAIN = "the run that wrote it makes it again: run its call once more"
 
 
@@ -62,10 +63,11 @@ def entropy(p: Tensor) -> Tensor:
     return torch.special.entr(p).sum(1)
 
 
-def write_predictions(path: Path, ids: list[str], p: Tensor) -> None:
+def write_predictions(path: Path, ids: list[str], p: Tensor, pixels: Tensor | None = None) -> None:
     """Write predictions.parquet: id, prediction, confidence, entropy, p_0 … p_{K-1}. True labels never enter this file.
 
-    The digest of its content lies in the metadata of the file. Errors: InputError if a probability is not finite.
+    The digest of its content lies in the metadata of the file, and that of `pixels`, the images predicted, uint8 (N, 3, S, S), if given.
+    Errors: InputError if a probability is not finite.
     """
     import pandas as pd
     import pyarrow as pa
@@ -76,41 +78,63 @@ def write_predictions(path: Path, ids: list[str], p: Tensor) -> None:
     columns = pd.DataFrame(p.numpy().astype(np.float32), columns=[f"p_{k}" for k in range(p.shape[1])])
     content = pd.concat([table, columns], axis=1)
     arrow = pa.Table.from_pandas(content, preserve_index=False)
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), DIGEST: _digest(content)})
+    digests = {DIGEST: _digest(content)} | ({} if pixels is None else {PICTURES: _of_pictures(ids, pixels)})
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **digests})
     with files.atomic(path) as temporary:
         pq.write_table(arrow, temporary)
 
 
-def read_predictions(path: str | Path, ids: list[str]) -> Tensor:
-    """p (N, K) of a predictions.parquet, in the order of `ids`.
+def read_predictions(path: str | Path, ids: list[str], pixels: Tensor | None = None) -> Tensor:
+    """p (N, K) of a predictions.parquet, in the order of `ids`. `pixels`, if given, must be those that were predicted (at the same size).
 
-    Errors: InputError if it was made for other images, is damaged, or holds numbers that are not finite.
+    Errors: InputError if it was made for other images, also of the same names, is damaged, or holds numbers that are not finite.
     """
-    table = _content(existing(path, "predictions", "notebooks 30 and 40 write them; one of them")).set_index("id")
+    content, pictures = _content(existing(path, "predictions", "notebooks 30 and 40 write them; one of them"))
+    table = content.set_index("id")
     missing = [i for i in ids if i not in table.index]
-    if missing or len(table) != len(ids):
-        first = f", '{missing[0]}' among them" if missing else ""
-        raise InputError(f"'{path}' holds {len(table)} predictions, and {len(missing)} of the {len(ids)} images asked for have none{first}")
+    if missing:
+        raise InputError(f"'{path}' has no prediction for {len(missing)} of the {len(ids)} images asked for, '{missing[0]}' among them")
+    if len(table) != len(ids):
+        raise InputError(f"'{path}' holds {len(table)} predictions, and {len(ids)} images are asked for: it was made for more of them")
+    if pixels is not None and pictures is not None and _differ(pictures, _of_pictures(ids, pixels)):
+        raise InputError(f"'{path}' was made for other pictures of the same names; {AGAIN}")
     columns = [name for name in table.columns if name.startswith("p_")]
     return _finite(torch.from_numpy(table.loc[ids, columns].to_numpy(dtype=np.float32, copy=True)))
 
 
+def _of_pictures(ids: list[str], pixels: Tensor) -> bytes:
+    """The side S and a digest of the pixels of every id, in the order of the ids."""
+    digest = hashlib.sha256()
+    for k in sorted(range(len(ids)), key=lambda k: ids[k]):
+        digest.update(f"{ids[k]}\0".encode("utf-8", "surrogateescape") + hashlib.sha256(pixels[k].contiguous().numpy().tobytes()).digest())
+    return f"{pixels.shape[-1]} {digest.hexdigest()}".encode()
+
+
+def _differ(one: bytes, other: bytes) -> bool:
+    """Whether two digests of one size are of different pictures; of different sizes nothing can be said."""
+    return one.split()[0] == other.split()[0] and one != other
+
+
 def _content(path: Path):
-    """The table in a predictions.parquet. Errors: InputError if it cannot be read, or is not what was written."""
+    """The table in a predictions.parquet, and the digest of its pictures or None.
+
+    Errors: InputError if it cannot be read, or is not what was written.
+    """
     import pyarrow.parquet as pq
 
     if not path.stat().st_size:
         raise InputError(f"'{path}' is empty, as a power failure leaves files; {AGAIN}")
     try:
         arrow = pq.ParquetFile(path).read()
-        content, digest = arrow.to_pandas(), (arrow.schema.metadata or {}).get(DIGEST)
+        about = arrow.schema.metadata or {}
+        content, digest = arrow.to_pandas(), about.get(DIGEST)
     except MemoryError:
         raise
     except Exception as error:  # pyarrow and pandas raise what the bytes lead them to
         raise InputError(f"'{path}' cannot be read ({str(error).splitlines()[0][:200]}); {AGAIN}") from error
     if "id" not in content or (digest is not None and digest != _digest(content)):
         raise InputError(f"'{path}' is not as it was written: its content differs from its digest; {AGAIN}")
-    return content
+    return content, about.get(PICTURES)
 
 
 def _digest(content) -> bytes:

@@ -71,7 +71,7 @@ def _rows(root: Path) -> list[dict[str, Any]]:
     if rows.has_rows(root):
         return rows.read(root, "notebooks/20_generate.ipynb")
     found = walk.pictures(root)
-    for sentence in found.said(root):
+    for sentence in found.notes(root):
         note(f"{root}: {sentence}")
     if not found.files:
         raise InputError(f"no images in '{root}': neither rows in metadata.jsonl nor pictures ({', '.join(sorted(formats.ENDINGS))})")

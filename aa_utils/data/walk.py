@@ -39,7 +39,7 @@ class Pictures:
         """The links to folders that were read by another way; a link back to `root` or above it is none."""
         return [link for link in self.again if not root.resolve().is_relative_to(link.resolve())]
 
-    def said(self, root: Path) -> list[str]:
+    def notes(self, root: Path) -> list[str]:
         """What was left out, one sentence each; none where nothing was."""
         made = [f"{n} picture{'s' if n > 1 else ''} in '{name}' left out" for name, n in sorted(self.left_out.items())]
         return made + [f"the link '{as_text(link.relative_to(root))}' leads to a folder that is read already" for link in self.again]

@@ -79,7 +79,7 @@ def adapt(
         streams = _streams(module, config, source, target, recipe, augment)
         classifier = loop.fit(module, config, classifier, streams, recipe, seed, folder, source.class_names, target.pixels)
         p, _ = inference.predict(classifier, target.pixels, device=recipe.device)
-    inference.write_predictions(folder / "predictions.parquet", target.names, p)
+    inference.write_predictions(folder / "predictions.parquet", target.names, p, target.pixels)
     return classifier
 
 

@@ -55,19 +55,19 @@ class Config:
 
 
 class Pairs(nn.Module):
-    """What was paired last: `found` is empty before stage 2. It has no weights; its state lies in the checkpoint, whatever its size."""
+    """What was paired last: `latest` is empty before stage 2. It has no weights; its state lies in the checkpoint, whatever its size."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[str, Tensor | float] = {}
+        self.latest: dict[str, Tensor | float] = {}
 
     def get_extra_state(self) -> dict[str, Tensor | float]:
         """What torch puts into the state dict."""
-        return self.found
+        return self.latest
 
     def set_extra_state(self, state: dict[str, Tensor | float]) -> None:
-        """Take `found` from a state dict."""
-        self.found = state
+        """Take `latest` from a state dict."""
+        self.latest = state
 
 
 def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
@@ -78,7 +78,7 @@ def networks(classifier: nn.Module, config: Config) -> dict[str, nn.Module]:
 
 def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Config) -> Terms:
     """{"classification", "pseudo", "distillation"} and the shares to watch. A batch without pseudo-labels `y_t` is one of stage 1."""
-    classifier, found = nets["classifier"], nets["pairs"].found
+    classifier, pairs = nets["classifier"], nets["pairs"].latest
     if "y_t" in batch:
         z_s, z_t, z_st = (classifier.head(f) for f in streams_of(classifier, batch["x_s"], batch["x_t"]))
         teacher = z_st.detach() if config.detach_teacher else z_st
@@ -89,7 +89,7 @@ def losses(nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, confi
         classification = F.cross_entropy(z_s, batch["y_s"], label_smoothing=config.label_smoothing)
         pseudo = distillation = z_s.new_zeros(())
     terms = {"classification": classification, "pseudo": pseudo, "distillation": config.distillation * distillation}
-    return Terms(terms, {name: z_s.new_tensor(found.get(name, 0.0)) for name in ("paired", "classes_paired")})
+    return Terms(terms, {name: z_s.new_tensor(pairs.get(name, 0.0)) for name in ("paired", "classes_paired")})
 
 
 def refresh(nets: nn.ModuleDict, streams: list[Stream], step: int, steps: int, config: Config) -> list[Stream]:
@@ -100,12 +100,12 @@ def refresh(nets: nn.ModuleDict, streams: list[Stream], step: int, steps: int, c
     source, target = streams
     due = step in pairing_steps(steps, config)
     if due:
-        nets["pairs"].found = _pair(nets["classifier"], source, target, f"step {step} of {steps}")  # type: ignore[assignment]
-    found = nets["pairs"].found
+        nets["pairs"].latest = _pair(nets["classifier"], source, target, f"step {step} of {steps}")  # type: ignore[assignment]
+    pairs = nets["pairs"].latest
     # A run that goes on from a checkpoint finds its pairs there, and streams that do not know of them.
-    if due or (found and target.rows is None):
-        source = replace(source, rows=found["rows_s"], order="pairs")
-        target = replace(target, rows=found["rows_t"], order="pairs", labels=found["pseudo"])
+    if due or (pairs and target.rows is None):
+        source = replace(source, rows=pairs["rows_s"], order="pairs")
+        target = replace(target, rows=pairs["rows_t"], order="pairs", labels=pairs["pseudo"])
     return [source, target]
 
 

@@ -69,7 +69,7 @@ def take_in(folder: str | Path, size: int, class_names: list[str], out: str | Pa
     if size < 8:
         raise InputError(f"image_size is {size}; it is at least 8 pixels")
     found = walk.pictures(root, copies)
-    pictures, left_out, passed = found.files, [shown(path, root) for path in found.others], found.said(root)
+    pictures, left_out, passed = found.files, [shown(path, root) for path in found.others], found.notes(root)
     if not pictures:
         there = f"; it holds {len(left_out)} other files, such as '{left_out[0]}'" if left_out else "; it is empty"
         there = "; " + "; ".join(passed) if passed and not left_out else there

@@ -150,13 +150,13 @@ def refine(made: Plan, target: ImageSet, out: str | Path) -> dict[int, list[str]
     s, lost = made.intra_domain, {}
     for seed in made.seeds:
         before, folder = (resolve(out) / stage / f"seed{seed}" for stage in ("inter_domain", "intra_domain"))
-        p = inference.read_predictions(before / "predictions.parquet", target.names)
+        p = inference.read_predictions(before / "predictions.parquet", target.names, target.pixels)
         parts = split(p, target.class_names, s["score"], s["fraction"], s["threshold"])
         lost[seed] = missing(parts.counts)
         recipe = made.recipe("intra_domain")
         classifier = intra_domain.refine(before, target, parts, s["method"], s["method_config"], recipe, seed, folder, s["start"])
         p, _ = inference.predict(classifier, target.pixels, device=recipe.device)
-        inference.write_predictions(folder / "predictions.parquet", target.names, p)
+        inference.write_predictions(folder / "predictions.parquet", target.names, p, target.pixels)
     return lost
 
 

@@ -52,7 +52,7 @@ def short(name: str) -> str:
     if hasattr(found, "short"):
         return found.short(domain)
     photos = getattr(found, "PHOTOS", None)
-    return _photos.asked(photos, domain).domain.short if photos else printed(module)
+    return _photos.request_of(photos, domain).domain.short if photos else printed(module)
 
 
 def ours(

@@ -58,7 +58,7 @@ def matched(there: Sequence[str], wanted: Sequence[str], rename: Mapping[str, st
     `rename`: name there -> wanted name. Errors: InputError for a wanted class without a match, for two names that mean one class, for one
     name that may mean two, and for a `rename` that names what is not there.
     """
-    given = _given(there, wanted, rename or {})
+    given = _matches(there, wanted, rename or {})
     found: dict[str, list[Match]] = {name: [match for match in given if match.class_name == name] for name in wanted}
     rest = [name for name in there if name not in {match.folder for match in given}]
     for rule, same in (("same name", _same_name), ("name of a benchmark's folder", _benchmark), ("synonym", _group), ("WordNet", _wordnet)):
@@ -84,7 +84,7 @@ def matched(there: Sequence[str], wanted: Sequence[str], rename: Mapping[str, st
     return [found[name][0] for name in wanted]
 
 
-def _given(there: Sequence[str], wanted: Sequence[str], rename: Mapping[str, str]) -> list[Match]:
+def _matches(there: Sequence[str], wanted: Sequence[str], rename: Mapping[str, str]) -> list[Match]:
     for name, meant in rename.items():
         if name not in there:
             raise InputError(f"rename: there is no '{name}'; there are {_listed(there)}")

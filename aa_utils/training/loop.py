@@ -63,7 +63,7 @@ class Recipe:
             if getattr(self, name) not in allowed:  # type: ignore[operator]
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")  # type: ignore[arg-type]
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
-            check_number(name, getattr(self, name), at_least=1, whole=True)
+            check_number(name, getattr(self, name), at_least=1, at_most=100_000_000, whole=True)
         check_number("lr", self.lr, above=0)
         for name in ("backbone_lr", "weight_decay", "clip"):
             check_number(name, getattr(self, name), at_least=0)
