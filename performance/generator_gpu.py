@@ -85,7 +85,9 @@ def build(folder: Path, shapes: dict, dtype: str) -> Path:
     torch.manual_seed(0)
     letters = [chr(c) for c in range(33, 127)]
     ends = ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {token: i for i, token in enumerate([*letters, *(letter + "</w>" for letter in letters), *ends])}
+    pieces = [*letters, *(letter + "</w>" for letter in letters)]
+    unused = [f"<unused {i}>" for i in range(49408 - len(pieces) - len(ends))]  # a whole vocabulary of Stable Diffusion 1.5's size
+    vocabulary = {token: i for i, token in enumerate([*pieces, *unused, *ends])}
     words = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
     known = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.eos_token_id}
     levels = len(shapes["vae"]["block_out_channels"])

@@ -59,13 +59,13 @@ def adapted(runs):
     return comparison.find([runs])
 
 
-def yardsticks(adapted, work, truth):
-    words = {"source_text": "a black digit {} on white paper", "templates": ["{}"]}
+def yardsticks(adapted, work, truth, source_text="a black digit {} on white paper"):
+    words = {"source_text": source_text, "templates": ["{}"]}
     return comparison.yardsticks(adapted, truth, DIGIT_NAMES, SEEN, "models/pocket-clip", SEEN, work, judge=str(work), per_digit=6, **words)
 
 
-def compared(adapted, work, truth, **options):
-    return comparison.per_seed(adapted, yardsticks(adapted, work, truth), 40, work / "measured", **options)
+def compared(adapted, work, truth, source_text="a black digit {} on white paper", **options):
+    return comparison.per_seed(adapted, yardsticks(adapted, work, truth, source_text), 40, work / "measured", **options)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_a_folder_of_images_is_a_truth_too(runs, work, tmp_path):
     (tmp_path / "dogs").mkdir()
     for k, pixels in enumerate(measure.draw(tiny(2, label_dim=0), 12, 0)[0]):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / "dogs" / f"{k}.png")
-    found = compared(comparison.find([tmp_path / "run"]), work, {"dog": str(tmp_path / "dogs")})
+    found = compared(comparison.find([tmp_path / "run"]), work, {"dog": str(tmp_path / "dogs")}, source_text="")
     assert found["variant"].tolist() == [BEFORE, "sds"]
     assert found["frechet"].notna().all()
     assert "paired" not in found

@@ -92,11 +92,11 @@ rule work:
     output: "{name}/record.json"
     wildcard_constraints: name="[abc]"
     params: seconds=lambda w: config.get("wait_" + w.name, 1)
-    shell: "{sys.executable} -m aa_utils.run NOTEBOOK --wait 60 --set seconds={params.seconds} out=FOLDER/{wildcards.name} > /dev/null"
+    shell: "{sys.executable:q} -m aa_utils.run NOTEBOOK --wait 60 --set seconds={params.seconds} out=FOLDER/{wildcards.name} > /dev/null"
 rule last:
     input: "a/record.json", "b/record.json", "c/record.json"
     output: "d/record.json"
-    shell: "{sys.executable} -m aa_utils.run NOTEBOOK --wait 60 --set seconds=1 out=FOLDER/d > /dev/null"
+    shell: "{sys.executable:q} -m aa_utils.run NOTEBOOK --wait 60 --set seconds=1 out=FOLDER/d > /dev/null"
 """
 
 

@@ -18,7 +18,7 @@ PROFILES = {
     path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "profiles").glob("*/config.yaml"))
 }
 CLUSTERS = [name for name in PROFILES if name != "default"]
-RULES = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", (ROOT / "Snakefile").read_text(encoding="utf-8"), flags=re.M | re.S))
+RULES = dict(re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", (ROOT / "Snakefile").read_text(encoding="utf-8"), flags=re.M | re.S))
 # What runs on a GPU: making images, training, and CLIP's line in the tables.
 ON_GPU = {name for name, body in RULES.items() if re.search(r'command\("(20|30|40)_|command\(TABLES\)|-m aa_utils\.generate', body)}
 

@@ -27,7 +27,7 @@ def rows(path):
 
 
 def classes(path):
-    return [name for _, name in image_folder._given(path.parent)]
+    return [name for _, name in image_folder._class_folders(path.parent)]
 
 
 def listed(path):

@@ -4,19 +4,14 @@ Why no library for broken JSON: json-repair (0.64.4) closes a text that was cut 
 and it takes brackets in prose for the answer. Here a text counts only where its end was written.
 """
 
-import ast
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from aa_utils.prompts._llm_lines import MIN_WORDS, forms, numbers_apart
 from aa_utils.prompts._llm_marks import BULLET, NUMBER, plain
-
-ATTEMPTS = 1000  # brackets that are looked at, and lines: more are no answer
-LENIENT_ATTEMPTS = 20  # brackets that are tried as Python literals: single quotes, trailing commas
-DEEPEST = 20  # lists within lists
+from aa_utils.prompts._llm_values import ATTEMPTS, json_values
 
 _NAMES = (
     "final",
@@ -35,8 +30,6 @@ _NAMES = (
 )
 _CALLS = ("arguments", "parameters", "args", "input")  # of a function that the model would like to call
 _NAMES_OF_ONE = ("caption", "prompt", "text", "description", "sentence", "content", "value")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[\[\]{}]', re.DOTALL)
-_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.DOTALL)  # a string, or what JSON has no place for
 _FIELDS = re.compile(r"(?:[ \t]+\w[\w ]{0,30}:[^\n]*|[ \t]*)(?:\n|\Z)")  # further fields of an item in YAML
 _NO_GAP = re.compile(r"[\s,;\d.):*•-]*")  # between the objects of one list
 _LINE = re.compile(rf"^[ \t]*(?:(?:{BULLET}|(?i:{NUMBER}))(\S.*)|(\"[^\n]+\"|“[^\n]+”|`[^\n`]+`)[ \t]*,?)[ \t]*$", re.MULTILINE)
@@ -81,7 +74,7 @@ def captions(content: str, count: int = 0) -> tuple[Captions | None, bool]:
 
 def _lists(content: str) -> tuple[list[Captions], list]:
     """(the lists of a text in their order, the JSON values in it)"""
-    values = list(_values(content))
+    values = list(json_values(content))
     found, alone = [], False
     for start, end, value, whole in values:
         items = _items(value)
@@ -96,69 +89,6 @@ def _lists(content: str) -> tuple[list[Captions], list]:
         found.append(one)
     spans = [(start, end) for start, end, value, _ in values if value and not (isinstance(value, list) and isinstance(value[0], int))]
     return sorted([*found, *_bulleted(content, spans)], key=lambda one: one.start), values
-
-
-def _values(content: str) -> Iterator[tuple[int, int, object, bool]]:
-    """(start, end, value, whole) of each JSON list or object in a text, also of one that is nearly JSON, or breaks off with the text."""
-    from pydantic_core import from_json
-
-    bracket, position, failed = re.compile(r"[\[{]"), 0, 0
-    for _ in range(ATTEMPTS):
-        match = bracket.search(content, position)
-        if not match:
-            return
-        start = match.start()
-        try:
-            value, position = json.JSONDecoder(strict=False).raw_decode(content, start)
-            yield start, position, value, True
-            continue
-        except (ValueError, RecursionError):
-            failed += 1
-        end = _closing(content, start) if failed <= LENIENT_ATTEMPTS else None
-        if end:
-            try:
-                value = ast.literal_eval(_with_commas(_COMMENT.sub(r"\1", content[start:end])))
-            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-                pass
-            else:
-                if isinstance(value, (list, dict)):
-                    yield start, end, value, True
-                    position = end
-                    continue
-        elif failed <= LENIENT_ATTEMPTS:
-            try:
-                yield start, len(content), from_json(content[start:], allow_partial=True), False
-                return
-            except ValueError:
-                pass
-        position = start + 1
-
-
-def _with_commas(text: str) -> str:
-    """`text` with a comma between two strings of a list that have none: Python would make one of them."""
-    made, after, last = [], 0, None
-    for token in _TOKEN.finditer(text):
-        quoted = token.group()[0] in "\"'"
-        if quoted and last is not None and not text[last : token.start()].strip():
-            made += [text[after:last], ","]
-            after = last
-        last = token.end() if quoted else None
-    return "".join([*made, text[after:]])
-
-
-def _closing(content: str, start: int) -> int | None:
-    """Behind the bracket that closes the one at `start`; None if none does."""
-    depth = 0
-    for token in _TOKEN.finditer(content, start):
-        if token.group() in ("[", "{"):
-            depth += 1
-            if depth > DEEPEST:
-                return None
-        elif token.group() in ("]", "}"):
-            depth -= 1
-            if not depth:
-                return token.end()
-    return None
 
 
 def _items(value: object, depth: int = 0) -> list | None:
