@@ -85,9 +85,8 @@ def build(folder: Path, shapes: dict, dtype: str) -> Path:
     torch.manual_seed(0)
     letters = [chr(c) for c in range(33, 127)]
     ends = ["<|startoftext|>", "<|endoftext|>"]
-    pieces = [*letters, *(letter + "</w>" for letter in letters)]
-    unused = [f"<unused {i}>" for i in range(49408 - len(pieces) - len(ends))]  # a whole vocabulary of Stable Diffusion 1.5's size
-    vocabulary = {token: i for i, token in enumerate([*pieces, *unused, *ends])}
+    # Letters alone, so 190 tokens in place of 49,408: looking one up costs no time, and 0.15 GB of memory less in float32.
+    vocabulary = {token: i for i, token in enumerate([*letters, *(letter + "</w>" for letter in letters), *ends])}
     words = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
     known = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.eos_token_id}
     levels = len(shapes["vae"]["block_out_channels"])
@@ -96,7 +95,7 @@ def build(folder: Path, shapes: dict, dtype: str) -> Path:
         vae=AutoencoderKL(
             **shapes["vae"], down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels
         ),
-        text_encoder=CLIPTextModel(CLIPTextConfig(**shapes["text"], **known, vocab_size=49408, max_position_embeddings=77)),
+        text_encoder=CLIPTextModel(CLIPTextConfig(**shapes["text"], **known, vocab_size=len(vocabulary), max_position_embeddings=77)),
         tokenizer=words,
         scheduler=PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1),
         safety_checker=None,
