@@ -123,7 +123,7 @@ def _scatter(axes: Axes, here: pd.DataFrame, kinds: list[str], looks: dict) -> N
         axes.errorbar(row.vendi, row.per_cent, yerr=[[low], [high]], color=looks[row.prompts], lw=0.9, alpha=0.5, zorder=1)
         text = axes.annotate(_short(row.class_name), (row.vendi, row.per_cent), (4, 2), textcoords="offset points")
         readable(text)
-        text.set(fontsize=7.5, color=looks[row.prompts])
+        text.set(fontsize=7.5, color=looks[row.prompts], bbox=None)  # a box would hide the dots beside it
     axes.set(xlabel="Vendi score of its images", ylabel="accuracy of the class, per cent")
     axes.set_ylim(max(0, axes.get_ylim()[0]), min(101, axes.get_ylim()[1]))
 
