@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from aa_utils import verify
-from aa_utils.reporting import drawn_images, figures, records, results, sampling, saturation, tables
+from aa_utils.reporting import curve_figures, drawn_images, figures, records, results, sampling, saturation, tables
 
 TRUE = {"top": 0.9, "half": 300.0, "slope": 2.0, "floor": 0.1}
 COUNTS = np.array([30, 100, 300, 1000, 2000] * 3, float)
@@ -115,3 +115,11 @@ def test_sampling_tables_take_images_of_other_settings_and_name_them(tmp_path):
     results.write(tmp_path / "results/s", "number_of_images", records.of(folders[:1], "uci_digits"))
     assert verify.untraced(tmp_path / "results/s") == []
     assert set(figures.DRAWN) >= {"sampling", "number_of_images"}
+
+
+@pytest.mark.parametrize(
+    ("heights", "expected"),
+    [([], []), ([50, 90], [50, 90]), ([14, 15, 10], [15, 20, 10]), ([99, 98, 97], [100, 95, 90]), ([50, 99, 98], [50, 100, 95])],
+)
+def test_names_at_the_ends_of_lines_stand_apart(heights, expected):
+    assert curve_figures._apart(heights, 5) == expected

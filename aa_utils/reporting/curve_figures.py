@@ -1,5 +1,7 @@
 """The curve over the number of images; of several stages, with a fit to each, and where returns diminish."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -57,6 +59,7 @@ def stages_by_images(points: pd.DataFrame) -> Figure:
     pipeline = points[points["system"] == "pipeline"]
     fits = saturation.table(points)
     figure, axes = one_panel(height=4.6)
+    ends = []  # of the lines: place, name, colour
     for row in fits.itertuples():
         classes = row.classes if row.classes >= 1 else 1
         here = pipeline[(pipeline[saturation.SERIES] == [row.prompts, row.inter_domain, row.intra_domain]).all(axis=1)]
@@ -66,10 +69,12 @@ def stages_by_images(points: pd.DataFrame) -> Figure:
         sns.lineplot(here, x="a_class", y="per_cent", errorbar="sd", ax=axes, lw=2, ms=7, err_kws={"alpha": 0.16, "lw": 0}, **look)
         _fitted(axes, row, classes)
         end = here[here["images"] == here["images"].max()]
-        place = (end["a_class"].iloc[0], end["per_cent"].mean())
-        text = axes.annotate(_label(row, fits), place, (9, 0), textcoords="offset points", va="center")
+        ends.append((end["a_class"].iloc[0], end["per_cent"].mean(), _label(row, fits), colour(row.inter_domain)))
+    heights = _apart([height for _, height, _, _ in ends], gap=5.5)
+    for (count, _, name, ink), height in zip(ends, heights, strict=True):
+        text = axes.annotate(name, (count, height), (9, 0), textcoords="offset points", va="center")
         readable(text)
-        text.set_color(colour(row.inter_domain))
+        text.set_color(ink)
     counts = sorted((pipeline["images"] / fits["classes"].fillna(1).max()).unique())
     axes.set_xscale("log")
     axes.set_xticks(counts, [f"{count:,.0f}" for count in counts])
@@ -81,6 +86,18 @@ def stages_by_images(points: pd.DataFrame) -> Figure:
     said = f"Mean and standard deviation over {seed_count(points)}; dotted: fitted saturation; star: where returns diminish."
     caption(figure, f"{said} {saturation.sentences(fits)[-1]}")
     return figure
+
+
+def _apart(heights: list[float], gap: float) -> list[float]:
+    """The heights, raised where two would lie closer together than `gap`, and lowered again where that leads above 100."""
+    order, apart = sorted(range(len(heights)), key=lambda k: heights[k]), list(heights)
+    for below, above in itertools.pairwise(order):
+        apart[above] = max(apart[above], apart[below] + gap)
+    ceiling = 100.0
+    for k in reversed(order):
+        apart[k] = min(apart[k], ceiling)
+        ceiling = apart[k] - gap
+    return apart
 
 
 def _fitted(axes: Axes, row, classes: float) -> None:
