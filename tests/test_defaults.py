@@ -26,8 +26,11 @@ DIFFERENT = {
     | dict.fromkeys(("backbone", "pretrained", "bottleneck", "image_size"), "what network is trained: `backbones.build` is told it")
     | {"device": "Recipe says cpu: a result does not depend on what else is in the machine"}
     | {"flip": "Recipe is for photos, the notebook shows digits"}
-    | dict.fromkeys(("keep", "limit_per_class"), "which images are the source: `filtering.keep` and `images.limit` are told it"),
+    | dict.fromkeys(
+        ("keep", "limit_per_class", "label_noise"), "which images are the source, with which labels: `aa_utils.data` is told it"
+    ),
     "40_intra_domain": {"initial": RUN, "target": RUN, "test": RUN, "seeds": RUN, "out": RUN, "image_size": RUN, "steps": SMOKE}
+    | {"keep_source": "`intra_domain.refine` is given the images, or none"}
     | {"device": "as in 30_inter_domain", "flip": "as in 30_inter_domain"},
 }
 STAGES = dict(zip(DIFFERENT, settings.STAGES, strict=True))
@@ -71,7 +74,7 @@ def test_options_that_writers_share_have_one_default():
 )
 def test_a_function_s_own_defaults_are_those_of_its_stage(function, stage):
     there = {parameter.name: parameter.default for parameter in settings.defaults(stage)}
-    own = {name: p.default for name, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
+    own = {name: p.default for name, p in inspect.signature(function).parameters.items() if p.default not in (p.empty, None)}  # None: nothing is given
     assert own and own == {name: there[name] for name in own}
 
 

@@ -83,3 +83,35 @@ def test_limit_is_nested_and_balanced(tmp_path):
     assert len(images.limit(loaded, 9)) == 6
     with pytest.raises(InputError, match="limit_per_class is -1"):
         images.limit(loaded, -1)
+
+
+def of_one_class(number, label, class_names):
+    pixels = torch.zeros(number, 3, 2, 2, dtype=torch.uint8)
+    return images.ImageSet(pixels, torch.full((number,), label), [str(i) for i in range(number)], class_names)
+
+
+def test_label_noise_is_exact_nested_and_never_right_by_chance():
+    loaded = of_one_class(48, 1, ["mug", "bike"])
+    half, quarter = (images.mislabelled(loaded, share).labels for share in (0.5, 0.25))
+    assert (half == 0).sum() == 24
+    assert (quarter == 0).sum() == 12
+    assert not ((quarter == 0) & (half == 1)).any(), "a larger share holds the smaller one"
+    assert not torch.equal(half, images.mislabelled(loaded, 0.5, seed=1).labels)
+    assert images.mislabelled(loaded, 0.0) is loaded
+    with pytest.raises(InputError, match=r"label_noise is 1.5"):
+        images.mislabelled(loaded, 1.5)
+
+
+def test_wrong_labels_are_spread_over_all_other_classes():
+    counts = images.mislabelled(of_one_class(3000, 2, list("abcd")), 1.0).labels.bincount(minlength=4)
+    assert counts[2] == 0
+    assert counts[[0, 1, 3]].min() > 900
+
+
+def test_joined_sets_stand_one_behind_the_other(tmp_path):
+    loaded = images.load(folder_of(tmp_path / "a", ROWS), 8)
+    both = images.joined(loaded, images.limit(loaded, 1))
+    assert both.labels.tolist() == [0, 0, 0, 1, 1, 1, 0, 1]
+    assert len(both) == len(both.names) == 8
+    with pytest.raises(InputError, match="of the same classes"):
+        images.joined(loaded, images.load(tmp_path / "a", 8, ["bike", "mug"]))

@@ -265,6 +265,19 @@ def test_what_a_file_calls_a_loss_trains_whatever_its_name(made_method, tmp_path
     assert (tmp_path / "1.0/history.csv").read_text().splitlines()[0] == f"step,lr,{name},metric_mean,images_per_second"
 
 
+@pytest.mark.parametrize(
+    ("source", "lacking"),
+    [
+        ("def predict(classifier, pixels, class_names, config, device):\n    return None\n", "`losses` or `step`"),
+        ("training_free = True\n" + LOSSES, "`predict`"),
+    ],
+)
+def test_a_file_that_lacks_what_its_stage_calls_is_refused_before_training(made_method, source, lacking):
+    method = made_method(CONFIG + source)
+    with pytest.raises(InputError, match=f"method '{method}' .* defines no {lacking}"):
+        registry.load(inter_domain, method)
+
+
 @pytest.mark.parametrize("name", ["step", "lr", "images_per_second", "metric_mean"])
 def test_a_loss_with_the_name_of_another_column_is_refused(made_method, tmp_path, name):
     method = made_method(CONFIG + LOSSES + f"    return Terms({{'{name}': z.square().mean()}}, {{'mean': z.detach().mean()}})\n")
@@ -427,6 +440,23 @@ def test_refine_starts_where_it_is_told(initial, tmp_path):
         intra_domain.refine(initial, target, parts, "fixmatch", {}, recipe, 0, tmp_path / "x", "warm")
     with pytest.raises(InputError, match="other classes"):
         intra_domain.refine(initial, replace(target, class_names=["a", "b", "c"]), parts, "fixmatch", {}, recipe, 0, tmp_path / "x")
+
+
+def test_images_of_the_source_teach_stage_4_only_where_they_are_kept(initial, tmp_path, monkeypatch):
+    """Every labelled image that is drawn is one of the confident ones, or of the source where it is kept; the rest is the target's."""
+    target, source = picture_set(9, labels=False), picture_set(6, seed=5)
+    parts = split(F.one_hot(torch.arange(9) % 3).float(), target.class_names)
+    streams = []
+    monkeypatch.setattr(intra_domain.loop, "fit", lambda method, config, classifier, given, *others: streams.append(given))
+    for kept in (None, source):
+        intra_domain.refine(initial, target, parts, "fixmatch", {}, RECIPE, 0, tmp_path / "x", "head", kept)
+    (discarded, rest), (both, rest_beside) = streams
+    assert discarded.rows.tolist() == parts.labelled.tolist()
+    assert torch.equal(discarded.pixels, target.pixels)
+    assert torch.equal(both.pixels[both.rows], torch.cat([target.pixels[parts.labelled], source.pixels]))
+    assert torch.equal(both.labels[both.rows], torch.cat([parts.pseudo, source.labels]))
+    assert torch.equal(rest.pixels, target.pixels)
+    assert torch.equal(rest_beside.pixels, target.pixels), "the unlabelled images are the target's alone"
 
 
 P = torch.tensor([[0.9, 0.1, 0.0], [0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.4, 0.5, 0.1]])

@@ -14,6 +14,7 @@ from aa_utils import benchmarks, experiment, files, sources
 from aa_utils.benchmarks.__main__ import main
 from aa_utils.data import decode, images
 from aa_utils.errors import InputError
+from aa_utils.runner import record
 from aa_utils.sources import class_names
 
 
@@ -351,3 +352,19 @@ def test_names_that_are_no_utf8(data, tmp_path):
     rows = sources.write(sources.choose("sd", []), tmp_path / "out")
     assert "cat/caf\\xe9.jpg" in [row["source_file"] for row in rows]
     assert len(images.load(tmp_path / "out", 16)) == 6
+
+
+def test_the_images_of_a_run_are_those_it_learned_from(data):
+    """With its limit and its label noise; other images in the folder since then are refused."""
+    folder = make(data / "mine", ["mug", "pen"], per_class=6)
+    about = {"source": str(folder), "keep": {}, "limit_per_class": 4, "label_noise": 0.25}
+    run = {"parameters": about, "inputs": [record.describe_input("source", str(folder))]}
+    found, names = sources.of_run(run, 16, ["mug", "pen"], 0), ["mug", "pen"]
+    whole = images.limit(sources.load(folder, 16, names), 4)
+    assert found.names == whole.names
+    assert (found.labels != whole.labels).sum() == 2
+    del about["label_noise"]  # a record of before there was any
+    assert torch.equal(sources.of_run(run, 16, names, 0).labels, whole.labels)
+    (folder / "mug/0.jpg").write_bytes((folder / "mug/1.jpg").read_bytes())
+    with pytest.raises(InputError, match="holds other images than those that stage 3 learned from"):
+        sources.of_run(run, 16, names, 0)

@@ -67,6 +67,30 @@ def limit(images: ImageSet, per_class: int, seed: int = 0) -> ImageSet:
     return replace(images, pixels=images.pixels[index], labels=images.labels[index], names=[images.names[i] for i in index.tolist()])
 
 
+def mislabelled(images: ImageSet, share: float, seed: int = 0) -> ImageSet:
+    """`images` with the labels of `share` of them wrong: each is another class, every other class as likely, drawn by name and `seed`.
+
+    Symmetric label noise, to see what wrong labels cost. The images that a smaller share makes wrong are among those of a larger one.
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"label_noise is {share}; it is a share of the images, 0 (none) to 1")
+    if share == 0 or images.labels is None:
+        return images
+    labels, classes = images.labels.clone(), len(images.class_names)
+    order = sorted(range(len(images)), key=lambda i: stable_hash("label_noise", seed, images.names[i]))
+    for i in order[: round(share * len(images))]:
+        labels[i] = (int(labels[i]) + 1 + stable_hash("wrong_label", seed, images.names[i]) % (classes - 1)) % classes
+    return replace(images, labels=labels)
+
+
+def joined(first: ImageSet, second: ImageSet) -> ImageSet:
+    """The images of both, those of `first` first. Both have labels and the same classes; pixels that are a memory map are read."""
+    if first.labels is None or second.labels is None or first.class_names != second.class_names:
+        raise InputError("two sets of images can be joined where both have labels, of the same classes")
+    pixels, labels = torch.cat([first.pixels, second.pixels]), torch.cat([first.labels, second.labels])
+    return ImageSet(pixels, labels, [*first.names, *second.names], first.class_names)
+
+
 def _rows(root: Path) -> list[dict[str, Any]]:
     if rows.has_rows(root):
         return rows.read(root, "notebooks/20_generate.ipynb")

@@ -1,4 +1,5 @@
 """Stage 4: the synthetic images are discarded, and the classifier is trained on the target alone, with pseudo-labels on its confident part.
+They can be kept too, to see what discarding is worth.
 One method is one module of this folder, found by its name; `aa_utils.training.method` says what it defines.
 """
 
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 
 from aa_utils.classifiers import backbones
+from aa_utils.data import images
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
 from aa_utils.intra_domain.split import Split
@@ -30,12 +32,13 @@ def refine(
     seed: int,
     folder: Path,
     start: str = "head",
+    source: ImageSet | None = None,
 ) -> backbones.Classifier:
     """Train the classifier in `initial` further on `target` alone; writes model.safetensors, config.json, history.csv to `folder`.
 
     `parts` says which target images are confident, with their pseudo-labels; the unlabelled set is all target images. `start`: "head"
     keeps the adapted features and initialises a new head (SHOT++, Liang et al. 2021, arXiv 2012.07297), "adapted" keeps all weights,
-    "scratch" none.
+    "scratch" none. `source`: labelled images that stay beside the confident ones, instead of being discarded.
     Errors: InputError for unknown names, classes that differ from the target's, no confident image, and a loss that is not finite.
     """
     if start not in STARTS:
@@ -55,8 +58,11 @@ def refine(
     # The pixels stay where they are, maybe a memory map larger than memory: rows say which of them are confident.
     labels = torch.full((len(target),), NO_LABEL)
     labels[parts.labelled] = parts.pseudo
-    drawn = module.streams(replace(target, labels=labels), replace(target, labels=None), config, recipe.batch_size)  # type: ignore[arg-type]
-    streams = [stream if stream.labels is None else replace(stream, rows=parts.labelled) for stream in drawn]
+    labelled, rows = replace(target, labels=labels), parts.labelled
+    if source is not None:
+        labelled, rows = images.joined(labelled, source), torch.cat([rows, torch.arange(len(target), len(target) + len(source))])
+    drawn = module.streams(labelled, replace(target, labels=None), config, recipe.batch_size)  # type: ignore[arg-type]
+    streams = [stream if stream.labels is None else replace(stream, rows=rows) for stream in drawn]
     return loop.fit(module, config, classifier, streams, recipe, seed, folder, target.class_names)
 
 

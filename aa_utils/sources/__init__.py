@@ -9,17 +9,19 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from aa_utils import benchmarks
 from aa_utils.benchmarks._check import Report, refuse, unreadable
-from aa_utils.data import decode, images
+from aa_utils.data import decode, filtering, images
 from aa_utils.data.images import ImageSet
 from aa_utils.data.rows import write as write_rows
 from aa_utils.errors import InputError
 from aa_utils.paths import is_half_made, resolve
 from aa_utils.progress import progress
+from aa_utils.runner import record
 from aa_utils.seeds import stable_hash
 from aa_utils.sources import class_names as names
 from aa_utils.sources.listing import Listing, listing, place
@@ -105,6 +107,19 @@ def load(
     if is_written(folder) and not rename:
         return images.limit(images.load(folder, size, class_names or None), per_class, seed)
     return read(choose(folder, class_names, per_class, seed, rename), size)
+
+
+def of_run(run: Mapping[str, Any], size: int, class_names: Sequence[str], seed: int) -> ImageSet:
+    """The labelled images that seed `seed` of a run of notebook 30 learned from; `run` is its record.
+
+    Errors: InputError as of `load`, and where the folder holds other images than then.
+    """
+    about, then = run["parameters"], next(row for row in run["inputs"] if row["name"] == "source")
+    if record.describe_input("source", about["source"])["sha256"] != then["sha256"]:
+        raise InputError(f"'{about['source']}' holds other images than those that stage 3 learned from; run notebook 30 once more")
+    found = filtering.keep(load(about["source"], size, class_names), about["source"], **about["keep"])
+    noise = about.get("label_noise", 0.0)  # records of before there was any do not name it
+    return images.mislabelled(images.limit(found, about["limit_per_class"], seed), noise, seed)
 
 
 def read(chosen: Chosen, size: int) -> ImageSet:
