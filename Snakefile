@@ -5,7 +5,7 @@
 #     data -> prompts -> images -> inter_domain -> intra_domain -> benchmark (tables and figures)
 #          \-> real_source -/ \                            \-> without_labels (held-out images are one more writer's)
 #                            \-> few_images -> few_refined -> number_of_images (the curve)
-#     Ablations of the grid's own runs: sampling, prompts. On targets of their own: hard_shift.
+#     Ablations of the grid's own runs: sampling, prompts, discarding. On targets of their own: hard_shift.
 #
 # An adapted generator is one more source: adapt_generator -> adapted_images -> inter_domain.
 #
@@ -153,7 +153,9 @@ def results(*paths):
     return update([f"{folder}/{path}" for path in paths])
 
 
-CURVE, SAMPLING, PROMPTS, HARD = (X["ablations"].get(name) for name in ("number_of_images", "sampling", "prompts", "hard_shift"))
+CURVE, SAMPLING, PROMPTS, HARD, DISCARDING = (
+    X["ablations"].get(name) for name in ("number_of_images", "sampling", "prompts", "hard_shift", "discarding")
+)
 POINTS, CURVE_RUNS = ablations.curve(CURVE) if CURVE else ([], [])
 HARD_RUNS = ablations.shifted(HARD) if HARD else []
 HARD_TABLE = [*(f"{ablations.stage(method)}/{HARD['writer']}/{method}" for method in HARD["methods"]), *HARD_RUNS] if HARD else []
@@ -631,6 +633,32 @@ rule sampling:
     threads: X["threads"]
     shell:
         command("67_ablation_sampling")
+
+
+rule discarding:
+    message:
+        "tables and figures: discarding"
+    input:
+        [record(run) for run in ablations.compared(DISCARDING)] if DISCARDING else [],
+    output:
+        record("ablations/discarding"),
+        report(results("tables/discarding.csv"), category="Tables"),
+        report(results("figures/discarding.png"), category="Figures"),
+    params:
+        **call(
+            "69_ablation_discarding",
+            lambda w, s: s(
+                runs=[out(run) for run in ablations.compared(DISCARDING)],
+                target=ONE["target"],
+                results=RESULTS,
+                out=out("ablations/discarding"),
+            ),
+        ),
+    log:
+        **logs("ablations/discarding"),
+    threads: X["threads"]
+    shell:
+        command("69_ablation_discarding")
 
 
 rule prompt_diversity:

@@ -28,6 +28,7 @@ from aa_utils.paths import ROOT, existing, resolve
 from aa_utils.redaction import mask_output
 from aa_utils.reporting import (
     benchmark_tables,
+    discarding,
     diversity_runs,
     estimate_runs,
     figures,
@@ -168,6 +169,7 @@ def again(results: str | Path) -> pd.DataFrame:
     estimate_runs.again(results)
     diversity_runs.again(results)
     hard_shift_runs.again(results)
+    discarding.again(results)
     generator_results.again(results)
     new_word.again(results)
     for path in sorted((folder / "figures").glob("*.csv")):
@@ -200,6 +202,7 @@ def untraced(results: str | Path) -> list[str]:
             if run in runs and row not in there:
                 said.append(f"{path.name}: {', '.join(row)} is missing, and its record in runs/ has it")
     said += estimate_runs.untraced(results) + diversity_runs.untraced(results) + hard_shift_runs.untraced(results)
+    said += discarding.untraced(results)
     return said + generator_results.untraced(results) + new_word.untraced(results)
 
 

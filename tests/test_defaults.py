@@ -74,7 +74,9 @@ def test_options_that_writers_share_have_one_default():
 )
 def test_a_function_s_own_defaults_are_those_of_its_stage(function, stage):
     there = {parameter.name: parameter.default for parameter in settings.defaults(stage)}
-    own = {name: p.default for name, p in inspect.signature(function).parameters.items() if p.default not in (p.empty, None)}  # None: nothing is given
+    own = {
+        name: p.default for name, p in inspect.signature(function).parameters.items() if p.default not in (p.empty, None)
+    }  # None: nothing is given
     assert own and own == {name: there[name] for name in own}
 
 

@@ -14,6 +14,7 @@ from aa_utils.errors import InputError
 from aa_utils.evaluation import without_labels
 from aa_utils.reporting import (
     ablation_points,
+    discarding,
     diversity_tables,
     estimate_figures,
     figures,
@@ -64,6 +65,16 @@ def hard() -> pd.DataFrame:
                 accuracy = 0.9 + 0.04 * m + 0.005 * seed - 0.15 * severity
                 rows.append([kind, severity, inter, intra, seed, accuracy, accuracy, "uci_digits", "run", "id"])
     return tables.rounded(pd.DataFrame(rows, columns=hard_shift_tables.RUNS))
+
+
+def discarded() -> pd.DataFrame:
+    """Made-up rows of `discarding.RUNS`: two shares of wrong labels, images kept and discarded, and a second selection."""
+    rows = []
+    for noise, fraction, kept in [(n, 0.5, kept) for n in (0.0, 0.5) for kept in ("kept", "discarded")] + [(0.0, 1.0, "discarded")]:
+        for seed in range(2):
+            scores = [0.6 - 0.2 * noise, 0.8 - noise * (0.6 if kept == "kept" else 0.2) + 0.01 * seed, 0.9 - 0.3 * fraction, fraction]
+            rows.append([noise, f"surest {100 * fraction:g} % of a class", kept, "dann", "fixmatch", seed, *scores, "run", "id"])
+    return tables.rounded(pd.DataFrame(rows, columns=discarding.RUNS))
 
 
 def points() -> dict[str, pd.DataFrame]:
@@ -129,6 +140,7 @@ def points() -> dict[str, pd.DataFrame]:
         "sampling": pd.concat(sampled, ignore_index=True),
         "diversity": diverse(),
         "hard_shift": hard(),
+        "discarding": discarded(),
         "stages": staged,
         "methods": staged[ablation_points.COLUMNS],
         "refinement_gain": gains[ablation_points.GAIN],

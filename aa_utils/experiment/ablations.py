@@ -6,6 +6,7 @@
 | `without_labels` | estimates with the truth, for all runs of the grid | images of held-out prompts |
 | `sampling` | `sources` that differ in the generator's settings, by `methods` | – |
 | `prompts` | `sources` that differ in their prompts, by `methods` | – |
+| `discarding` | `methods` whose stage 4 keeps or discards the images of a `writer`, or differs in what counts as confident | – |
 | `hard_shift` | `methods` on harder and harder `domains` of `target`, beside `method`, which never sees them | a run for each domain |
 
 `methods` are runs from one source, as the grid names them: source_only, dann, dann/fixmatch.
@@ -20,6 +21,7 @@ ABLATIONS = {
     "without_labels": ("writer", "held_out", "chosen"),
     "sampling": ("sources", "methods"),
     "prompts": ("sources", "methods"),
+    "discarding": ("writer", "methods"),
     "hard_shift": ("writer", "method", "methods", "target", "domains"),
 }
 
@@ -82,8 +84,9 @@ def stage(method: str) -> str:
 
 
 def compared(options: dict) -> list[str]:
-    """The runs of `sampling` and `prompts`, as paths below the experiment's artifacts."""
-    return [f"{stage(method)}/{origin}/{method}" for origin in options["sources"] for method in options["methods"]]
+    """The runs of `sampling`, `prompts` and `discarding`, as paths below the experiment's artifacts."""
+    origins = options.get("sources") or [options["writer"]]
+    return [f"{stage(method)}/{origin}/{method}" for origin in origins for method in options["methods"]]
 
 
 def shifted(options: dict) -> list[str]:

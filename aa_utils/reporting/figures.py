@@ -14,6 +14,7 @@ from aa_utils.paths import resolve
 from aa_utils.reporting import (
     ablation_figures,
     benchmark_figures,
+    discarding,
     diversity_tables,
     estimate_figures,
     hard_shift_tables,
@@ -215,6 +216,7 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "by_source": source_figures.by_source,
     **ablation_figures.DRAWN,
     **sampling.DRAWN,
+    **discarding.DRAWN,
     **diversity_tables.DRAWN,
     **hard_shift_tables.DRAWN,
 }

@@ -40,6 +40,7 @@ NUMBERS = {
     "count",
     *("classes", "seconds_per_image"),  # of drawn_images
     "severity",  # of hard_shift_tables
+    *("label_noise", "coverage"),  # of discarding
     *("drawn", "pairwise", "vendi", "target_pairwise", "target_vendi"),  # of diversity_tables
     *("top", "half", "slope", "floor", "rmse", "knee", "rate_before", "rate_after"),  # of saturation
 }
