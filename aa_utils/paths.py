@@ -1,6 +1,7 @@
 """Where things lie: the repository, heavy artifacts (`AA_ARTIFACTS`) and benchmark data (`AA_DATA`)."""
 
 import os
+import stat
 from pathlib import Path
 
 from aa_utils.errors import InputError
@@ -38,15 +39,33 @@ def data_root() -> Path:
 
 
 def existing(path: str | Path, what: str, made_by: str = "") -> Path:
-    """`resolve(path)`, or an InputError that names `what` was expected there and which notebook makes it."""
+    """`resolve(path)`, or an InputError that names `what` was expected there and which notebook makes it, or that nobody may read it."""
     found = resolve(path)
+    if is_closed(found):
+        raise InputError(f"the {what} at '{path}' cannot be read: no access; give yourself access, or name another")
     if not str(path) or not found.exists():
         hint = f"; {made_by} makes it" if made_by else ""
         raise InputError(f"no {what} at '{path}'{hint}")
     return found
 
 
+def is_closed(path: Path) -> bool:
+    """Whether this user may not read the file or folder at `path`, or may not even look whether there is one."""
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        return True
+    except (OSError, ValueError):  # nothing there, too long, a NUL
+        return False
+    return not may_read(path, stat.S_ISDIR(mode))
+
+
+def may_read(path: Path, folder: bool) -> bool:
+    """Whether this user may read the file at `path`, or list and enter the `folder` there."""
+    return os.access(path, os.R_OK | (os.X_OK if folder else 0), effective_ids=os.access in os.supports_effective_ids)
+
+
 def is_half_made(folder: str | Path) -> bool:
     """Whether images were begun in a folder (`generate.made_with.SETTINGS`) whose rows, which come last, are not there."""
     path = resolve(folder)
-    return (path / ".settings.json").is_file() and not (path / "metadata.jsonl").is_file()
+    return os.path.isfile(path / ".settings.json") and not os.path.isfile(path / "metadata.jsonl")  # in a closed folder neither is

@@ -70,7 +70,10 @@ def test_a_label_that_is_no_name_and_no_number(tmp_path, label):
         images.load(tmp_path, 8)
 
 
-@pytest.mark.parametrize("names", [("café", "cafe\u0301"), ("mug", "mug "), ("tea cup", "tea_cup"), ("tea  cup", "tea cup")])
+@pytest.mark.parametrize(
+    "names",
+    [("café", "cafe\u0301"), ("mug", "mug "), ("tea cup", "tea_cup"), ("tea  cup", "tea cup"), ("cat", "c\u200bat"), ("\ufeffcat", "cat")],
+)
 def test_two_folders_of_one_name_are_no_two_classes(tmp_path, names):
     for name in names:
         pictures(tmp_path / name)

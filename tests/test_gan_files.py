@@ -145,17 +145,65 @@ WRONG = {
     "numbers as names": (bad(lambda g, w: {1: torch.zeros(1), 2: 3}), "holds no generator"),
     "a list": (bad(lambda g, w: [g]), "holds no generator"),
     "nothing": (bad(lambda g, w: {}), "holds no generator"),
-    "a scalar as weight": (bad(lambda g, w: {"g_ema": g | {"conv1.conv.weight": torch.tensor(1.0)}}), "cannot|can be read|lacks"),
+    "a scalar as weight": (bad(lambda g, w: {"g_ema": g | {"conv1.conv.weight": torch.tensor(1.0)}}), r"is \(\); its first axis"),
+    "a mean that is a list": (bad(lambda g, w: {"g_ema": g, "latent_avg": w.tolist()}), "latent_avg is a list and no tensor"),
+    "a mean of whole numbers": (bad(lambda g, w: {"g_ema": g, "latent_avg": w.long()}), r"latent_avg .*torch\.int64"),
+    "more than float32 holds": (bad(lambda g, w: {"g_ema": g | {"style.1.bias": g["style.1.bias"].double() * 1e300}}), "no finite number"),
 }  # fmt: skip
+FIRST = ("input.input", "conv1.conv.weight", "convs.0.conv.weight", "to_rgb1.conv.weight", "noises.noise_0", "noises.noise_1")
+WRONG |= {
+    f"two of {name}": (bad(lambda g, w, name=name: {"g_ema": g | {name: torch.cat([g[name], g[name]])}}), r"its first axis has length 1")
+    for name in FIRST
+}
+LAYERS = ("convs.{}.conv.weight", "to_rgbs.{}.bias", "noises.noise_{}", "style.{}.weight")
+NUMBERED = [name.format(number) for name in LAYERS for number in ("99", "99999999999", "9" * 40, "٣")]
+WRONG |= {
+    key: (bad(lambda g, w, key=key: {"g_ema": g | {key: torch.ones(1)}}), r"no tensor of|no place|lacks|is \(1,\)|first axis")
+    for key in NUMBERED
+}
 
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_in_a_checkpoint_is_one_sentence(tmp_path, parts, what):
     make, message = WRONG[what]
     torch.save(make(*parts), tmp_path / "network.pt")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match=message) as error:
         checkpoints.load(tmp_path / "network.pt")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000, "a number in a name made gigabytes"
     assert "network.pt'" in str(error.value) and "\n" not in str(error.value)
+
+
+def damaged(data, where, what):
+    """`data` of an archive with bytes of its largest tensor made `what`, as a download that broke off and went on leaves them."""
+    entries = [one for one in zipfile.ZipFile(io.BytesIO(data)).infolist() if "/data/" in one.filename]
+    entry = max(entries, key=lambda one: one.file_size)
+    header = data[entry.header_offset :][:30]
+    start = entry.header_offset + 30 + sum(struct.unpack("<HH", header[26:30])) + int(where * (entry.file_size - 4))
+    return data[:start] + what(data[start : start + 4]) + data[start + 4 :]
+
+
+DAMAGES = {"a bit": lambda old: bytes([old[0] ^ 1]) + old[1:], "zeros": lambda old: bytes(4), "other bytes": lambda old: b"spam"}
+
+
+@pytest.mark.parametrize("where", [0, 0.5, 1])
+@pytest.mark.parametrize("what", DAMAGES)
+def test_numbers_that_a_download_damaged_are_no_weights(tmp_path, parts, what, where):
+    """torch.load reads them without a word."""
+    torch.save({"g_ema": parts[0]}, tmp_path / "network.pt")
+    close(checkpoints.load(tmp_path / "network.pt"))
+    (tmp_path / "network.pt").write_bytes(damaged((tmp_path / "network.pt").read_bytes(), where, DAMAGES[what]))
+    torch.load(tmp_path / "network.pt", weights_only=True)
+    with pytest.raises(InputError, match=r"is damaged: .* is not what its checksum says; fetch it again"):
+        checkpoints.load(tmp_path / "network.pt")
+
+
+def test_a_part_that_is_there_twice_is_refused(tmp_path, parts):
+    torch.save({"g_ema": parts[0]}, tmp_path / "network.pt")
+    with zipfile.ZipFile(tmp_path / "network.pt", "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(archive.infolist()[3], b"other")
+    with pytest.raises(InputError, match="has a part twice"):
+        checkpoints.load(tmp_path / "network.pt")
 
 
 FILES = {

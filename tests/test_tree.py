@@ -1,13 +1,21 @@
 """What lies in a folder: links, loops, names of any bytes; a folder's hash sees all of it."""
 
 import os
+import tempfile
+import time
+from pathlib import Path
 
+import pandas  # noqa: F401  (now: the user below may not be allowed to)
 import pytest
+from PIL import Image
 
-from aa_utils import files
+from aa_utils import files, sources
+from aa_utils.benchmarks import image_folder
+from aa_utils.data import images
 from aa_utils.errors import InputError
 from aa_utils.paths import as_text
-from aa_utils.runner import record
+from aa_utils.photos import intake, judge  # noqa: F401
+from aa_utils.runner import input_paths, record
 
 
 def names(found, root):
@@ -57,14 +65,134 @@ def test_hidden_and_other_names_are_left_out_unread(tmp_path):
     assert names(files.tree(tmp_path, lambda name: name == "@eaDir").files, tmp_path) == [".DS_Store", ".git/config", "photo"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_without_access_is_one_sentence(tmp_path):
-    fill(tmp_path / "closed", "photo").chmod(0)
-    try:
-        with pytest.raises(InputError, match="closed' cannot be read: Permission denied"):
-            files.tree(tmp_path)
-    finally:
-        (tmp_path / "closed").chmod(0o700)
+@pytest.fixture
+def mine():
+    """A folder of a user who is not root: root reads everything."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        os.seteuid(65534 if root else os.geteuid())
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0 if root else os.geteuid())
+
+
+def album(folder):
+    for name in ("mug", "plate"):
+        for k in range(3):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.effect_noise((24, 24), 50 + k).save(folder / name / f"{k}.png")
+    return folder
+
+
+def closed_folder(root):
+    (root / "mug").chmod(0)
+
+
+def folder_without_a_list(root):
+    (root / "mug").chmod(0o111)
+
+
+def folder_without_a_way_in(root):
+    (root / "mug").chmod(0o444)
+
+
+def closed_file(root):
+    (root / "mug/0.png").chmod(0)
+
+
+def closed_goal_of_a_link(root):
+    (root / "cup").symlink_to(album(root.parent / "disk") / "mug")
+    (root.parent / "disk").chmod(0)
+
+
+def closed_root(root):
+    root.chmod(0)
+
+
+def closed_parent(root):
+    root.parent.chmod(0)
+
+
+def too_deep(root):
+    here = os.getcwd()
+    os.chdir(root / "mug")
+    for _ in range(30):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    os.chdir(here)
+
+
+READERS = {
+    "intake": lambda root: intake.take_in(root, 16, ["mug", "plate"], root.parent / "out"),
+    "image_folder": lambda root: image_folder.load(str(root), 16),
+    "images": lambda root: images.load(root, 16),
+    "source": lambda root: (
+        input_paths.check("folder", "input: a folder", str(root), "artifacts/x"),
+        sources.write(sources.choose(root, []), root.parent / "source"),
+    ),
+    "hash": lambda root: (
+        input_paths.check("photos", "input: a folder", str(root), "artifacts/x"),
+        record.describe_input("photos", str(root)),
+    ),
+}
+WAYS = [
+    closed_folder,
+    folder_without_a_list,
+    folder_without_a_way_in,
+    closed_file,
+    closed_goal_of_a_link,
+    closed_root,
+    closed_parent,
+    too_deep,
+]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("close", WAYS)
+def test_what_nobody_may_read_is_one_sentence(mine, close, reader):
+    """Never fewer pictures without a word, and no traceback."""
+    root = album(mine / "parent/in")
+    close(root)
+    with pytest.raises(InputError, match=r"cannot be (read|used)|permission denied|no folder"):
+        READERS[reader](root)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["lost+found", "System Volume Information"])
+def test_what_a_disk_keeps_closed_does_not_matter(mine, reader, name):
+    root = album(mine / "in")
+    READERS[reader](root)
+    (root / name).mkdir(mode=0)
+    READERS[reader](root)
+
+
+def test_links_to_themselves_are_files(tmp_path):
+    fill(tmp_path, "own")
+    (tmp_path / "self.jpg").symlink_to("self.jpg")
+    for k in range(5):
+        (tmp_path / f"ring{k}").symlink_to(f"ring{(k + 1) % 5}")
+    assert names(files.tree(tmp_path).files, tmp_path) == ["own", *(f"ring{k}" for k in range(5)), "self.jpg"]
+    assert files.sha256(tmp_path)
+
+
+@pytest.mark.parametrize("goal", ["nowhere", "mug_link", "/nowhere/at/all"])
+def test_a_class_whose_folder_is_not_there_is_named(tmp_path, goal):
+    root = album(tmp_path)
+    (root / "mug_link").symlink_to(goal)
+    with pytest.raises(InputError, match=r"links that lead nowhere \(1\): mug_link"):
+        image_folder.load(str(root), 16)
+
+
+def test_thousands_of_links_take_no_time_of_their_own(tmp_path):
+    fill(tmp_path / "a/b", "file")
+    for k in range(3000):
+        (tmp_path / f"{k:04}").symlink_to("a/b")
+    started = time.process_time()
+    found = files.tree(tmp_path)
+    assert (len(found.files), len(found.again)) == (1, 3000)
+    assert time.process_time() - started < 5
 
 
 @pytest.fixture(params=[b"caf\xe9.jpg", b"\xff\xfe", "übung".encode(), "holiday\u2028beach".encode(), b"new\nline"])

@@ -11,6 +11,7 @@ systems make for themselves (thumbnails of a NAS, bins) and files that are no pi
 here are an error, for nobody would miss them.
 """
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ import torch
 
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._check import Report, refuse, unreadable
-from aa_utils.benchmarks._layout import visible
 from aa_utils.benchmarks._photos import plain
 from aa_utils.data import decode, formats, walk
 from aa_utils.data.images import ImageSet
@@ -80,7 +80,11 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     found = walk.pictures(root)
     foreign = {path for path in found.files if formats.is_foreign(path)}
     problems = [("pictures to convert to JPEG or PNG", as_text(path.relative_to(root))) for path in found.files if path in foreign]
-    inside: dict[str, list[Path]] = {path.name: [] for path in visible(root)[0]}
+    # A class whose folder is a link to a disk that is not there would be missing without a word.
+    problems += [
+        ("links that lead nowhere", as_text(path.relative_to(root))) for path in found.others if path.is_symlink() and not path.exists()
+    ]
+    inside: dict[str, list[Path]] = {name: [] for name in sorted(os.listdir(root)) if (root / name).is_dir() and not walk.of_system(name)}
     side_by_side: list[Path] = []
     for path in found.files:
         if path not in foreign:
@@ -105,10 +109,13 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
 
 
 def _check_names(names: list[str], domain: str) -> None:
-    """Errors: InputError for names that look alike on every screen (é is one character, or two), and for parts of a set as classes."""
+    """Errors: InputError for names that look alike on every screen (é is one character, or two; letters without width), and for parts of a
+    set as classes.
+    """
     seen: dict[str, str] = {}
     for name in names:
-        shown = " ".join(unicodedata.normalize("NFC", name).split())
+        seen_as = "".join(letter for letter in unicodedata.normalize("NFC", name) if unicodedata.category(letter) != "Cf")
+        shown = " ".join(seen_as.split())
         if shown in seen:
             raise InputError(f"'{domain}' has two classes of one name, {seen[shown]!a} and {name!a}; put their pictures into one folder")
         seen[shown] = name

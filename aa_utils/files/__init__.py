@@ -5,6 +5,7 @@
 
 import errno
 import hashlib
+import heapq
 import json
 import os
 import secrets
@@ -15,9 +16,11 @@ from pathlib import Path
 
 from aa_utils.errors import InputError
 from aa_utils.files import text
+from aa_utils.paths import may_read
 from aa_utils.progress import warn
 
 COMPUTES_NOTHING = "how files get onto a disk"
+CLOSED = {"lost+found", "system volume information", "$recycle.bin"}  # a disk has them at its top, and its owner may not look inside
 
 
 @contextmanager
@@ -132,50 +135,84 @@ class Tree:
 def tree(root: Path, skip: Callable[[str], bool] = hidden) -> Tree:
     """Everything below the folder `root` but for names that `skip`; links to folders are followed, every folder is read once.
 
-    A folder counts by the way without links, where there is one. Errors: InputError for a folder that cannot be read.
+    A folder counts by the way without links, where there is one; a link that leads nowhere, or to itself, is a file. Errors: InputError for
+    a folder, or the goal of a link, that cannot be read; folders that a system keeps closed (CLOSED) are skipped.
     """
     found, links, seen, top = Tree(), [], set(), root.resolve()
 
     def read(folder: Path) -> None:
-        about = folder.stat()
-        if (about.st_dev, about.st_ino) in seen or (folder != root and folder.is_symlink() and top.is_relative_to(folder.resolve())):
-            found.again.append(folder)
-            return
-        seen.add((about.st_dev, about.st_ino))
-        if folder.is_symlink() and folder != root:
-            found.links.append(folder)
-        try:
+        with readable(folder, "the folder "):
+            about = folder.stat()
+            if (about.st_dev, about.st_ino) in seen or (folder != root and folder.is_symlink() and top.is_relative_to(folder.resolve())):
+                found.again.append(folder)
+                return
+            seen.add((about.st_dev, about.st_ino))
+            if folder != root and folder.name.lower() in CLOSED and not may_read(folder, folder=True):
+                found.skipped.append(folder)
+                return
+            if folder.is_symlink() and folder != root:
+                found.links.append(folder)
             with os.scandir(folder) as entries:
                 inside = sorted(entries, key=lambda entry: entry.name)
-        except PermissionError as error:
-            raise InputError(f"the folder '{folder}' cannot be read: {error.strerror}; give yourself access, or move it away") from error
         for entry in inside:
             path = folder / entry.name
             if skip(entry.name):
                 found.skipped.append(path)
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
+            elif entry.is_symlink() and _leads_to_folder(path):
+                heapq.heappush(links, path)
             else:
-                (links if entry.is_dir() else found.files).append(path)
+                found.files.append(path)
 
     folders = [root]
     while folders or links:
-        read(folders.pop() if folders else links.pop(0))
-        links.sort()
+        read(folders.pop() if folders else heapq.heappop(links))
     found.files.sort()
     return found
 
 
+def _leads_to_folder(link: Path) -> bool:
+    with readable(link, "what the link ", " leads to"):
+        return link.is_dir()
+
+
+@contextmanager
+def readable(path: Path, before: str = "", after: str = "") -> Iterator[None]:
+    """Turns an OSError (no access, a path too long, a broken disk) into an InputError that names `path`, `before` and `after` around it.
+
+    Limits of the machine (memory, open files) stay what they are: they say nothing of the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
+        name = str(path) if len(str(path)) <= 500 else f"{str(path)[:200]} … {str(path)[-200:]}"
+        why = error.strerror or type(error).__name__
+        raise InputError(f"{before}'{name}'{after} cannot be read: {why}; give yourself access, or move it away") from error
+
+
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, or of a folder's sorted (name, SHA-256) pairs; dot-files in a folder do not count."""
+    """The SHA-256 of a file's bytes, or of a folder's sorted (name, SHA-256) pairs; dot-files in a folder do not count.
+
+    Errors: InputError for a file or folder that cannot be read.
+    """
     digest = hashlib.sha256()
-    if path.is_dir():
-        for file in tree(path).files:
-            if file.is_file():
-                name = file.relative_to(path)
-                digest.update(os.fsencode(f"{name.as_posix()}\0{sha256(file)}\n"))  # a name may not be UTF-8
-    else:
-        with path.open("rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(block)
+    with readable(path):
+        if path.is_dir():
+            for file in tree(path).files:
+                if is_regular(file):
+                    name = file.relative_to(path)
+                    digest.update(os.fsencode(f"{name.as_posix()}\0{sha256(file)}\n"))  # a name may not be UTF-8
+        else:
+            with path.open("rb") as stream:
+                for block in iter(lambda: stream.read(1 << 20), b""):
+                    digest.update(block)
     return digest.hexdigest()
+
+
+def is_regular(path: Path) -> bool:
+    """Whether there is a file at `path` that holds bytes, no FIFO and no device. Errors: InputError where nobody may look."""
+    with readable(path):
+        return path.is_file()

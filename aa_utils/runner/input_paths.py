@@ -3,7 +3,7 @@
 import re
 
 from aa_utils.errors import InputError
-from aa_utils.paths import is_half_made, resolve
+from aa_utils.paths import is_closed, is_half_made, resolve
 from aa_utils.runner.out_folder import check_apart
 from aa_utils.runner.parameter_types import shown, texts
 
@@ -20,6 +20,8 @@ def check(name: str, comment: str, value: object, out: str) -> None:
     for path in texts(value):
         if not path and comment.startswith("optional"):
             continue
+        if path and is_closed(resolve(path)):
+            raise InputError(f"input '{name}': '{shown(path)}' cannot be read: no access; give yourself access, or name another")
         if path and exists(path):
             if not (resolve(path).is_file() or resolve(path).is_dir()):  # whoever reads a FIFO waits, a device may have no end
                 raise InputError(f"input '{name}': '{shown(path)}' is neither a file nor a folder")

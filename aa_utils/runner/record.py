@@ -182,7 +182,7 @@ def _folder_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in files.tree(folder).files:
         name = file.relative_to(folder)
-        if file.name not in BOOKKEEPING and file.is_file():
+        if file.name not in BOOKKEEPING and files.is_regular(file):
             digest.update(os.fsencode(f"{name.as_posix()}\0{files.sha256(file)}\n"))  # a name may not be UTF-8
     return digest.hexdigest()
 

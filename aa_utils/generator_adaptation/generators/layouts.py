@@ -21,6 +21,7 @@ WHAT = "a StyleGAN2 generator with output skips"
 CENTRE_SAMPLES = 10_000  # latents whose mean is the centre of truncation, where a file does not store one
 NOISE_SEED = 0  # of the fixed noise maps, where a file does not store them
 LARGEST = 4096  # pixels a side; the released networks have 1024 at most
+NUMBER = r"([0-9]{1,2})"  # of a layer: 2 ** number is a size, and a number of many digits would fill the memory
 # What train.py of the release gives a network, where a file has its tensors without its arguments.
 USUAL = {"lr_multiplier": 0.01, "conv_clamp": 256}
 
@@ -99,8 +100,8 @@ def _whole(weights: dict[str, Tensor], lr_multiplier: float, clamp: float | None
 
 def _one_row(centre: Tensor, source: str) -> Tensor:
     """The mean of w (w_dim,) of a file that stores it once, or (encoders such as pSp and e4e) the same for every layer."""
-    if not centre.isfinite().all():
-        raise InputError(f"'{source}': latent_avg holds what is no finite number; leave it out of the file")
+    if not (centre.is_floating_point() and centre.isfinite().all()):
+        raise InputError(f"'{source}': latent_avg holds what is no finite number ({centre.dtype}); leave it out of the file")
     rows = centre.float().reshape(-1, centre.shape[-1] if centre.ndim else 1)
     if not (len(rows) and torch.equal(rows, rows[:1].expand_as(rows))):
         raise InputError(f"'{source}': latent_avg has {len(rows)} different rows, and truncation has one centre; leave it out of the file")
@@ -115,22 +116,29 @@ INSIDE = {
 
 def _renamed(name: str, value: Tensor, source: str) -> tuple[str, Tensor]:
     """A tensor of rosinality's layout under NVIDIA's name and in NVIDIA's shape."""
-    if match := re.fullmatch(r"style\.(\d+)\.(weight|bias)", name):
+    if match := re.fullmatch(rf"style\.{NUMBER}\.(weight|bias)", name):
         return f"mapping.fc{int(match[1]) - 1}.{match[2]}", value
     if name == "input.input":
-        return "synthesis.b4.const", value[0]
-    if match := re.fullmatch(r"noises\.noise_(\d+)", name):
-        return f"synthesis.{_convolution(int(match[1]))}.noise_const", value[0, 0]
-    match = re.fullmatch(r"(conv1|to_rgb1|convs\.(\d+)|to_rgbs\.(\d+))\.(.+)", name)
+        return "synthesis.b4.const", _only(value, name, source)
+    if match := re.fullmatch(rf"noises\.noise_{NUMBER}", name):
+        return f"synthesis.{_convolution(int(match[1]))}.noise_const", _only(_only(value, name, source), name, source)
+    match = re.fullmatch(rf"(conv1|to_rgb1|convs\.{NUMBER}|to_rgbs\.{NUMBER})\.(.+)", name)
     if match is None or match[4] not in INSIDE:
         raise InputError(f"'{source}': '{name}' is no tensor of a StyleGAN2 generator in rosinality's layout")
     place = "b4.torgb" if match[1] == "to_rgb1" else f"b{8 << int(match[3])}.torgb" if match[3] else _convolution(int(match[2] or -1) + 1)
     inside = INSIDE[match[4]]
     if match[4] == "conv.weight":
-        value = value[0]
+        value = _only(value, name, source)
     elif inside in ("bias", "noise_strength"):
         value = value.reshape(()) if inside == "noise_strength" else value.flatten()
     return f"synthesis.{place}.{inside}", value
+
+
+def _only(value: Tensor, name: str, source: str) -> Tensor:
+    """The one thing that a tensor holds: in rosinality's layout its first axis has length 1. Errors: InputError for another length."""
+    if not value.ndim or len(value) != 1:
+        raise InputError(f"'{source}': {name} is {tuple(value.shape)}; its first axis has length 1 in rosinality's layout")
+    return value[0]
 
 
 def _convolution(number: int) -> str:
@@ -176,7 +184,7 @@ def filled(make: Callable[[object], nn.Module], config: object, weights: dict[st
         if not isinstance(given, Tensor) or given.shape != shape:
             found = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise InputError(f"{wrong}: {name} is {found}, and {tuple(shape)} fits")
-        if not (given.is_floating_point() and given.isfinite().all()):
+        if not (given.is_floating_point() and given.float().isfinite().all()):  # float64 may hold what float32 cannot
             raise InputError(f"{wrong}: {name} holds what is no finite number")
     net = make(config)
     net.load_state_dict(weights)

@@ -62,7 +62,9 @@ def _read(weights: dict, found: dict, marker: str, source: str) -> Generator:
     if marker == NVIDIA:
         return layouts.from_names(weights, source)
     centre = found.get("latent_avg")
-    return layouts.from_rosinality(weights, centre if isinstance(centre, Tensor) else None, source)
+    if not isinstance(centre, Tensor | None):
+        raise InputError(f"'{source}': latent_avg is a {type(centre).__name__} and no tensor; save it as one, or leave it out of the file")
+    return layouts.from_rosinality(weights, centre, source)
 
 
 def _prefix(names: dict, marker: str, source: str) -> str | None:
