@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from aa_utils.reporting.layout import rank
 from aa_utils.reporting.style import WIDTH, caption, legend_below, styled, title
-from aa_utils.reporting.task_tables import NONE, OURS, REAL, SYNTHETIC
+from aa_utils.reporting.task_tables import NONE, OURS, REAL, SYNTHETIC, place
 
 REAL_STYLE, SYNTHETIC_STYLES = ("#d55e00", "o"), (("#0072b2", "D"), ("#009e73", "s"), ("#7f5fc0", "^"), ("#56b4e9", "v"))
 CLIP = "#b07800"
@@ -54,7 +54,8 @@ def by_target(points: pd.DataFrame) -> Figure:
     handles = [panels[0].plot([], [], marker, color=colour, label=name)[0] for name, (colour, marker, _) in looks.items()]
     handles += [panels[0].plot([], [], color=colour, ls=(0, (4, 2)), label=name)[0] for name, colour in references.items()]
     lines_of_legend = legend_below(figure, handles)
-    title(figure, "Synthetic against real sources")
+    synthetic = trained["labelled"].str.startswith(SYNTHETIC).any()
+    title(figure, "Synthetic against real sources" if synthetic else "Accuracy from real sources, by target")
     text = f"Accuracy in per cent; bars: standard deviation over seeds, n = {_seeds(points)}. Real: mean over the other domains."
     text += "" if several or not lines else f" Network: {lines[0][1].partition('.')[0]}."
     caption(figure, text, lines_below=1 + lines_of_legend)
@@ -109,8 +110,8 @@ def _looks(points: pd.DataFrame) -> dict[str, tuple[str, str, float]]:
 
 
 def _order(method: str, network: str) -> tuple:
-    first, _, refinement = method.lower().replace("source only", "source_only").partition(" + ")
-    return network, rank(first), rank(refinement) if refinement else (-1, "")
+    first, _, refinement = method.partition(" + ")
+    return network, place(first), rank(refinement.lower()) if refinement else (-1, "")
 
 
 def _seeds(points: pd.DataFrame) -> str:
