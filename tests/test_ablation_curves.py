@@ -123,3 +123,17 @@ def test_sampling_tables_take_images_of_other_settings_and_name_them(tmp_path):
 )
 def test_names_at_the_ends_of_lines_stand_apart(heights, expected):
     assert curve_figures._apart(heights, 5) == expected
+
+
+def test_the_same_prompts_drawn_with_other_settings_are_sources_of_their_own(tmp_path):
+    """Their runs of 10 have one id, whatever their folder is called."""
+    folders = []
+    for name, scheduler in (("offline", "DDIMScheduler"), ("euler", "EulerDiscreteScheduler")):
+        prompts = made_records.run(tmp_path, f"prompts/{name}", "10_prompts", {"writer": "offline"}, {}, [{"prompts": 10}])
+        (prompts / "made.txt").write_text("the same")
+        about = {"model": "models/pocket-diffusion", "scheduler": scheduler}
+        source = made_records.run(tmp_path, f"images/{name}", "20_generate", about, {"prompts": prompts}, [{"images": 10}])
+        folders.append(str(made_records.inter(tmp_path, source, "dann", {0: 0.5})))
+    entries = records.of(folders, "uci_digits")
+    assert len({entry["run_id"] for entry in entries.values() if entry["notebook"].endswith("10_prompts.ipynb")}) == 1
+    assert tables.per_seed(entries, results.VARY["sampling"])["prompts"].tolist() == ["euler", "offline"]

@@ -138,8 +138,8 @@ def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
         inter = chain.get("inter_domain", {"parameters": {}})["parameters"]
         drawn = _drawn(chain)["parameters"]
         written = chain.get("prompts", {"parameters": {}})["parameters"]
-        # Prompts go by the name of their run; without one, by that of the image folder.
-        prompts = written.get("out") or drawn.get("out") or inter.get("source") or parameters.get("prompts", "")
+        # Prompts go by the name of their images' run: the same prompts may have been drawn with several settings.
+        prompts = drawn.get("out") or written.get("out") or inter.get("source") or parameters.get("prompts", "")
         about |= {"prompts": Path(prompts).name, "model": Path(drawn.get("model") or drawn.get("preset", "")).name}
         about |= {"inter_domain": method_of(inter) or parameters["inter_domain_method"]}
         about |= {"intra_domain": method_of(parameters) if own == "intra_domain" else NO_REFINEMENT}
