@@ -268,7 +268,7 @@ def test_what_a_file_calls_a_loss_trains_whatever_its_name(made_method, tmp_path
 @pytest.mark.parametrize(
     ("source", "lacking"),
     [
-        ("def predict(classifier, pixels, class_names, config, device):\n    return None\n", "`losses` or `step`"),
+        ("def predict(classifier, pixels, class_names, config, device):\n    return None\n", "`losses`"),
         ("training_free = True\n" + LOSSES, "`predict`"),
     ],
 )

@@ -64,7 +64,23 @@ def test_links_to_folders_lose_no_picture(album, read):
 
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize(
-    "name", ["@eaDir", "#recycle", "$RECYCLE.BIN", "@Recycle", "System Volume Information", "__MACOSX", ".thumbnails", ".Trash-1000"]
+    "name",
+    [
+        "@eaDir",
+        "#recycle",
+        "@sharebin",
+        "@__thumb",
+        "~snapshot",
+        "FOUND.000",
+        "Recycled",
+        "Network Trash Folder",
+        "$RECYCLE.BIN",
+        "@Recycle",
+        "System Volume Information",
+        "__MACOSX",
+        ".thumbnails",
+        ".Trash-1000",
+    ],
 )
 def test_pictures_of_a_system_are_left_out(album, read, name):
     for k in range(3):

@@ -368,3 +368,10 @@ def test_the_images_of_a_run_are_those_it_learned_from(data):
     (folder / "mug/0.jpg").write_bytes((folder / "mug/1.jpg").read_bytes())
     with pytest.raises(InputError, match="holds other images than those that stage 3 learned from"):
         sources.of_run(run, 16, names, 0)
+
+
+def test_a_class_behind_a_link_that_leads_nowhere_is_named(data):
+    folder = make(data / "mine", ["mug", "pen"])
+    (folder / "lamp").symlink_to(data / "a disk that is not there")
+    with pytest.raises(InputError, match=r"links that lead nowhere \(1\): lamp"):
+        sources.load(folder, 16, ["mug", "pen"])

@@ -54,6 +54,18 @@ def test_a_file_fills_the_backbone(tmp_path, ending):
     assert about["normalisation"] == "timm's for test_resnet"
 
 
+@pytest.mark.parametrize("ending", [".pth", ".pt", ".bin"])
+def test_numbers_that_a_download_damaged_are_no_weights(tmp_path, ending):
+    """torch.load reads them without a word."""
+    file = write(tmp_path / f"w{ending}", {"whole": torch.ones(4), **tensors()})
+    data, ones = file.read_bytes(), torch.ones(4).numpy().tobytes()
+    assert ones in data
+    file.write_bytes(data.replace(ones, ones[:-1] + b"\x40", 1))
+    torch.load(file, weights_only=True)
+    with pytest.raises(InputError, match=r"is damaged: .* is not what its checksum says; fetch it again"):
+        built(file)
+
+
 @pytest.mark.parametrize("wrapped", ["state_dict", "model", "state_dict_ema", "model_ema"])
 def test_of_a_training_checkpoint_its_weights_are_taken(tmp_path, wrapped):
     state = tensors()

@@ -80,10 +80,7 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     found = walk.pictures(root)
     foreign = {path for path in found.files if formats.is_foreign(path)}
     problems = [("pictures to convert to JPEG or PNG", as_text(path.relative_to(root))) for path in found.files if path in foreign]
-    # A class whose folder is a link to a disk that is not there would be missing without a word.
-    problems += [
-        ("links that lead nowhere", as_text(path.relative_to(root))) for path in found.others if path.is_symlink() and not path.exists()
-    ]
+    problems += [("links that lead nowhere", as_text(path.relative_to(root))) for path in found.dead]
     inside: dict[str, list[Path]] = {name: [] for name in sorted(os.listdir(root)) if (root / name).is_dir() and not walk.of_system(name)}
     side_by_side: list[Path] = []
     for path in found.files:

@@ -22,7 +22,7 @@ from aa_utils import files
 from aa_utils.classifiers import networks, weight_names
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.pretrained import weight_files
+from aa_utils.pretrained import archive_checksums, weight_files
 
 HALF = (0.5, 0.5, 0.5)
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -95,10 +95,14 @@ def put(net: nn.Module, taught: Weights, architecture: str, options: dict) -> No
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file of weights, on the CPU. Errors: InputError for one that is cut off, none at all, not finite, or holds code."""
+    """The tensors in a file of weights, on the CPU.
+
+    Errors: InputError for one that is cut off, damaged, none at all, not finite, or holds code.
+    """
     if path.suffix not in SUFFIXES:
         raise InputError(f"'{path}' is no file of weights: it ends in '{path.suffix}', and these are read: {', '.join(SUFFIXES)}")
     weight_files.check(path)
+    archive_checksums.check(path)
     try:
         tensors = timm.models.load_state_dict(str(path))
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, pickle.UnpicklingError, SafetensorError) as error:

@@ -16,8 +16,9 @@ from aa_utils.paths import as_text
 
 # Folders and files that systems make for themselves: Synology, QNAP, Windows, macOS, Linux. Names that begin with a dot count as well.
 SYSTEM = {
-    *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@transcode", "$recycle.bin", "recycler"),
-    *("system volume information", "lost+found", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+    *("@eadir", "#recycle", "#snapshot", "@sharebin", "@recycle", "@recently-snapshot", "@tmp", "@transcode", "@__thumb", "~snapshot"),
+    *("$recycle.bin", "recycler", "recycled", "system volume information", "found.000", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+    *("lost+found", "__macosx", "network trash folder", "#trash"),
 }
 # Folders in which other tools keep the parts of a set of images: no class is called so.
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"}
@@ -34,6 +35,11 @@ class Pictures:
     others: list[Path]
     left_out: dict[str, int]
     again: list[Path]
+
+    @property
+    def dead(self) -> list[Path]:
+        """Links of `others` that lead nowhere: to the folder of a class on a disk that is not there, say. Nobody would miss it."""
+        return [path for path in self.others if path.is_symlink() and not path.exists()]
 
     def twice(self, root: Path) -> list[Path]:
         """The links to folders that were read by another way; a link back to `root` or above it is none."""

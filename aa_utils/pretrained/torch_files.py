@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aa_utils.errors import InputError
-from aa_utils.pretrained import bounded_pickle, weight_files
+from aa_utils.pretrained import archive_checksums, bounded_pickle, weight_files
 
 LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # what files before torch 1.6 begin with
 PICKLES = 5  # of a legacy file: magic number, version, machine, content, keys of the storages
@@ -22,8 +22,10 @@ WIDEST = 16  # bytes of a number, complex128
 def load(file: Path, allowed: tuple[type, ...] = (), map_location: str = "cpu") -> object:
     """What `torch.save` wrote to `file`: tensors on `map_location`, containers, and objects of the classes `allowed`.
 
-    Errors: InputError, in one sentence, for a file that holds anything else, asks for more than it has bytes, or is none of torch.
+    Errors: InputError, in one sentence, for a file that holds anything else, is damaged, asks for more than it has bytes, or is none of
+    torch.
     """
+    archive_checksums.check(file)
     with file.open("rb") as stream:
         start = stream.read(1024)
         if reason := weight_files.no_weights(start):

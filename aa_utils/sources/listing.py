@@ -62,6 +62,7 @@ def listing(folder: str | Path) -> Listing:
     pictures = there.files
     tables = [root / name for name in METADATA if (root / name) in there.others]
     found.others = len(there.others) - len(tables) - ((root / CLASSES) in there.others)
+    found.problems += [("links that lead nowhere", found.name(path)) for path in there.dead]
     found.problems += [("links to folders that are read already", found.name(link)) for link in there.twice(root)]
     if not pictures:
         raise InputError(f"no images in '{root}': no {', '.join(sorted(formats.ENDINGS))} files, at any depth")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from aa_utils.errors import InputError
+
 if TYPE_CHECKING:
     from aa_utils.classifiers.backbones import Classifier
     from aa_utils.data.images import ImageSet
@@ -61,7 +63,7 @@ class Method(Protocol):
         Both sets are the whole target; in `labelled` images without a pseudo-label have the label -1. Streams with labels draw from the
         others alone: the caller sets their `rows`.
         """
-        raise NotImplementedError
+        raise _lacking(self, "streams")
 
     def networks(self, classifier: "Classifier", config: Any) -> dict[str, nn.Module]:
         """The networks that are trained besides the classifier: none."""
@@ -69,7 +71,7 @@ class Method(Protocol):
 
     def losses(self, nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Any) -> Terms:
         """The losses of one batch, and metrics."""
-        raise NotImplementedError
+        raise _lacking(self, "losses")
 
     def step(self, nets: nn.ModuleDict, batch: dict[str, Tensor], progress: float, config: Any, update: Callable[..., None]) -> Terms:
         """One step: the sum of `losses` trains all weights, in one update.
@@ -93,7 +95,7 @@ class Method(Protocol):
 
         `classifier` is as it was built: its backbone may be pretrained, its head is drawn at random.
         """
-        raise NotImplementedError
+        raise _lacking(self, "predict")
 
     def result(self, nets: nn.ModuleDict, config: Any) -> "Classifier":
         """The classifier to keep: its averaged weights if there are any, else itself."""
@@ -101,8 +103,19 @@ class Method(Protocol):
 
 
 class FromModule(Method):
-    """The method that `module` defines. Its name, docstring and file are the module's."""
+    """The method that `module` defines. Its name, docstring and file are the module's.
+
+    Errors: InputError for a module without what is called at every step, or, of a training-free method, instead of training.
+    """
 
     def __init__(self, module: ModuleType):
         names = [name for name in vars(Method) if not name.startswith("_") and hasattr(module, name)]
         vars(self).update({name: getattr(module, name) for name in (*names, "Config", "__name__", "__doc__", "__file__")})
+        needed = ("predict",) if self.training_free else ("losses", "step")
+        if not any(name in names for name in needed):
+            raise _lacking(self, needed[0])
+
+
+def _lacking(method: Method, function: str) -> InputError:
+    name, file = (getattr(method, attribute, "?") for attribute in ("__name__", "__file__"))
+    return InputError(f"method '{name.rpartition('.')[2]}' ({file}) defines no `{function}`; aa_utils/training/method.py says what it does")

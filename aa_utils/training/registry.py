@@ -15,17 +15,8 @@ def names(stage: ModuleType) -> list[str]:
 
 
 def load(stage: ModuleType, name: str) -> Method:
-    """The method `name`, complete. Errors: InputError for an unknown one, and for a file that lacks a function that its stage calls."""
-    module = plugins.load(_kind(stage), name)
-    method = FromModule(module)  # type: ignore[abstract]
-    called: list[tuple[str, ...]] = [("predict",)] if method.training_free else [("losses", "step")]
-    called += [("streams",)] if _kind(stage) == "intra_domain" else []
-    for functions in called:
-        if not any(hasattr(module, function) for function in functions):
-            raise InputError(
-                f"method '{name}' ({module.__file__}) defines no `{'` or `'.join(functions)}` (training/method.py says what it does)"
-            )
-    return method
+    """The method `name`, complete. Errors: InputError for an unknown one, and those of `FromModule`."""
+    return FromModule(plugins.load(_kind(stage), name))  # type: ignore[abstract]
 
 
 def configure(stage: ModuleType, name: str, options: dict) -> Any:

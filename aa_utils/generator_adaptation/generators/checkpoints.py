@@ -14,7 +14,7 @@ from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.generators import eg3d_layout, layouts, restricted_pickle, state_dicts
 from aa_utils.paths import resolve
-from aa_utils.pretrained import archive_checksums, torch_files, weight_files
+from aa_utils.pretrained import torch_files, weight_files
 from aa_utils.progress import warn
 
 KINDS = ("stylegan2", "eg3d")  # modules of this folder, each with a Config and a Generator that has it as `config`
@@ -102,8 +102,6 @@ def _from_file(path: Path) -> nn.Module:
         return _build(lambda: state_dicts.generator(load_file(path), str(path)), path)
     # A snapshot of NVIDIA is a pickle of its own; what torch.save wrote begins otherwise. People give both any ending.
     by_torch = start[:2] == b"PK" or start.startswith(torch_files.LEGACY)
-    if start[:2] == b"PK":
-        archive_checksums.check(path)
     if by_torch or path.suffix.lower() in TORCH:
         found = torch_files.load(path, allowed=(argparse.Namespace,))
         return _build(lambda: state_dicts.generator(found, str(path)), path)
