@@ -12,12 +12,11 @@ from aa_utils.evaluation import without_labels
 from aa_utils.reporting import tables
 from aa_utils.reporting.estimate_runs import spearman
 from aa_utils.reporting.layout import ordered, printed, refined
-from aa_utils.reporting.style import WIDTH, caption, colour, marker, save, styled, title
+from aa_utils.reporting.style import WIDTH, caption, colour, legend_below, marker, save, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
 
 COLUMNS = ["benchmark", "estimator", "prompts", "inter_domain", "intra_domain", "images", "run", "seed", "x", "y"]
 PANELS = 4  # in a row
-IN_A_ROW, ROWS = 6, 3  # entries that the legend has room for in one row; rows that it takes for more
 SHORT = {"difference of confidences": "difference of conf.", "neighbourhood density": "neighbourhood d."}  # where a panel's width ends
 
 
@@ -51,17 +50,15 @@ def estimates(points: pd.DataFrame) -> Figure:
         _panel(axes, name, points[points["estimator"] == name], span)
     axes = figure.axes[0]
     handles = _legend(axes, points)
-    rows = 1 if len(handles) <= IN_A_ROW else ROWS
-    figure.legend(
-        handles=handles, loc="outside lower right", ncols=-(-len(handles) // rows), fontsize=9, handletextpad=0.3, columnspacing=1.2
-    )
+    rows = legend_below(figure, handles)
     figure.supylabel("true accuracy on the target, per cent", fontsize=10)
-    title(figure, f"{printed(points['benchmark'].iloc[0])}: accuracy without labels")
+    target = points["benchmark"].iloc[0].partition("[")[0]  # a choice of classes is long
+    title(figure, f"{printed(target)}: accuracy without labels")
     runs, each = points["run"].nunique(), points.groupby("run")["seed"].nunique()
     low, high = int(each.min()), int(each.max())
     n = f"n = {low if low == high else f'{low} to {high}'} seed{'s' * (high > 1)}"
     said = f"A marker for each of {runs} runs and its seeds ({n}). Upper row: scores; lower row: estimates in per cent, right on the line."
-    caption(figure, f"{said} r: Spearman's rank correlation; e: mean error in points.", 1 + rows + rows // 2)
+    caption(figure, f"{said} r: Spearman's rank correlation; e: mean error in points.", lines_below=1 + rows + rows // 3)
     return figure
 
 

@@ -92,7 +92,7 @@ def title(figure: Figure, text: str) -> None:
 
 def caption(figure: Figure, text: str, lines_below: int = 0) -> None:
     """What a reader must know, n among it, in small letters below; `lines_below` leaves room under it."""
-    figure.supxlabel("\n".join(textwrap.wrap(text, 118)) + "\n" * lines_below, x=0.01, ha="left", fontsize=8.5, color="#555555")
+    figure.supxlabel("\n".join(textwrap.wrap(text, 112)) + "\n" * lines_below, x=0.01, ha="left", fontsize=8.5, color="#555555")
 
 
 def legend_below(figure: Figure, handles: list[Artist]) -> int:
