@@ -35,6 +35,7 @@ from aa_utils.reporting import (
     fresh_run,
     freshness,
     hard_shift_runs,
+    image_sets,
     provenance,
     tables,
 )
@@ -170,6 +171,7 @@ def again(results: str | Path) -> pd.DataFrame:
     diversity_runs.again(results)
     hard_shift_runs.again(results)
     discarding.again(results)
+    image_sets.again(results)
     generator_results.again(results)
     new_word.again(results)
     for path in sorted((folder / "figures").glob("*.csv")):

@@ -18,6 +18,7 @@ from aa_utils.reporting import (
     diversity_tables,
     estimate_figures,
     hard_shift_tables,
+    image_sets,
     sampling,
     source_figures,
     tables,
@@ -217,6 +218,7 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     **ablation_figures.DRAWN,
     **sampling.DRAWN,
     **discarding.DRAWN,
+    **image_sets.DRAWN,
     **diversity_tables.DRAWN,
     **hard_shift_tables.DRAWN,
 }
