@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from aa_utils import prompts, sources
 from aa_utils.benchmarks import image_folder
 from aa_utils.data import images, rows
 from aa_utils.errors import InputError
@@ -112,3 +114,105 @@ def test_a_list_of_classes_that_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "classes.txt")
     with pytest.raises(InputError, match=r"classes.txt' is no file"):
         image_folder.load(str(tmp_path), 8)
+
+
+UNSEEN = [
+    "\u00ad",
+    "\u034f",
+    "\u061c",
+    "\u115f",
+    "\u180e",
+    "\u200b",
+    "\u200c",
+    "\u200d",
+    "\u200e",
+    "\u202e",
+    "\u2060",
+    "\u2068",
+    "\u3164",
+    "\ufe0f",
+]
+
+
+def folders(root, names):
+    for name in names:
+        pictures(root / name)
+    image_folder.load(str(root), 8)
+
+
+def table(root, names):
+    rows_ = "".join(f'{k}.png,"{name}"\n' for k, name in enumerate(names))
+    (pictures(root) / "metadata.csv").write_text(f"file_name,class_name\n{rows_}", encoding="utf-8")
+    images.load(root, 8)
+
+
+def listed_table(root, names):
+    (pictures(root) / "metadata.csv").write_text("file_name,label\n0.png,0\n1.png,1\n")
+    (root / "classes.txt").write_text("\n".join(names), encoding="utf-8")
+    listing(root)
+
+
+def classes_file(root, names):
+    for name in ("one", "two"):
+        pictures(root / name)
+    (root / "classes.txt").write_text("".join(f"{k}: {name}\n" for k, name in zip(("one", "two"), names, strict=True)), encoding="utf-8")
+    image_folder.load(str(root), 8)
+
+
+def labelled_folder(root, names):
+    for name in names:
+        pictures(root / name)
+    sources.choose(root, [])
+
+
+def prompt_names(root, names):
+    prompts.write(list(names), "simple", 1, 0)
+
+
+def given_names(root, names):
+    pictures(root / names[0])
+    image_folder.load(str(root), 8, list(names))
+
+
+DOORS = [folders, table, listed_table, classes_file, labelled_folder, prompt_names, given_names]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("letter", UNSEEN, ids=ascii)
+def test_two_names_that_look_alike_never_are_two_classes(tmp_path, door, letter):
+    """Whoever names the classes: folders, rows, classes.txt, parameters. A table may also spell both the same."""
+    try:
+        door(tmp_path / "x", ("cat", f"c{letter}at"))
+    except InputError as error:
+        assert re.search("of one name|same class|all mean", str(error)), error
+    else:
+        assert door is table, "two spellings of one row's class become one class"
+        assert images.load(tmp_path / "x", 8).class_names == ["cat"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("\u200b", "name shows nothing"), ("x" * 120 + " y" * 300, "characters"), ("a\x07b", "control")]
+)
+def test_a_name_that_is_none(tmp_path, door, name, sentence):
+    if door in (folders, labelled_folder, given_names) and len(name) > 255:
+        pytest.skip("no folder can be called so")
+    if door is given_names:
+        pytest.skip("names from the prompts, which went through the door already")
+    with pytest.raises(InputError, match=sentence):
+        door(tmp_path / "x", ("cat", name))
+
+
+@pytest.mark.parametrize("names", [("👨\u200d👩\u200d👧", "👨"), ("می\u200cخواهم", "b"), ("❤\ufe0f", "x"), ("日本", "{b}"), ("A", "a")])
+def test_names_that_differ_stay_as_they_are(tmp_path, names):
+    table(tmp_path / "t", names)
+    assert images.load(tmp_path / "t", 8).class_names == sorted(names)
+    folders(tmp_path / "f", names)
+    assert image_folder.load(str(tmp_path / "f"), 8).class_names == sorted(names)
+
+
+def test_a_comment_in_a_list_of_classes_moves_no_label(tmp_path):
+    """Both readers of classes.txt: with a comment read as a class, every picture would have the class before its own."""
+    (pictures(tmp_path) / "metadata.csv").write_text("file_name,label\n0.png,0\n1.png,1\n")
+    (tmp_path / "classes.txt").write_text("# in the order of the labels\n\nmug\ncup\n")
+    assert [name for _, name in sorted(listing(tmp_path).rows)] == ["mug", "cup"]

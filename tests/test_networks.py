@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from aa_utils.classifiers import backbones, networks
+from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
 from aa_utils.photos import export
 
@@ -15,6 +16,8 @@ from aa_utils.photos import export
 # has a network of every family.
 WIDE = ["mobilenetv3_small_050", "mobilenetv4_conv_small_035", "repghostnet_050", "hgnetv2_b0", "efficientvit_b0", "lcnet_035"]
 HEADS = ["levit_128s", "repvit_m0_9", "dla46x_c", "crossvit_tiny_240", "efficientvim_m1", "deit_tiny_distilled_patch16_224"]
+# A convolution over volumes within, which has no channels-last layout; layers that share their weights.
+ODD = ["lambda_resnet26t", "coat_lite_tiny"]
 OWN = ["pocket_resnet", "pocket_vit", "wrn_16_2"]
 
 
@@ -23,13 +26,17 @@ def size_of(name: str) -> int:
     return 32 if cfg is None else cfg.input_size[-1]
 
 
-@pytest.mark.parametrize("name", [*WIDE, *HEADS, "test_resnet", "test_vit", "test_efficientnet", *OWN])
-def test_features_are_as_wide_as_said_and_the_classifier_can_be_exported(name):
+@pytest.mark.parametrize("name", [*WIDE, *HEADS, *ODD, "test_resnet", "test_vit", "test_efficientnet", *OWN])
+def test_features_are_as_wide_as_said_and_the_classifier_can_be_saved_and_exported(tmp_path, name):
     torch.manual_seed(0)
     classifier = backbones.check({"backbone": name}, size_of(name), num_classes=3)
     torch.nn.init.normal_(classifier.head.weight)
     export.check(classifier, size_of(name))
-    assert classifier.eval()(torch.rand(2, 3, size_of(name), size_of(name))).shape == (2, 3)
+    images = torch.rand(2, 3, size_of(name), size_of(name))
+    z = classifier.eval()(images)
+    assert z.shape == (2, 3)
+    backbones.save(classifier, tmp_path, ["a", "b", "c"])
+    assert torch.equal(backbones.load(tmp_path)[0](images), z)
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -158,3 +165,22 @@ def test_a_folder_as_timm_writes_it(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_resnet", "model_args": ["drop_rate", 0.1]}))
     with pytest.raises(InputError, match=r"model_args of its config.json are \['drop_rate', 0.1\], not options by name"):
         networks.identify(f"local-dir:{tmp_path}")
+
+
+def test_weights_that_layers_share_are_written_for_each_of_them(tmp_path):
+    """safetensors refuses tensors in one memory; after a training that would be its end."""
+    value = torch.arange(6.0).reshape(2, 3)
+    tensors = {"a": value, "b": value, "row": value[1], "turned": value.T, "own": torch.ones(2)}
+    tensor_files.write_weights(tmp_path, tensors, {})
+    again = tensor_files.read_weights(tmp_path, "")
+    assert set(again) == set(tensors)
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors)
+
+
+def test_the_layout_is_torch_s_own_where_torch_has_one():
+    mine, theirs = (backbones.networks.create("test_resnet") for _ in range(2))
+    theirs.load_state_dict(mine.state_dict())
+    networks.lay_out(mine)
+    theirs.to(memory_format=torch.channels_last)
+    assert all(a.stride() == b.stride() for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+    assert networks.lay_out(nn.Conv3d(2, 3, 1)).weight.is_contiguous()

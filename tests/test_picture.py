@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import socket
 import struct
 import threading
@@ -304,7 +305,28 @@ def test_a_flipped_bit_of_a_png_is_seen(tmp_path):
 def test_whatever_a_decoder_raises_is_a_sentence(tmp_path, monkeypatch, error):
     (tmp_path / "a.jpg").write_bytes(saved("JPEG"))
     monkeypatch.setattr(Image, "open", lambda *_, **__: (_ for _ in ()).throw(error))
-    assert "broken (" in decode.read(tmp_path / "a.jpg", 8)
+    said = decode.read(tmp_path / "a.jpg", 8)
+    assert "broken: what its bytes say of the picture makes no sense; fetch or export it again" in said
+    assert type(error).__name__ not in said, "a person reads it"
+
+
+HEADS = {
+    "jpg": b"\xff\xd8\xff\xe0",
+    "png": b"\x89PNG\r\n\x1a\n",
+    "gif": b"GIF89a",
+    "webp": b"RIFF\0\0\0\0WEBP",
+    "tif": b"II*\0",
+    "bmp": b"BM",
+}
+
+
+@pytest.mark.parametrize("rest", [b"", b"x", b"\0" * 40, b"\xff" * 300, bytes(range(256)) * 8], ids=["none", "one", "zeros", "ff", "any"])
+@pytest.mark.parametrize("ending", HEADS)
+def test_a_picture_in_its_first_bytes_only_is_a_sentence_without_names_of_the_decoder(tmp_path, ending, rest):
+    (tmp_path / f"a.{ending}").write_bytes(HEADS[ending] + rest)
+    said = decode.read(tmp_path / f"a.{ending}", 8)
+    assert isinstance(said, str)
+    assert not re.search(r"Error|MPO|struct|unpack|\(\W*\w*\W*\)", said), said
 
 
 def special(kind: str, path: Path):

@@ -375,3 +375,29 @@ def test_a_class_behind_a_link_that_leads_nowhere_is_named(data):
     (folder / "lamp").symlink_to(data / "a disk that is not there")
     with pytest.raises(InputError, match=r"links that lead nowhere \(1\): lamp"):
         sources.load(folder, 16, ["mug", "pen"])
+
+
+LONG = {
+    "deep folders": ["/".join(["d" * 60] * 6), "/".join(["d" * 60] * 5 + ["e" * 60])],
+    "one long name": ["", "x"],
+    "letters of four bytes": ["/".join(["😀" * 50] * 3), "/".join(["😀" * 50] * 3 + ["b"])],
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_copies_of_pictures_with_long_paths_have_names_that_a_disk_takes(data, tmp_path, kind):
+    """Their names hold the whole path, which may be longer than a name can be; no two become one."""
+    root = data / "own"
+    for name in ("mug", "cup"):
+        for k, deep in enumerate(LONG[kind]):
+            (root / name / deep).mkdir(parents=True)
+            for number in range(2):
+                path = root / name / deep / f"{'n' * 245}{number}.JPEG"
+                made_datasets.picture(k, name, number, (24, 24)).save(path)
+    chosen = sources.choose("own", [])
+    written = sources.write(chosen, tmp_path / "out")
+    assert len({row["file_name"] for row in written}) == len(written) == 8
+    assert all(len(os.fsencode(part)) <= 255 for row in written for part in row["file_name"].split("/"))
+    again = images.load(tmp_path / "out", 8)
+    assert len(set(again.names)) == 8
+    assert sorted(again.class_names) == ["cup", "mug"]

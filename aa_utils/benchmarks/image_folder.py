@@ -12,7 +12,6 @@ here are an error, for nobody would miss them.
 """
 
 import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,9 @@ import torch
 from aa_utils.benchmarks import Target
 from aa_utils.benchmarks._check import Report, refuse, unreadable
 from aa_utils.benchmarks._photos import plain
-from aa_utils.data import decode, formats, walk
+from aa_utils.data import decode, formats, spelling, walk
 from aa_utils.data.images import ImageSet
 from aa_utils.errors import InputError
-from aa_utils.files import text
 from aa_utils.paths import as_text, existing
 from aa_utils.progress import note
 
@@ -75,6 +73,7 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     if root is None or not root.is_dir():
         raise InputError(f"'image_folder:{domain}' names no folder; ask for 'image_folder:<path of a folder of images>'")
     given = _class_folders(root) if class_names is None else [(name, name) for name in class_names]
+    spelling.check([name for _, name in given], f"'{domain}'", f"each line of {CLASSES}, or each of class_names, is another class")
     if len({folder for folder, _ in given}) < len(given):
         raise InputError(f"'{domain}' has classes of one name: {', '.join(folder for folder, _ in given)}")
     found = walk.pictures(root)
@@ -92,7 +91,9 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     else:
         if not given:
             given = [(as_text(name), as_text(name).replace("_", " ").replace("-", " ")) for name, paths in inside.items() if paths]
-            _check_names([name for _, name in given], domain)
+            given = [(folder, spelling.plain(name, f"'{domain}'")) for folder, name in given]
+            _check_parts([name for _, name in given], domain)
+            spelling.check([name for _, name in given], f"'{domain}'", "put their pictures into one folder")
         labels = {name: _label(name, given) for name, paths in inside.items() if paths}
         rows = [(path, labels[name]) for name in labels for path in inside[name]]  # type: ignore[misc]
         problems += [("folders that are no class", as_text(name)) for name, label in labels.items() if label is None]
@@ -105,17 +106,8 @@ def _listing(domain: str, class_names: Sequence[str] | None) -> Listing:
     return Listing(root, [name for _, name in given], rows, problems, found.notes(root))  # type: ignore[arg-type]
 
 
-def _check_names(names: list[str], domain: str) -> None:
-    """Errors: InputError for names that look alike on every screen (é is one character, or two; letters without width), and for parts of a
-    set as classes.
-    """
-    seen: dict[str, str] = {}
-    for name in names:
-        seen_as = "".join(letter for letter in unicodedata.normalize("NFC", name) if unicodedata.category(letter) != "Cf")
-        shown = " ".join(seen_as.split())
-        if shown in seen:
-            raise InputError(f"'{domain}' has two classes of one name, {seen[shown]!a} and {name!a}; put their pictures into one folder")
-        seen[shown] = name
+def _check_parts(names: list[str], domain: str) -> None:
+    """Errors: InputError for parts of a set as classes."""
     if {name.lower() for name in names} <= walk.SPLITS:
         raise InputError(
             f"the sub-folders of '{domain}' are parts of a set of images ({', '.join(names)}), not classes; ask for one of them, "
@@ -136,11 +128,10 @@ def _class_folders(root: Path) -> list[tuple[str, str]]:
     """(sub-folder, name) of each line of `classes.txt`; none where there is no such file."""
     if not (root / CLASSES).exists():
         return []
-    lines = [line.strip() for line in text.lines(text.read(root / CLASSES)) if line.strip() and not line.startswith("#")]
-    pairs = [(folder.strip(), name.strip() or folder.strip()) for folder, _, name in (line.partition(":") for line in lines)]
-    if len(pairs) < 2 or len({name for _, name in pairs}) < len(pairs):
+    lines, where = (line.partition(":") for line in spelling.lines(root / CLASSES)), f"'{root / CLASSES}'"
+    pairs = [(folder.strip(), spelling.plain(name.strip() or folder.strip(), where)) for folder, _, name in lines]
+    if len(pairs) < 2:
         raise InputError(
-            f"'{root / CLASSES}' has {len(pairs)} names: {', '.join(name for _, name in pairs)}; it takes two or more, one a line, "
-            "no two alike"
+            f"'{root / CLASSES}' has {len(pairs)} names: {', '.join(name for _, name in pairs)}; it takes two or more, one a line"
         )
     return pairs

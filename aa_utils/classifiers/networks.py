@@ -61,6 +61,14 @@ def width(net: nn.Module) -> int:
     return getattr(net, "head_hidden_size", None) or net.num_features
 
 
+def lay_out(net: nn.Module) -> nn.Module:
+    """`net` itself, its convolutions of images in channels-last layout; weights of five dimensions have no such, and torch refuses them."""
+    for value in (*net.parameters(), *net.buffers()):
+        if value.ndim == 4:
+            value.data = value.data.to(memory_format=torch.channels_last)
+    return net
+
+
 def check_images(net: nn.Module, name: str, image_size: int) -> None:
     """Sends two images of `image_size` pixels through `net`, a network without a head called `name`, as it stands.
 

@@ -35,7 +35,7 @@ class Kind:
 
 
 _READ = (
-    (rb"\xff\xd8\xff", Kind("JPEG", ("JPEG", "MPO"))),
+    (rb"\xff\xd8\xff", Kind("JPEG", ("JPEG",))),
     (rb"\x89PNG\r\n\x1a\n", Kind("PNG", ("PNG",))),
     (rb"GIF8[79]a", Kind("GIF", ("GIF",))),
     (rb"RIFF.{4}WEBP", Kind("WebP", ("WEBP",))),

@@ -189,8 +189,9 @@ def _reason(error: Exception) -> str:
         return "broken from its first bytes, or a variety of its format that is not read here: save it as an 8-bit PNG"
     if "truncated" in said.lower() or isinstance(error, EOFError):
         return f"cut short ({said or 'its end is missing'})"
-    named = said if isinstance(error, OSError) and said else f"{type(error).__name__}{f': {said}' if said else ''}"
-    return f"broken ({named})"
+    # Of the others (KeyError, struct.error, IndexError) the text is a number or a word out of the decoder, which tells nobody anything.
+    told = isinstance(error, (OSError, SyntaxError, ValueError)) and len(said.split()) > 1
+    return f"broken ({said})" if told else "broken: what its bytes say of the picture makes no sense; fetch or export it again"
 
 
 _used, _freed = 0, threading.Condition()

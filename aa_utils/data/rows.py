@@ -13,18 +13,15 @@ import hashlib
 import io
 import json
 import os
-import re
-import unicodedata
 from pathlib import Path, PurePosixPath
 
 from aa_utils import files
+from aa_utils.data import spelling
 from aa_utils.errors import InputError
 from aa_utils.files import text
 
 METADATA, TABLE, SEAL = "metadata.jsonl", "metadata.csv", ".metadata.json"
 MOST_CLASSES = 1_000_000
-LONGEST = 500  # characters of a class name; what is longer is a caption in the wrong column
-_UNSEEN = re.compile("[\u200b\u2060\ufeff\u00ad]")  # of no width; joiners (U+200C, U+200D) are part of words and emoji
 SEALED = ("file_name", "label", "class_name", "sha256")
 
 
@@ -90,7 +87,10 @@ def _can_be_a_path(name: str) -> bool:
 
 def _labelled(row: dict, where: str) -> dict:
     """The row with `label` as a number or absent, and `class_name` as text or absent."""
-    label, name = (_plain(value, where) if isinstance(value, str) else value for value in (row.get("label"), row.get("class_name")))
+    label, name = row.get("label"), row.get("class_name")
+    name = spelling.plain(name, where) if isinstance(name, str) else name
+    label = spelling.plain(label, where) if isinstance(label, str) and not label.strip().isdecimal() else label
+    label = label.strip() if isinstance(label, str) else label
     if name is not None and not (isinstance(name, str) and name):
         raise InputError(f"{where} has class_name={name!r}, no text")
     if isinstance(label, str) and label.isdecimal():
@@ -106,22 +106,8 @@ def _labelled(row: dict, where: str) -> dict:
         raise InputError(f"{where} has label={label}; labels count the classes from 0, and there are fewer than {MOST_CLASSES:,}")
     if label is not None and name is None:
         raise InputError(f"{where} has label={label} and no class_name: a number does not say which class; add the column 'class_name'")
-    if name is not None and len(name) > LONGEST:
-        raise InputError(f"{where} has a class of {len(name):,} characters, {name[:40]!r}…; the name of a class has at most {LONGEST}")
     told = {"label": label, "class_name": name}
     return {key: told.get(key, value) for key, value in (row | told).items() if told.get(key, value) is not None}
-
-
-def _plain(name: str, where: str) -> str:
-    """A class's name in one spelling: é as one character, white space as single spaces, nothing that no screen shows.
-
-    Two names that look alike are one class; nobody would see why there are two. Errors: InputError for control characters and halves of
-    characters.
-    """
-    spelled = " ".join(unicodedata.normalize("NFC", _UNSEEN.sub("", name)).split())
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in spelled):
-        raise InputError(f"{where} has a class whose name holds control characters or half a character, {name[:40]!a}")
-    return spelled
 
 
 def _numbered(rows: list[dict], path: Path) -> list[dict]:
@@ -131,6 +117,7 @@ def _numbered(rows: list[dict], path: Path) -> list[dict]:
         return rows
     if without:
         raise InputError(f"'{path}' has a class for {len(rows) - len(without)} of {len(rows)} rows; row {without[0] + 1} has none")
+    spelling.check(sorted({row["class_name"] for row in rows}), f"'{path}'", "give both the same name")
     with_label = sum("label" in row for row in rows)
     if with_label == len(rows):
         return rows

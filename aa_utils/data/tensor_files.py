@@ -22,9 +22,20 @@ def write_weights(folder: Path, tensors: dict[str, "Tensor"], config: dict) -> N
     from safetensors.torch import save_file
 
     with files.atomic(folder / WEIGHTS) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+        save_file(packed(tensors), temporary)
         digest = files.sha256(temporary)
     files.write_json(folder / CONFIG, config | {DIGEST: digest, OWN_DIGEST: _digest(config)})
+
+
+def packed(tensors: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """The tensors as safetensors takes them: on the CPU, contiguous, and none in the memory of another (layers that share weights)."""
+    made, taken = {}, set()
+    for name, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        place = value.untyped_storage().data_ptr()
+        made[name] = value.clone() if place in taken else value
+        taken.add(place)
+    return made
 
 
 def read_config(folder: Path, way_out: str) -> dict:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from aa_utils import files
 from aa_utils.classifiers import backbones, features, networks
+from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
 
 TOLERANCE = 1e-4  # largest difference of a probability between torch and ONNX Runtime: both compute in float32
@@ -119,7 +120,7 @@ def write(classifier: backbones.Classifier, class_names: list[str], pixels: Tens
     if not difference <= TOLERANCE:
         raise ArithmeticError(f"the ONNX model gives other probabilities than torch: they differ by {difference:.2g} (at most {TOLERANCE})")
     files.write_bytes(folder / "model.onnx", data)
-    files.write_bytes(folder / "model.safetensors", save({name: value.contiguous() for name, value in model.state_dict().items()}))
+    files.write_bytes(folder / "model.safetensors", save(tensor_files.packed(model.state_dict())))
     files.write_text(folder / "labels.txt", "".join(f"{name}\n" for name in class_names))
     files.write_text(folder / "README.md", _readme(classifier.config["backbone"], class_names, size, difference))
     files.write_json(folder / "config.json", _config(classifier, model, class_names, size))

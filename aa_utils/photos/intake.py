@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from aa_utils import files
-from aa_utils.data import decode, formats, images, picture, rows, walk
+from aa_utils.data import decode, formats, images, picture, rows, spelling, walk
 from aa_utils.errors import InputError
 from aa_utils.generate.folder import writable
 from aa_utils.paths import as_text, existing, resolve
@@ -51,7 +51,7 @@ def class_names_of(given: list[str]) -> list[str]:
     if not isinstance(given, list) or len(given) < 2:
         said = "no class is" if not given else f"only {given!r} is"
         raise InputError(f"class_names: {said} named; a classifier needs at least two classes, such as ['mug', 'plate']")
-    return [" ".join(str(name).split()) for name in given]
+    return [spelling.plain(str(name), "class_names") for name in given]
 
 
 def take_in(folder: str | Path, size: int, class_names: list[str], out: str | Path, skip_unreadable: bool = False) -> Photos:

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import fields
 
 from aa_utils import plugins
+from aa_utils.data import spelling
 from aa_utils.errors import InputError
 
 
@@ -59,14 +60,11 @@ def _checked_names(class_names: list[str]) -> list[str]:
         raise InputError(f"class_names is {class_names!r}; it is a list of names such as ['mug', 'bike']")
     if not class_names:
         raise InputError("class_names is empty; name at least one class")
-    names = [" ".join(name.split()) for name in class_names]
-    seen: dict[str, int] = {}
+    names = [spelling.plain(name, "class_names") for name in class_names]
     for position, name in enumerate(names):
         if not name:
             raise InputError(f"class_names[{position}] is {class_names[position]!r}: a class needs a name, for it is what the prompt says")
-        # Names that differ in case or underscores alone would give the same prompts to two labels.
-        key = name.replace("_", " ").casefold()
-        if key in seen:
-            raise InputError(f"class_names[{seen[key]}] and class_names[{position}] are the same class: {name!r}")
-        seen[key] = position
+    pair = spelling.twins(names, any_case=True)  # they would give the same prompts to two labels
+    if pair:
+        raise InputError(f"class_names[{pair[0]}] and class_names[{pair[1]}] are the same class: {names[pair[1]]!r}")
     return names

@@ -6,16 +6,17 @@ record says the folder, the matches, how many images of each class there were an
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
 from aa_utils import benchmarks
 from aa_utils.benchmarks._check import Report, refuse, unreadable
-from aa_utils.data import decode, filtering, images
+from aa_utils.data import decode, filtering, images, spelling
 from aa_utils.data.images import ImageSet
 from aa_utils.data.rows import write as write_rows
 from aa_utils.errors import InputError
@@ -25,6 +26,8 @@ from aa_utils.runner import record
 from aa_utils.seeds import stable_hash
 from aa_utils.sources import class_names as names
 from aa_utils.sources.listing import Listing, listing, place
+
+LONGEST_NAME = 255  # bytes of a file's name on nearly every disk
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,7 @@ def write(chosen: Chosen, out: str | Path, **about: object) -> list[dict]:
     target, rows, taken = resolve(out), [], set()
     for path, label, name in progress(chosen.rows, f"copy {root.name}", len(chosen.rows), "image"):
         match, data = chosen.matches[label], path.read_bytes()
-        stem = "-".join(Path(name).with_suffix("").parts)
-        if stem in taken:  # a/b.jpg and a-b.jpg, 1.jpg and 1.png
-            stem = f"{stem}-{stable_hash('name', name):016x}"
+        stem = _stem(name, taken)
         taken.add(stem)
         file_name = f"{label}/{stem}{path.suffix.lower()}"
         (target / str(label)).mkdir(parents=True, exist_ok=True)
@@ -153,6 +154,16 @@ def write(chosen: Chosen, out: str | Path, **about: object) -> list[dict]:
         rows.append({"file_name": file_name, **known, **about, "sha256": hashlib.sha256(data).hexdigest()})
     write_rows(target, rows)
     return rows
+
+
+def _stem(name: str, taken: set[str]) -> str:
+    """What the copy of the picture `name` is called, without ending: its whole path, and a hash of that where it is `taken` or long."""
+    path = PurePosixPath(name)
+    stem, number = "-".join(path.with_suffix("").parts), f"-{stable_hash('name', name):016x}"
+    most = LONGEST_NAME - len(os.fsencode(path.suffix.lower()))
+    if len(os.fsencode(stem)) > most:
+        return os.fsencode(stem)[: most - len(number)].decode("utf-8", "ignore") + number
+    return stem + number if stem in taken else stem  # a/b.jpg and a-b.jpg, 1.jpg and 1.png
 
 
 def prepare(
@@ -202,7 +213,7 @@ def report(folder: str | Path, class_names: Sequence[str] = (), rename: Mapping[
 
 def _spoken(name: str) -> str:
     """A folder's name as people say it."""
-    return " ".join(name.replace("_", " ").replace("-", " ").split())
+    return spelling.plain(name.replace("_", " ").replace("-", " "), f"'{name}'")
 
 
 __all__ = ["Chosen", "Listing", "choose", "is_written", "listing", "load", "place", "prepare", "read", "report", "write"]

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aa_utils.data import formats, walk
+from aa_utils.data import formats, spelling, walk
 from aa_utils.errors import InputError
 from aa_utils.files import text
 from aa_utils.paths import as_text, data_root, resolve
@@ -80,6 +80,7 @@ def listing(folder: str | Path) -> Listing:
                 f"metadata.csv with the columns file_name and label"
             )
     found.rows = sorted(named, key=lambda row: (row[1], row[0]))
+    spelling.check(list(found.counts), f"'{root}'", "put their pictures into one folder, or give them one name")
     if not tables and (len(found.counts) == 1 or {name.lower() for name in found.counts} <= walk.SPLITS):
         inside = sorted({found.name(path).rpartition("/")[0].partition("/")[2] for path, _ in found.rows} - {""})
         first = next(iter(found.counts))
@@ -111,7 +112,7 @@ def _by_table(found: Listing, path: Path, pictures: list[Path]) -> list[tuple[Pa
             left.discard(file)
         else:
             left.discard(file)
-            named.append((file, names[value] if names else str(value)))
+            named.append((file, names[value] if names else spelling.plain(str(value), where)))
     found.problems += [("pictures that the metadata lacks", found.name(file)) for file in sorted(left)]
     return named
 
@@ -160,7 +161,8 @@ def _names(root: Path, rows: list[tuple[str, dict]], column: str) -> dict[object
             f"labels of '{root}' are numbers ({', '.join(map(str, sorted(values, key=str)[:5]))}, …); write '{path}' with the class names, "
             "one a line in the order of the labels, or put the names into the column class_name"
         )
-    names = [line.strip() for line in text.lines(text.read(path)) if line.strip()]
+    names = [spelling.plain(line, f"'{path}'") for line in spelling.lines(path)]
+    spelling.check(names, f"'{path}'", "each line is another class")
     beyond = sorted((value for value in values if not isinstance(value, int) or not 0 <= value < len(names)), key=str)
     if beyond:
         raise InputError(f"'{path}' has {len(names)} names, and there are labels such as {beyond[0]!r}; labels are 0 to {len(names) - 1}")

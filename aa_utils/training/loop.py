@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from aa_utils import devices
-from aa_utils.classifiers import backbones, inference
+from aa_utils.classifiers import backbones, inference, networks
 from aa_utils.data import tensor_files
 from aa_utils.errors import InputError, check_number
 from aa_utils.progress import progress
@@ -144,7 +144,8 @@ def _train(  # type: ignore[no-untyped-def]
     device = torch.device(recipe.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), kernels.deterministic(device):
         torch.manual_seed(stable_hash("networks", seed))
-        nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device, memory_format=LAYOUT).train()  # type: ignore[call-overload]
+        nets = nn.ModuleDict({"classifier": classifier, **method.networks(classifier, config)}).to(device).train()
+        networks.lay_out(nets)
         decay = getattr(config, "ema", 0.0)
         if decay:
             nets["average"] = optimization.moving_average(classifier)
