@@ -17,10 +17,10 @@ def choose(device: str = "auto") -> str:
         return next(kind for kind in KINDS if here[kind])
     try:
         asked = torch.device(device)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError):
         asked = None
     if asked is None or asked.type not in KINDS:
-        raise InputError(f"device is {device!r}; it is auto, {', '.join(KINDS)}, or one of several GPUs, such as cuda:1")
+        raise InputError(f"device is {repr(device)[:80]}; it is auto, {', '.join(KINDS)}, or one of several GPUs, such as cuda:1")
     if (asked.index or 0) >= here[asked.type]:
         there = ", ".join(_names(here))
         raise InputError(f"no device '{device}' here: torch sees {there}; set device=auto or one of these")

@@ -1,6 +1,7 @@
 """The one exception for bad input, whose message is a sentence for a person (what, which value, the way out); and the check of numbers."""
 
 import math
+import sys
 
 COMPUTES_NOTHING = "what an exception says"
 
@@ -28,9 +29,10 @@ def check_number(
     if (
         isinstance(value, bool)
         or not isinstance(value, int if whole else (int, float))
-        or (isinstance(value, float) and not math.isfinite(value))
+        or not (abs(value) <= sys.float_info.max if isinstance(value, int) else math.isfinite(value))
     ):
-        raise InputError(f"{name} is {value!r}; it is {kind}{', ' if words else ''}{words}")
+        said = repr(value) if not isinstance(value, int) or value.bit_length() < 256 else f"a number of {value.bit_length()} bits"
+        raise InputError(f"{name} is {said}; it is {kind}{', ' if words else ''}{words}")
     fits = (at_least is None or value >= at_least, above is None or value > above)
     fits += (at_most is None or value <= at_most, below is None or value < below)  # type: ignore[assignment]
     if not all(fits):

@@ -60,8 +60,11 @@ class Recipe:
         object.__setattr__(self, "amp", devices.precision(self.amp, self.device))
         choices = {"optimizer": optimization.OPTIMIZERS, "schedule": SCHEDULES, "amp": AMP, "batchnorm": batchnorm.CHOICES}
         for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:  # type: ignore[operator]
-                raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(allowed)}")  # type: ignore[arg-type]
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in allowed:  # type: ignore[operator]
+                raise InputError(f"{name} is {repr(getattr(self, name))[:80]}; there are: {', '.join(allowed)}")  # type: ignore[arg-type]
+        for name in ("flip", "freeze_backbone"):
+            if not isinstance(getattr(self, name), bool):  # the text "false" would count as true
+                raise InputError(f"{name} is {repr(getattr(self, name))[:80]}; it is True or False")
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
             check_number(name, getattr(self, name), at_least=1, at_most=100_000_000, whole=True)
         check_number("lr", self.lr, above=0)

@@ -5,8 +5,10 @@ from types import ModuleType
 from typing import Any
 
 from aa_utils import plugins
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.training.method import FromModule, Method
+
+LARGEST = 100_000  # of a method's whole numbers
 
 
 def names(stage: ModuleType) -> list[str]:
@@ -30,7 +32,9 @@ def configure(stage: ModuleType, name: str, options: dict) -> Any:
         plugins.check_option(_kind(stage), name, option)
         wanted = type(values[option])
         if not isinstance(value, (int, float) if wanted is float else wanted) or (isinstance(value, bool) and wanted is not bool):
-            raise InputError(f"option '{option}' of method '{name}' is {value!r}; it takes a value such as {values[option]!r}")
+            raise InputError(f"option '{option}' of method '{name}' is {repr(value)[:80]}; it takes a value such as {values[option]!r}")
+        if wanted is int:  # widths and times: above it no memory and no time would do
+            check_number(option, value, at_least=-LARGEST, at_most=LARGEST, whole=True)
     return type(defaults)(**options)
 
 
