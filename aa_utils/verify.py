@@ -37,6 +37,7 @@ from aa_utils.reporting import (
     hard_shift_runs,
     image_sets,
     provenance,
+    stop_signs,
     tables,
 )
 from aa_utils.reporting.code_notes import listed
@@ -172,6 +173,7 @@ def again(results: str | Path) -> pd.DataFrame:
     hard_shift_runs.again(results)
     discarding.again(results)
     image_sets.again(results)
+    stop_signs.again(results)
     generator_results.again(results)
     new_word.again(results)
     for path in sorted((folder / "figures").glob("*.csv")):

@@ -89,6 +89,19 @@ def agreement(predictions: Sequence[Tensor]) -> list[float]:
     return [sum(row) / len(row) if row else math.nan for row in shares]
 
 
+def keeps_refinement(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
+    """Whether stage 4 is worth keeping: classifiers that differ in their seed alone agree as much after it as before, or more.
+
+    `before`, `after`: the classes (N,) that each of them names. Always true for a lone classifier, which has none to agree with. Notebook
+    66 measures the rule on benchmarks with labels: the change of agreement ranks the gain of refinement better than any other sign there.
+    """
+    if len(before) != len(after):
+        raise InputError(f"{len(before)} classifiers before refinement and {len(after)} after it; it takes the same seeds of both")
+    if len(before) < 2:
+        return True
+    return sum(agreement(after)) >= sum(agreement(before))
+
+
 def temperature(p_s: Tensor, y_s: Tensor) -> float:
     """T in [0.05, 20], the minimiser of the mean of -log softmax(z / T) at the labels (Guo et al. 2017, arXiv 1706.04599, section 4.2).
 

@@ -137,7 +137,7 @@ def write(results: str | Path, runs: Sequence[str], frame: pd.DataFrame, held_ou
 
 def from_seeds(results: str | Path) -> pd.DataFrame:
     """Make `<results>/tables/estimates` (CSV, Markdown, LaTeX) from its per-seed CSV; returns the summary."""
-    frame = _read(results)
+    frame = read(results)
     summary = judged(frame)
     tables.write_csv(resolve(results) / "tables" / "estimates.csv", summary)
     layout.write(results, "estimates", table(summary, frame))
@@ -162,7 +162,7 @@ def untraced(results: str | Path) -> list[str]:
             scored |= {(entry["run_id"], row["seed"], round(row["accuracy"], 6)) for row in entry["metrics"]}
     return [
         f"estimates_seeds.csv: {row['run']}, seed {row['seed']} does not follow from a record in runs/"
-        for row in tables.rows(_read(results))
+        for row in tables.rows(read(results))
         if str(row) not in known or (row["run_id"], row["seed"], row["accuracy"]) not in scored
     ]
 
@@ -171,7 +171,8 @@ def _seeds(results: str | Path) -> Path:
     return resolve(results) / "tables" / "estimates_seeds.csv"
 
 
-def _read(results: str | Path) -> pd.DataFrame:
+def read(results: str | Path) -> pd.DataFrame:
+    """The per-seed table of estimates in `results`, as `write` was given it. Errors: InputError if there is none."""
     frame = tables.read_csv(_seeds(results))
     return frame.assign(**{name: pd.to_numeric(frame[name]) for name in PER_SEED if name not in ABOUT})
 

@@ -21,6 +21,7 @@ from aa_utils.reporting import (
     image_sets,
     sampling,
     source_figures,
+    stop_signs,
     tables,
 )
 from aa_utils.reporting.curve_figures import number_of_images, seed_count
@@ -219,6 +220,7 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {
     **sampling.DRAWN,
     **discarding.DRAWN,
     **image_sets.DRAWN,
+    **stop_signs.DRAWN,
     **diversity_tables.DRAWN,
     **hard_shift_tables.DRAWN,
 }

@@ -41,6 +41,7 @@ NUMBERS = {
     *("classes", "seconds_per_image"),  # of drawn_images
     "severity",  # of hard_shift_tables
     *("label_noise", "coverage"),  # of discarding
+    *(f"{sign}_{when}" for sign in ("agreement", "information", "confidence", "balance") for when in ("before", "change")),  # of stop_signs
     *("drawn", "pairwise", "vendi", "target_pairwise", "target_vendi"),  # of diversity_tables
     *("top", "half", "slope", "floor", "rmse", "knee", "rate_before", "rate_after"),  # of saturation
 }
