@@ -184,3 +184,47 @@ def test_the_layout_is_torch_s_own_where_torch_has_one():
     theirs.to(memory_format=torch.channels_last)
     assert all(a.stride() == b.stride() for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
     assert networks.lay_out(nn.Conv3d(2, 3, 1)).weight.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "name", [None, 5, True, ["resnet18"], b"resnet18", "resnet18\n", "resnet18\0", "x" * 5000, "hf-hub:timm/" + "x" * 500]
+)
+def test_what_is_no_name_at_all_is_one_short_sentence(name):
+    for call in (networks.identify, lambda name: backbones.check({"backbone": name}, 32)):
+        with pytest.raises(InputError, match=r"backbone is .*; it is the name of a network of timm") as said:
+            call(name)
+        assert len(str(said.value)) < 300 and "\n" not in str(said.value)
+
+
+NO_OPTIONS = [
+    *({"pretrained": True}, {"features_only": True}, {"checkpoint_path": "/etc/hostname"}, {"in_chans": 1}, {"in_chans": 4}),
+    *(
+        {"pretrained_cfg": "x"},
+        {"block": "x"},
+        {"layers": 5},
+        {"stem_width": -1},
+        {"colour": 1},
+        {"act_layer": "nosuch"},
+        {"drop_rate": "x"},
+    ),
+]
+
+
+@pytest.mark.parametrize("options", NO_OPTIONS, ids=str)
+def test_options_that_make_no_network_are_one_sentence_from_folders_and_from_calls(tmp_path, options):
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_resnet", "model_args": options}))
+    with pytest.raises(InputError, match="|".join(options)) as said:
+        backbones.check({"backbone": f"local-dir:{tmp_path}"}, 64)
+    assert "\n" not in str(said.value)
+    with pytest.raises(InputError):
+        networks.create("test_resnet", **options)
+
+
+def test_a_config_of_a_million_brackets_is_no_json(tmp_path):
+    (tmp_path / "config.json").write_text("[" * 1_000_000)
+    with pytest.raises(InputError, match="is not JSON"):
+        networks.identify(f"local-dir:{tmp_path}")
+
+
+def test_three_channels_are_what_images_have():
+    assert networks.create("test_resnet", in_chans=3).conv1 is not None

@@ -15,6 +15,9 @@ from aa_utils.paths import resolve
 
 FOLDER = "local-dir:"
 SMALLEST, LARGEST = 4, 4096  # pixels a side
+LONGEST = 400  # characters of a backbone's name, which may be a path
+# Options of timm.create_model that say which weights or which outputs there are, and channels that no image here has.
+OTHER_OPTIONS = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "features_only", "in_chans"}
 OFFLINE = "connect once so that the Hugging Face cache (HF_HOME) holds it"
 
 
@@ -25,6 +28,7 @@ def identify(name: str) -> tuple[str, dict]:
     older "hf_hub:") whose config.json names a network and its options; or "local-dir:<folder>" with such a config.json.
     Errors: InputError for a name that timm does not know, with those near it, and for a config that cannot be had or names no network.
     """
+    _check_text(name)
     try:
         source, rest = parse_model_name(name)
     except ValueError as error:
@@ -39,6 +43,7 @@ def identify(name: str) -> tuple[str, dict]:
     options = config.get("model_args") or {}
     if not isinstance(options, dict):
         raise InputError(f"backbone is {name!r}, and model_args of its config.json are {str(options)[:80]}, not options by name")
+    _check_options(name, options)
     return config["architecture"], dict(options)
 
 
@@ -48,11 +53,12 @@ def create(architecture: str, num_classes: int = 0, **options: object) -> nn.Mod
     Errors: InputError for a name, a tag or an option that timm does not know.
     """
     _check_name(architecture)
+    _check_options(architecture, options)
     try:
         return timm.create_model(architecture, num_classes=num_classes, **options)
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (RuntimeError, TypeError, ValueError, AssertionError, KeyError) as error:
+    except Exception as error:  # whatever an option of a wrong kind leads a network to
         raise InputError(f"timm cannot make '{architecture}'{f' with {options}' if options else ''}: {_reason(error)}") from error
 
 
@@ -82,9 +88,9 @@ def check_images(net: nn.Module, name: str, image_size: int) -> None:
     try:
         with torch.no_grad():
             f = net.eval()(images)
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (RuntimeError, AssertionError, ValueError, IndexError, ZeroDivisionError) as error:
+    except Exception as error:  # whatever the size leads a network to
         raise InputError(f"'{name}' does not take images of {image_size} pixels: {_reason(error)}; {_way_out(net)}") from error
     finally:
         net.train(before)
@@ -103,7 +109,22 @@ def _way_out(net: nn.Module) -> str:
     return f"set image_size={made_for[-1]}" + (f" (at least {least[-1]})" if least else "") + ", or another backbone"
 
 
+def _check_text(name: object) -> None:
+    if not isinstance(name, str) or len(name) > LONGEST or not name.isprintable():
+        raise InputError(f"backbone is {repr(name)[:80]}; it is the name of a network of timm, such as 'resnet50'")
+
+
+def _check_options(name: str, options: dict) -> None:
+    odd = sorted(set(options) & OTHER_OPTIONS - ({"in_chans"} if options.get("in_chans") == 3 else set()))
+    if odd:
+        raise InputError(
+            f"'{name}' is asked for with {odd[0]}={repr(options[odd[0]])[:80]}, which is no option of a network here: images have three "
+            "channels, features come out, and weights are said by pretrained; leave it out"
+        )
+
+
 def _check_name(name: str) -> None:
+    _check_text(name)
     if timm.is_model(name):
         base, _, tag = name.partition(".")
         tags = [known.partition(".")[2] for known in timm.list_models(f"{base}.*", pretrained=True)] if tag else []
@@ -128,7 +149,7 @@ def _folder_config(name: str, folder: Path) -> dict:
         raise InputError(f"backbone is {name!r}, and there is no config.json in '{folder}'")
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"'{folder / 'config.json'}' is not JSON: {error}") from error
 
 
