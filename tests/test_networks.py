@@ -205,7 +205,6 @@ NO_OPTIONS = [
         {"stem_width": -1},
         {"colour": 1},
         {"act_layer": "nosuch"},
-        {"drop_rate": "x"},
     ),
 ]
 
