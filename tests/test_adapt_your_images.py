@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -328,6 +329,20 @@ def test_findings_say_what_is_wrong(tmp_path):
         assert title in titles
     assert [one.weight for one in made] == sorted((one.weight for one in made), key=["act", "look", "know"].index)
     assert "Classes without one photo to learn from" not in titles  # it is said once
+
+
+def test_a_refinement_after_which_the_seeds_agree_less_is_not_delivered_and_the_report_says_why(tmp_path):
+    photos, taught = taken(album(tmp_path / "in", 6), tmp_path), marks.Taught(dict.fromkeys(NAMES, 4), 4)
+    kept = judgement(torch.tensor([[0.9, 0.1]]).expand(6, -1))
+    kept = replace(kept, estimates=kept.estimates.assign(agreement=[0.9, 0.6]))
+    said = {}
+    for found in (kept, replace(kept, delivered="inter_domain")):
+        made = findings.findings(photos, found, [], [], [], [], 2, unmarked(photos), taught)
+        said[found.delivered] = [one.observation for one in made if one.title == "Refinement did not help"]
+    assert said["intra_domain"] == []
+    assert len(said["inter_domain"]) == 1
+    assert "90\u00a0% of the photos before" in said["inter_domain"][0]
+    assert "60\u00a0% after" in said["inter_domain"][0]
 
 
 # Whether the result can be used

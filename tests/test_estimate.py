@@ -330,3 +330,13 @@ def test_the_legend_stays_in_the_figure(methods):
     box, legend = figure.bbox, figure.legends[0].get_window_extent()
     assert len(figure.legends[0].get_texts()) == len(methods) + 3
     assert box.x0 <= legend.x0 and legend.x1 <= box.x1 and box.y0 <= legend.y0 and legend.y1 <= box.y1
+
+
+def test_a_refinement_is_kept_unless_seeds_agree_less_after_it():
+    apart, alike = [torch.tensor([0, 1, 2, 0]), torch.tensor([0, 1, 0, 1])], [torch.tensor([0, 1, 2, 0]), torch.tensor([0, 1, 2, 1])]
+    assert without_labels.keeps_refinement(apart, alike)
+    assert without_labels.keeps_refinement(apart, apart)
+    assert not without_labels.keeps_refinement(alike, apart)
+    assert without_labels.keeps_refinement(alike[:1], apart[:1])  # nobody to agree with
+    with pytest.raises(InputError, match="2 classifiers before refinement and 1 after"):
+        without_labels.keeps_refinement(apart, alike[:1])

@@ -5,7 +5,7 @@ from aa_utils.photos.audit import Measured
 from aa_utils.photos.finding import POOR, Finding
 from aa_utils.photos.groups import Alike, Group
 from aa_utils.photos.intake import Photos
-from aa_utils.photos.judge import Judgement, percent
+from aa_utils.photos.judge import STAGES, Judgement, percent
 from aa_utils.photos.marks import Taught
 
 # Rules fixed beforehand; each number is a share unless it says otherwise.
@@ -66,6 +66,13 @@ def _classifiers(judgement: Judgement, seeds: int) -> list[Finding]:
     if seeds == 1:
         do = "Set seeds=[0, 1] or more: classifiers that differ by chance alone show what is arbitrary."
         made.append(Finding("look", "One classifier only", "Nothing could be checked by agreement; votes compare two stages alone.", do))
+    if judgement.delivered == STAGES[0]:
+        first, second = (judgement.estimates.loc[judgement.estimates["stage"] == stage, "agreement"].mean() for stage in STAGES)
+        seen = f"Classifiers that differ by chance alone name the same class for {percent(first)} of the photos before the refinement, "
+        seen += f"and for {percent(second)} after it. On benchmarks that means harm: delivered is the classifier before it."
+        do = "Try another method of intra_domain (fixmatch lost less often than mixmatch), a smaller fraction of confident photos, or more "
+        do += "images."
+        made.append(Finding("look", "Refinement did not help", seen, do))
     changed = float((judgement.votes < 1).float().mean())
     if changed > CHANGED:
         seen = f"For {percent(changed)} of the photos the classifiers of this run (each stage and seed) do not all name the same class."

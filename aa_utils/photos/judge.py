@@ -23,6 +23,8 @@ COLUMNS = ["file", "prediction", "confidence", "second", "second_confidence", "t
 class Judgement:
     """`p` (N, K): the delivered classifier's probabilities. `votes` (N,): the share of all classifiers of the run that name its class.
 
+    `delivered`: the stage that it comes from, "inter_domain" where the seeds agree less after refinement than before.
+
     `reliable` bool (N,): all of them do, and ATC counts the photo as right. `f` (N, D): features after stage 3, which refinement on the
     classifier's own labels has not pulled together yet; `nearness` (N,): largest cosine of them to a synthetic image's. `estimates`: a row
     for each stage and seed. `low`, `high`: the range of the accuracy. `held_out` (K, K): counts on held-out synthetic images after stage 3,
@@ -38,6 +40,7 @@ class Judgement:
     low: float
     high: float
     held_out: Tensor
+    delivered: str = STAGES[1]
 
     @property
     def prediction(self) -> Tensor:
@@ -46,7 +49,9 @@ class Judgement:
 
 
 def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet, held_out: ImageSet, device: str = "cpu") -> Judgement:
-    """What the runs of `stages` in `out` are worth. Delivered is the first seed after stage 4: fixed beforehand, chosen by nothing.
+    """What the runs of `stages` in `out` are worth. Delivered is the first seed, after stage 4 unless its seeds agree less than before it.
+
+    (`without_labels.keeps_refinement`, a rule without a label or a threshold; notebook 66 measures it.)
 
     The range spans `without_labels.range_of` over both stages of that seed. A refined classifier is overconfident on photos, for it was
     trained on them; the one before is not. If refinement helped, the truth is above the estimate of stage 3; if it did harm, it is below
@@ -65,14 +70,17 @@ def judge(out: str | Path, seeds: list[int], target: ImageSet, source: ImageSet,
             rows.append({"stage": stage, "seed": seed, **found, "low": low, "high": high})
     table = rounded(pd.DataFrame(rows))
     first = table[table["seed"] == seeds[0]]
-    before, after = ((stage, seeds[0]) for stage in STAGES)
-    named = p[after].argmax(1)
+    before, after = ([p[stage, seed].argmax(1) for seed in seeds] for stage in STAGES)
+    delivered = STAGES[1] if without_labels.keeps_refinement(before, after) else STAGES[0]
+    first_stage, chosen = (STAGES[0], seeds[0]), (delivered, seeds[0])
+    named = p[chosen].argmax(1)
     votes = torch.stack([other.argmax(1) == named for other in p.values()]).float().mean(0)
-    trusted = counted_right(p[before], p_s[before], held_out.labels) & (votes == 1)
+    trusted = counted_right(p[first_stage], p_s[first_stage], held_out.labels) & (votes == 1)
     adapted = resolve(out) / "inter_domain" / f"seed{seeds[0]}"
     f, f_s = (inter_domain.predict(adapted, images.pixels, device)[1] for images in (target, source))
-    counts = scoring.confusion(p_s[before].argmax(1), held_out.labels, len(target.class_names))
-    return Judgement(p[after], votes, trusted, f, nearness(f, f_s), table, float(first["low"].min()), float(first["high"].max()), counts)
+    counts = scoring.confusion(p_s[first_stage].argmax(1), held_out.labels, len(target.class_names))
+    low, high = float(first["low"].min()), float(first["high"].max())
+    return Judgement(p[chosen], votes, trusted, f, nearness(f, f_s), table, low, high, counts, delivered)
 
 
 def percent(share: float) -> str:

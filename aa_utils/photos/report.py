@@ -68,6 +68,7 @@ def write(
         estimates=[_estimate(row) for row in judgement.estimates.to_dict("records")],
         kinds=[*without_labels.ACCURACIES.values()],
         held_out=int(judgement.held_out.sum()),
+        refined=judgement.delivered == STAGES[1],
         loading=export.loading(folder.name, plan.architecture["backbone"], len(names)),
         loading_onnx=export.loading_onnx(folder.name, plan.image_size),
         settings=json.dumps(about | asdict(plan), indent=2, ensure_ascii=False, default=str),
