@@ -357,6 +357,12 @@ def test_as_timm_is_the_same_function(backbone):
     export.check(classifier, 32)
 
 
+def test_a_network_that_cannot_be_written_as_onnx_is_refused_before_a_photo_is_read():
+    with pytest.raises(InputError, match=r"'test_maxvit' cannot be written as ONNX at 160 pixels \(.*\); choose another backbone") as said:
+        planned(backbone="test_maxvit", image_size=160)
+    assert "\n" not in str(said.value)
+
+
 def test_joined_heads_become_one():
     torch.manual_seed(0)
     classifier = backbones.build("pocket_resnet", 3)

@@ -100,6 +100,28 @@ def check(classifier: backbones.Classifier, image_size: int, batch_size: int = 2
         raise InputError(f"backbone '{name}' with a linear head is not the same model in timm, so it cannot be exported; choose another")
 
 
+def check_onnx(classifier: backbones.Classifier, image_size: int) -> None:
+    """Nothing, if the backbone can be written as ONNX: of timm's networks not all can (MaxViT), and a run would end in it after days.
+
+    The networks of this package can, by its tests. Errors: InputError with the reason.
+    """
+    name = classifier.config["backbone"]
+    if _is_own(name):
+        return
+    whole = Pixels(as_timm(classifier), classifier.mean.cpu(), classifier.std.cpu()).eval()
+    try:
+        _onnx(whole, torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8), [])
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever torch's exporter, its passes and ONNX's checker raise
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
+        raise InputError(f"'{name}' cannot be written as ONNX at {image_size} pixels ({reason}); choose another backbone") from error
+
+
+def _is_own(name: str) -> bool:
+    return timm.model_entrypoint(name).__module__.startswith("aa_utils")
+
+
 def write(classifier: backbones.Classifier, class_names: list[str], pixels: Tensor, folder: Path) -> float:
     """Write model.safetensors, config.json, labels.txt, model.onnx and README.md to `folder`; config.json comes last.
 
@@ -129,7 +151,7 @@ def write(classifier: backbones.Classifier, class_names: list[str], pixels: Tens
 
 def loading(folder: str | Path, backbone: str, num_classes: int) -> str:
     """Three lines of Python that load the classifier in `folder` with timm: `model`, and `transform` from a PIL image to its input."""
-    folder, own = str(folder), timm.model_entrypoint(backbone).__module__.startswith("aa_utils")
+    folder, own = str(folder), _is_own(backbone)
     return (
         f"import json, timm{f', aa_utils.classifiers.backbones  # which has {backbone}' if own else ''}\n"
         f"model = timm.create_model({backbone!r}, num_classes={num_classes}, checkpoint_path={f'{folder}/model.safetensors'!r}).eval()\n"

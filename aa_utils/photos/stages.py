@@ -82,6 +82,7 @@ def plan(
     first = complete["inter_domain"]
     inter_domain.check(first["method"], first["method_config"], architecture, made.recipe("inter_domain"), image_size)
     batchnorm.check(classifier, made.recipe("intra_domain").batchnorm)
+    export.check_onnx(classifier, image_size)
     return made
 
 
