@@ -154,6 +154,13 @@ def test_figures_are_drawn_from_the_tables(frame, by, adapted, tmp_path):
     means = comparison.over_seeds(frame)
     first = figures.trade_off(means)
     assert [axes.get_xscale() for axes in first.axes] == ["linear", "log", "linear"]
+    one = means[means["variant"] == "sds"]
+    many = pd.concat([means, *(one.assign(variant=f"v{k}", mean=one["mean"] * (k + 2)) for k in range(8))])
+    lines = figures.by_variant(many).axes
+    assert [text.get_text() for text in lines[0].get_yticklabels()][-1] == "v7" and len(lines[0].get_yticks()) == means[
+        "variant"
+    ].nunique() + 8
+    assert [axes.get_xscale() for axes in lines] == ["log", "linear", "linear", "linear"]
     assert ablation.varied(frame) == ["guidance"]
     chosen = ablation.one_setting(frame, "guidance")
     assert [line[0] for line in ablation.printed(chosen, "guidance").rows] == [BEFORE, RENDERS, "guidance 7.5", "guidance 30.0"]

@@ -102,6 +102,37 @@ def trade_off(means: pd.DataFrame, against: Sequence[str] = ("clip_score", "frec
 
 
 @styled
+def by_variant(means: pd.DataFrame, shown: Sequence[str] = ("frechet", "paired", "diversity_kept", "clip_score")) -> Figure:
+    """What `trade_off` shows, for more variants than colours can tell apart: a line a variant, nearest to the truth first.
+
+    `means`: a frame of `comparison.over_seeds`. A panel a measure; colours are prompts; bars are one standard deviation.
+    """
+    shown = [metric for metric in shown if metric in set(means["metric"])]
+    order = means[means["metric"] == shown[0]].groupby("variant", sort=False)["mean"].mean().sort_values(ascending=shown[0] != "clip_score")
+    names, prompts = list(order.index), list(dict.fromkeys(means["prompt"]))
+    figure = Figure(figsize=(WIDTH * 1.25, 1.5 + 0.25 * len(names)), layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axes, metric in zip(panels, shown, strict=True):
+        factor = 100 if PRINTED[metric][1] == "%" else 1
+        for k, prompt in enumerate(prompts):
+            at = means[(means["prompt"] == prompt) & (means["metric"] == metric)].set_index("variant").reindex(names)
+            place = np.arange(len(names)) + 0.16 * (k - (len(prompts) - 1) / 2)
+            look = {"fmt": ("o", "D", *SPARE_MARKERS)[k % 7], "color": SPARE[k % len(SPARE)], "ms": 6, "capsize": 2, "label": prompt}
+            axes.errorbar(factor * at["mean"], place, xerr=factor * at["sd"].fillna(0), **look)
+        if metric == "frechet":
+            axes.set_xscale("log")
+            _plain(axes.xaxis)
+        axes.set_title(PRINTED[metric][0])
+        axes.set_xlabel(("per cent, " if factor == 100 else "") + ("lower" if metric in ("frechet", "paired") else "higher") + " is better")
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].invert_yaxis()
+    if len(prompts) > 1:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(6, len(prompts)), fontsize=9)
+    title(figure, "What each setting gains, and the diversity it keeps")
+    return figure
+
+
+@styled
 def against_setting(frame: pd.DataFrame, setting: str) -> Figure:
     """How PANELS go with one setting: a panel each, a line a prompt, mean and deviation over seeds; dashed: before.
 

@@ -10,6 +10,7 @@ from aa_utils.reporting import layout, provenance, style, tables
 from aa_utils.reporting.layout import Layout
 
 STAGE = "evaluate_generator"
+MANY = 8  # variants, above which a figure has a line for each instead of a colour
 TEXTS = ("prompt", "variant", "objective", "t_range", "other", "space", "distance", "run_id")
 
 
@@ -26,7 +27,8 @@ def write(results: str | Path, name: str, frame: pd.DataFrame, setting: str = ""
     if setting:
         style.save(figures.against_setting(frame, setting), name, folder / "figures", frame)
     else:
-        style.save(figures.trade_off(means), name, folder / "figures", means)
+        many = means["variant"].nunique() > MANY
+        style.save(figures.by_variant(means) if many else figures.trade_off(means), name, folder / "figures", means)
     return shown
 
 
