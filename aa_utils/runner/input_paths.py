@@ -1,5 +1,6 @@
 """What a run reads: is it there, is it a file or a folder, is it whole, and is it not where the run writes?"""
 
+import os
 import re
 
 from aa_utils.errors import InputError
@@ -13,10 +14,14 @@ NAME = re.compile(r"[a-z][a-z_-]+:.+")  # of something that is no file: hf-hub:t
 
 
 def check(name: str, comment: str, value: object, out: str) -> None:
-    """Errors: InputError unless the paths in `value` of the parameter `name` are there, whole, and apart from `out`.
+    """Errors: InputError unless the paths in `value` of the parameter `name` are there, whole, once each, and apart from `out`.
 
     `comment` is the parameter's, which says what may stand in the place of a path.
     """
+    real = [os.path.realpath(resolve(path)) for path in texts(value) if "\0" not in path]
+    twice = next((path for path in real if real.count(path) > 1), "")
+    if twice and comment.startswith("input:"):
+        raise InputError(f"input '{name}' holds '{shown(twice)}' twice, and its numbers would count twice; leave one of them out")
     for path in texts(value):
         if not path and comment.startswith("optional"):
             continue
@@ -34,7 +39,7 @@ def check(name: str, comment: str, value: object, out: str) -> None:
         if "or name" in comment.partition(":")[0] and NAME.fullmatch(path):
             continue
         what = comment.partition(":")[2].strip()
-        raise InputError(f"input '{name}': nothing at '{shown(path)}'" + (f" ({what})" if what else ""))
+        raise InputError(f"input '{name}': nothing at {shown(path)!r}" + (f" ({what})" if what else ""))
 
 
 def exists(path: str) -> bool:

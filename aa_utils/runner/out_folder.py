@@ -15,25 +15,36 @@ LONGEST_NAME, LONGEST_PATH = 200, 3000  # bytes: temporary names and the run's o
 OWN = "give a folder of its own, such as artifacts/my/run"
 
 
-def check_out(out: str) -> None:
-    """Errors: InputError if no run may write to `out`, or none could."""
+def check_out(out: str, name: str = "out", within: frozenset[str] = frozenset()) -> None:
+    """Errors: InputError if no run may write to `out`, or none could; `name` is the parameter's.
+
+    Of the project's own folders it may lie below those of `within`.
+    """
     if any(ord(c) < 32 or ord(c) == 127 for c in out):
-        raise InputError(f"out={out!r} holds control characters; {OWN}")
+        raise InputError(f"{name}={out!r} holds control characters; {OWN}")
     if ".." in Path(out).parts:
-        raise InputError(f"out='{out}' goes up by '..'; name the folder itself, such as {os.path.normpath(out)}")
+        raise InputError(f"{name}='{out}' goes up by '..'; name the folder itself, such as {os.path.normpath(out)}")
     path = resolve(out)
-    names = [os.fsencode(part) for part in path.parts]
-    if max(map(len, names)) > LONGEST_NAME or sum(len(name) + 1 for name in names) > LONGEST_PATH:
-        raise InputError(f"out is too long: {len(max(names, key=len))} bytes in a name, {len(os.fsencode(path))} in all; {OWN}")
+    parts = [os.fsencode(part) for part in path.parts]
+    if max(map(len, parts)) > LONGEST_NAME or sum(len(part) + 1 for part in parts) > LONGEST_PATH:
+        raise InputError(f"{name} is too long: {len(max(parts, key=len))} bytes in a name, {len(os.fsencode(path))} in all; {OWN}")
     real = Path(os.path.realpath(path))
     first = next(there for there in (real, *real.parents) if there.exists())
     if not first.is_dir():
         by = f" (AA_ARTIFACTS is '{os.environ['AA_ARTIFACTS']}')" if os.environ.get("AA_ARTIFACTS") and not Path(out).is_absolute() else ""
-        raise InputError(f"out='{out}' cannot be a run's folder: '{first}' is a file{by}; {OWN}")
+        raise InputError(f"{name}='{out}' cannot be a run's folder: '{first}' is a file{by}; {OWN}")
     if real in (ROOT, Path.home(), Path(os.path.realpath(resolve("artifacts")))) or real in ROOT.parents or real in Path.home().parents:
-        raise InputError(f"out='{out}' cannot be a run's folder; {OWN}")
-    if real.is_relative_to(CHECKOUT) and real != CHECKOUT and real.relative_to(CHECKOUT).parts[0] in PROJECT:
-        raise InputError(f"out='{out}' cannot be a run's folder: '{real.relative_to(CHECKOUT).parts[0]}' belongs to the project; {OWN}")
+        raise InputError(f"{name}='{out}' cannot be a run's folder; {OWN}")
+    below = real.relative_to(CHECKOUT).parts if real.is_relative_to(CHECKOUT) else ()
+    if below and below[0] in PROJECT and not (below[0] in within and len(below) > 1):
+        raise InputError(f"{name}='{out}' cannot be a run's folder: '{below[0]}' belongs to the project; {OWN}")
+
+
+def check_shared(name: str, folder: str) -> None:
+    """Errors: InputError if no run may write to `folder`, which the parameter `name` gives and other runs write to as well."""
+    if not folder.strip():
+        raise InputError(f"'{name}' is empty, and files would be written into '{ROOT}' itself; give a folder, such as artifacts/my/{name}")
+    check_out(folder, name, frozenset({"results"}))
 
 
 def check_apart(out: str, name: str, path: str, container: bool = False) -> None:

@@ -43,6 +43,8 @@ def shown(value: object) -> object:
     """`value` for a message: without secrets, and not longer than a message may be."""
     if isinstance(value, str):
         return redact(value) if len(value) <= 200 else redact(value)[:200] + "…"
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"a number of {value.bit_length()} bits"
     return value if isinstance(value, (bool, int, float, type(None))) else redact(repr(value))[:200]
 
 
@@ -62,7 +64,8 @@ def _typed(name: str, value: object, default: object) -> object:
         return [_typed(f"{name}[{i}]", item, default[0]) if len(kinds) == 1 else item for i, item in enumerate(value)]
     if type(value) is type(default):
         return value
-    hint = f"; write '{name}=[{shown(value)}]'" if isinstance(default, list) and not isinstance(value, (dict, type(None))) else ""
+    short = len(str(shown(value))) <= 60 and not isinstance(value, (dict, type(None)))
+    hint = f"; write '{name}=[{shown(value)}]'" if isinstance(default, list) and short else ""
     raise InputError(f"'{name}' takes {_kind(default)}, such as {default!r}; got {shown(value)!r} ({_kind(value)}){hint}")
 
 

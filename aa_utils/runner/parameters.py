@@ -19,13 +19,14 @@ from aa_utils.paths import ROOT, resolve
 from aa_utils.redaction import NAME as SECRET_NAME
 from aa_utils.redaction import TOKEN as SECRET_VALUE  # noqa: F401  (for whoever looks for keys in texts)
 from aa_utils.redaction import secret_in
-from aa_utils.runner import addresses, input_paths, parameter_limits
+from aa_utils.runner import addresses, input_paths, papermill_call, parameter_limits
 from aa_utils.runner.code_closure import cells as cells_of
-from aa_utils.runner.out_folder import check_out
+from aa_utils.runner.out_folder import check_out, check_shared
 from aa_utils.runner.parameter_types import CommandLine, cast, shown, texts
 from aa_utils.runner.yaml_values import read_yaml
 
 COMPUTES_NOTHING = "what a run is asked for: its record says it"
+SHARED = {"results", "cache"}  # parameters that name folders which several runs write to
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Parameter:
 
     @property
     def not_empty(self) -> bool:
-        """True for a list whose comment starts with `at least one`: what a run does for each, it does for none otherwise."""
-        return isinstance(self.default, list) and self.comment.startswith("at least one")
+        """True for a list whose comment starts with `at least one`, or with `input:`: for none of them a run would do nothing."""
+        return isinstance(self.default, list) and self.comment.startswith(("at least one", "input:"))
 
     @property
     def or_text(self) -> bool:
@@ -136,6 +137,8 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str, p
     if not isinstance(values["out"], str) or not values["out"].strip():
         raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
     check_out(values["out"])
+    for shared in SHARED & values.keys():
+        check_shared(shared, str(values[shared]))
     _choose_precision(values)
     if isinstance(seeds := values.get("seeds"), list) and len(set(seeds)) < len(seeds):
         raise InputError(f"'seeds' holds {next(s for s in seeds if seeds.count(s) > 1)} twice; each of them is one run")
@@ -182,22 +185,39 @@ def check(notebook: str, namespace: dict[str, object]) -> None:
     """
     name = f"{notebook}.ipynb"
     known = {parameter.name: parameter for parameter in of_notebook(cells_of(ROOT / "notebooks" / name), name)}
-    wanted = {key: namespace[key] for key in [*known, *_injected(namespace.get("In", []))] if key in namespace}  # type: ignore[arg-type]
-    for key, value in wanted.items():
-        default = known[key].default if key in known else None
-        if isinstance(value, str) and default is not None and not isinstance(default, str):
-            wanted[key] = CommandLine(value)
-        elif isinstance(default, str) and isinstance(value, (bool, int, float)):
-            raise InputError(f"'{key}' takes text; got {value!r}, as papermill's -p reads it: hand it over with -r {key} …")
-        elif not isinstance(value, (str, bool, int, float, list, tuple, dict, type(None))):
-            raise InputError(f"'{key}' holds a {type(value).__name__} now; run the parameters cell again before this one")
-    namespace.update(checked(list(known.values()), wanted, name))
+    for key in _injected(namespace.get("In", [])):
+        if key.isidentifier() and key not in known:
+            merged(list(known.values()), {key: None}, name)  # says that there is none, and which is near
+        elif not key.isidentifier():
+            raise InputError(f"papermill sets whole parameters, and got '{shown(key)}'; give the whole value, as in -y 'name: [a, b]'")
+    typed = {key: (_as_typed(known[key], value), where) for key, (value, where) in papermill_call.values().items() if key in known}
+    wanted = {key: _as_typed(known[key], namespace[key]) for key in known if key in namespace}
+    found = checked(list(known.values()), wanted, name)
+    for key, (value, where) in typed.items():
+        if (meant := _cast(known[key], value)) != _cast(known[key], wanted[key]):
+            read = f"papermill reads {shown(wanted[key])!r} where YAML of today has {shown(meant)!r}"
+            raise InputError(f"'{key}' of {where}: {read}; write it so that both agree, a text in quotes, a number without leading zeros")
+    namespace.update(found)
 
 
-def _injected(executed: list[str]) -> list[str]:
-    """The names in the newest cell that papermill injected; none in a session without one."""
+def _as_typed(parameter: Parameter, value: object) -> object:
+    """A value in a kernel as the command line would have it: text stands for what it says, unless text is what the parameter takes."""
+    if isinstance(value, str) and parameter.default is not None and not isinstance(parameter.default, str):
+        return CommandLine(value)
+    if isinstance(parameter.default, str) and isinstance(value, (bool, int, float)):
+        key, got = parameter.name, shown(value)
+        raise InputError(f"'{key}' takes text; got {got}, as papermill's -p reads it: hand it over with -r {key} …")
+    if not isinstance(value, (str, bool, int, float, list, tuple, dict, bytes, set, type(None))):
+        raise InputError(f"'{parameter.name}' holds a {type(value).__name__} now; run the parameters cell again before this one")
+    return value
+
+
+def _injected(executed: object) -> list[str]:
+    """What the newest cell that papermill injected assigns to; nothing in a session without one."""
+    if not isinstance(executed, list):  # `-p In 5`: IPython's history is gone
+        return ["In"]
     source = next((source for source in reversed(executed) if source.startswith("# Parameters\n")), "")
-    return [target.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for target in node.targets]  # type: ignore[attr-defined]
+    return [ast.unparse(target) for node in ast.parse(source).body if isinstance(node, ast.Assign) for target in node.targets]
 
 
 def inputs(parameters: list[Parameter], values: dict[str, object]) -> list[tuple[str, str]]:
