@@ -1,6 +1,7 @@
-"""What papermill's own YAML would change without a word: read again from the call, and refused; folders that runs share; lists of inputs."""
+"""What papermill's own YAML would change without a word, folders that runs share, and lists of inputs: refused in the first cell."""
 
 import base64
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from test_plain_papermill import namespace
 
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT
+from aa_utils.reporting import provenance
 from aa_utils.runner import papermill_call, parameters
 
 PROMPTS = "10_prompts"
@@ -34,8 +36,6 @@ def refusal(monkeypatch, tmp_path, injected: dict, *words: str) -> str:
     ],
 )
 def test_a_value_that_papermill_reads_as_another_is_refused(monkeypatch, tmp_path, yaml, injected, message):
-    import re
-
     assert re.search(message, refusal(monkeypatch, tmp_path, injected, "-y", yaml))
 
 
@@ -58,25 +58,8 @@ def test_a_file_that_papermill_takes_otherwise_is_refused(tmp_path, content, mes
 def test_the_call_is_read_in_papermills_order(tmp_path):
     (tmp_path / "my.yaml").write_bytes(b"\xef\xbb\xbfseed: 1\r\nlr: 1e-4\r\n")
     coded = base64.b64encode(b"seed: 0\ntries: 5\n").decode()
-    words = [
-        "python3",
-        "-m",
-        "papermill",
-        "in",
-        "out",
-        "-f",
-        "my.yaml",
-        "-b",
-        coded,
-        "-y",
-        "per_class: 3",
-        "-p",
-        "per_class",
-        "4",
-        "-p",
-        "k",
-        "v",
-    ]
+    words = ["python3", "-m", "papermill", "in", "out", "-f", "my.yaml", "-b", coded]
+    words += ["-y", "per_class: 3", "-p", "per_class", "4", "-p", "k", "v"]
     found = papermill_call.of_call(words, tmp_path)
     assert {name: value for name, (value, _) in found.items()} == {"tries": 5, "seed": 1, "lr": 1e-4}
     assert found["seed"][1] == "'my.yaml'"
@@ -132,7 +115,7 @@ def test_a_part_of_a_parameter_is_refused(tmp_path, target):
 @pytest.mark.parametrize(("notebook", "name"), [("60_ablation_number_of_images", "results"), (PROMPTS, "cache"), ("99_figures", "results")])
 def test_a_folder_that_runs_share_is_no_part_of_the_project(tmp_path, notebook, name, folder, message):
     with pytest.raises(InputError) as caught:
-        parameters.check(notebook, namespace(notebook, tmp_path, runs=[str(tmp_path)]) | {name: folder})
+        parameters.check(notebook, namespace(notebook, tmp_path) | {"runs": [str(tmp_path)], name: folder})
     assert message in str(caught.value) and name in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -164,3 +147,11 @@ def test_a_huge_number_is_not_printed_in_full(tmp_path, name, value):
     with pytest.raises(InputError) as caught:
         parameters.check(PROMPTS, namespace(PROMPTS, tmp_path, **{name: value}))
     assert "bits" in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("place", ["", "below", "nowhere"])
+def test_a_folder_that_is_no_run_of_its_own_has_no_name(tmp_path, place):
+    (tmp_path / "below/run").mkdir(parents=True)
+    (tmp_path / "below/run/record.json").write_text("{}")
+    with pytest.raises(InputError, match="is not the folder of one run"):
+        provenance.run_name(tmp_path / place)

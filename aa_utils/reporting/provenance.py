@@ -34,8 +34,13 @@ def records(folders: list[str], target: str) -> dict[str, dict]:
 
 
 def run_name(folder: str | Path) -> str:
-    """The name of the run in `folder`: inter_domain-offline-dann for …/inter_domain/offline/dann, inter_domain-a-b for …/a/b."""
+    """The name of the run in `folder`: inter_domain-offline-dann for …/inter_domain/offline/dann, inter_domain-a-b for …/a/b.
+
+    Errors: InputError for a folder that is no run's own.
+    """
     path = resolve(folder)
+    if not any((path / name).is_file() for name in ("record.json", "metrics.json")):
+        raise InputError(f"'{folder}' is not the folder of one run: it has no record.json; notebooks 30 and 40 write such folders")
     own = stage(record.read(path) if (path / "record.json").is_file() else _by_hand(path, ""))
     below = path.parts[path.parts.index(own) + 1 :] if own in path.parts else path.parts[-2:]
     return "-".join([own, *below])
