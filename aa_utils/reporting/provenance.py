@@ -39,7 +39,7 @@ def run_name(folder: str | Path) -> str:
     Errors: InputError for a folder that is no run's own.
     """
     path = resolve(folder)
-    if not any((path / name).is_file() for name in ("record.json", "metrics.json")):
+    if not any((path / name).is_file() for name in (*finished_run.RECORDS, "metrics.json")):
         raise InputError(f"'{folder}' is not the folder of one run: it has no record.json; notebooks 30 and 40 write such folders")
     own = stage(record.read(path) if (path / "record.json").is_file() else _by_hand(path, ""))
     below = path.parts[path.parts.index(own) + 1 :] if own in path.parts else path.parts[-2:]

@@ -32,12 +32,11 @@ def of_call(words: list[str], folder: Path) -> dict[str, tuple[object, str]]:
     arguments = _arguments(words)
     if not any(word.startswith(("-f", "-y", "-b", "--parameters_")) for word in arguments):
         return {}
-    import click
-    from papermill.cli import papermill
+    from papermill import cli
 
     try:
-        given = papermill.make_context("papermill", arguments, resilient_parsing=True).params
-    except click.ClickException:  # another program, whose argument is called papermill
+        given = cli.papermill.make_context("papermill", arguments, resilient_parsing=True).params
+    except cli.click.ClickException:  # another program, whose argument is called papermill
         return {}
     texts = [("papermill's -b", base64.b64decode(one).decode()) for one in given.get("parameters_base64") or ()]
     files = [(one, folder / one) for one in given.get("parameters_file") or ()]
