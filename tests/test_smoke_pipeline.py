@@ -89,9 +89,34 @@ def test_the_table_has_every_cell(finished):
     assert (finished.artifacts / "results/figures/estimates.png").exists()
 
 
-def test_a_second_call_does_nothing_not_even_after_a_new_check_of_the_data(finished):
-    (finished.artifacts / "data/checked").touch()
+def test_a_second_call_does_nothing_not_even_where_the_data_were_not_checked(finished):
+    checked = finished.artifacts / "data/checked"
+    held = checked.read_text()
+    checked.unlink()
     assert "Nothing to be done" in finished()
+    checked.write_text(held)
+
+
+def test_what_is_missing_is_made_where_the_experiment_reads_other_data_than_were_checked(finished):
+    checked, record = finished.artifacts / "data/checked", finished.artifacts / "benchmark/record.json"
+    named, held = checked.read_text(), json.loads(record.read_bytes())
+    assert "uci_digits" in named
+    checked.write_text(json.dumps(["mnist:test"]))
+    record.unlink()
+    assert "checking the data: uci_digits" in finished()
+    assert checked.read_text() == named
+    assert json.loads(record.read_bytes())["metrics"] == held["metrics"]
+
+
+def test_data_that_are_not_there_stop_the_graph_before_its_first_job(tmp_path):
+    """In a process of its own: what is asked for is a folder of images without one."""
+    (tmp_path / "photos").mkdir()
+    settings = ["--config", f"name={tmp_path.name}", f"target=image_folder:{tmp_path / 'photos'}"]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "experiments/smoke.yaml", "--cores", "1", *settings]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"AA_ARTIFACTS": str(tmp_path / "made")})
+    assert done.returncode == 1
+    assert "no images in" in done.stdout + done.stderr
+    assert not list((tmp_path / "made").rglob("record.json"))
 
 
 def planned(graph, code) -> str:
