@@ -185,6 +185,7 @@ def finished(tmp_path_factory):
             inference.write_predictions(folder / f"seed{seed}/predictions.parquet", target.ids, p)
             metrics.append({"seed": seed, **scoring.score(folder / f"seed{seed}/predictions.parquet", target)})
         parameters = {"method": method, "target": "uci_digits", "limit_per_class": limit, "source": source["path"], "out": str(folder)}
+        parameters["initial"] = ""  # of stage 3: the pretrained run it goes on from, if any
         known = {"schema": record.SCHEMA, "run_id": f"id of {method}", "notebook": "notebooks/30_inter_domain.ipynb", "code": {}}
         record.write(folder, known | {"parameters": parameters, "inputs": [source], "metrics": metrics})
     return root
@@ -193,6 +194,17 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="module")
 def frame(finished):
     return estimate_runs.per_seed([str(finished / "inter_domain")], "uci_digits", 32, str(finished / "images/offline"))
+
+
+def test_a_run_has_seen_its_images_and_those_of_the_run_it_goes_on_from(finished, tmp_path):
+    before, after = finished / "inter_domain/offline/source_only", tmp_path / "dann"
+    first = record.read(before)
+    alone = first["parameters"] | {"limit_per_class": 1, "out": str(after)}
+    for parameters, seen in ((alone, 10), (alone | {"initial": str(before)}, 20), ({"initial": str(before)}, 20)):
+        record.write(after, first | {"parameters": parameters})
+        assert len(estimate_runs._trained_on(after, 0)) == seen, parameters
+    record.write(after, first | {"parameters": alone | {"initial": str(tmp_path / "gone")}})
+    assert estimate_runs._trained_on(after, 0) is None
 
 
 def test_runs_are_estimated_on_images_they_did_not_see(finished, frame):

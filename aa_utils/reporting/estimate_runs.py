@@ -192,15 +192,20 @@ def _labelled(folder: str, size: int, class_names: list[str]) -> tuple[images.Im
 
 
 def _trained_on(folder: Path, seed: int) -> frozenset[str] | None:
-    """The hashes of the synthetic images that the run in `folder`, or the one it starts from, was trained on; None without a record."""
+    """The hashes of the synthetic images that the run in `folder`, and the one it starts from, were trained on; None without a record."""
     if not (folder / "record.json").is_file():
         return None
-    parameters = record.read(folder)["parameters"]
-    if "initial" in parameters:
-        return _trained_on(resolve(parameters["initial"]), seed)
+    parameters, seen = record.read(folder)["parameters"], frozenset[str]()
+    if parameters.get("initial"):
+        before = _trained_on(resolve(parameters["initial"]), seed)
+        if before is None:
+            return None
+        seen = before
+    if not parameters.get("source"):  # stage 4, and methods that take no image
+        return seen
     rows = files.read_jsonl(existing(parameters["source"], "image folder", "notebooks/20_generate.ipynb") / "metadata.jsonl")
     names = [Path(row["file_name"]).with_suffix("").name for row in rows]
     # Which images a limit leaves is decided by their names and labels; their pixels are not needed.
     known = images.ImageSet(torch.empty(len(rows), 0), torch.tensor([row["label"] for row in rows]), names, [])
     drawn = set(images.limit(known, parameters["limit_per_class"], seed).names)
-    return frozenset(row["sha256"] for row, name in zip(rows, names, strict=True) if name in drawn)
+    return seen | {row["sha256"] for row, name in zip(rows, names, strict=True) if name in drawn}
