@@ -186,7 +186,9 @@ def figure(rows: pd.DataFrame) -> Figure:
     lines = legend_below(drawn, handles)
     title(drawn, "How much of a result is the luck of the images?")
     n = rows.groupby(["world", "method", "image_set"])["seed"].nunique()
-    caption(drawn, f"A mark a run: {len(sets)} sets of prompts and images, n = {n.min()} seeds of training from each.", lines_below=lines + 1)
+    caption(
+        drawn, f"A mark a run: {len(sets)} sets of prompts and images, n = {n.min()} seeds of training from each.", lines_below=lines + 1
+    )
     return drawn
 
 

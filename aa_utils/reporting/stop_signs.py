@@ -20,7 +20,7 @@ from aa_utils.reporting import estimate_runs, provenance, tables
 from aa_utils.reporting import layout as layouts
 from aa_utils.reporting.estimate_runs import spearman
 from aa_utils.reporting.layout import DASH, Layout, percent, printed
-from aa_utils.reporting.style import MARKERS, WIDTH, caption, save, styled, title
+from aa_utils.reporting.style import MARKERS, WIDTH, caption, legend_below, save, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
 
 NAME = "stop_signs"
@@ -109,7 +109,7 @@ def figure(points: pd.DataFrame) -> Figure:
     """The gain of stage 4 against each sign, a panel a sign: a mark a refined run, its colour the benchmark, its shape the refinement."""
     import seaborn as sns  # a second of start-up
 
-    drawn = Figure(figsize=(WIDTH, 5.4), layout="constrained")
+    drawn = Figure(figsize=(WIDTH, 6.0), layout="constrained")
     panels = drawn.subplots(2, len(READ), sharey=True)
     shown = points.assign(per_cent=100 * points["gain"], benchmark=points["world"].map(printed))
     shown["refinement"] = [printed(name.partition("@")[0]) for name in points["intra_domain"]]
@@ -122,16 +122,19 @@ def figure(points: pd.DataFrame) -> Figure:
         if sign.endswith("_change"):
             ax.axvline(0, color="#444444", lw=1)
         rank = spearman(points[sign], points["gain"])
-        ax.set(xlabel=f"{SIGNS[sign]}: ρ = {rank:+.2f}", ylabel="")
+        name, when = SIGNS[sign].split()
+        ax.set(xlabel=f"{when}, ρ = {rank:+.2f}", ylabel="", title=name if when == "before" else "")
     drawn.supylabel("gain of stage 4, points", fontsize=10)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     panels[0, 0].get_legend().remove()
-    drawn.legend(handles, labels, loc="outside right center", fontsize=8.5)
+    shown_names = {*shown["benchmark"], *shown["refinement"]}  # without seaborn's headings
+    named = [handle for handle, label in zip(handles, labels, strict=True) if label in shown_names]
+    lines = legend_below(drawn, named)
     title(drawn, "Does a sign without labels tell when refinement helps?")
     low, high = int(points["n"].min()), int(points["n"].max())
     n = f"{low}" if low == high else f"{low} to {high}"
     about = f"A mark a refined run, the mean of n = {n} seeds; {int((points['gain'] < 0).sum())} of {len(points)} lost. "
-    caption(drawn, about + "Below each panel Spearman's rank correlation of sign and gain.")
+    caption(drawn, about + "Below each panel Spearman's rank correlation of sign and gain.", lines_below=lines + 1)
     return drawn
 
 
