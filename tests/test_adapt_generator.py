@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_type_hints
 
 import nbformat
 import numpy as np
@@ -15,7 +16,7 @@ from aa_utils.generator_adaptation import adapt, clip_direction, fusion, guide, 
 from aa_utils.generator_adaptation.adapt import Watch
 from aa_utils.generator_adaptation.generators import checkpoints
 from aa_utils.generator_adaptation.generators.stylegan2 import Config, Generator
-from aa_utils.generator_adaptation.recipe import recipe
+from aa_utils.generator_adaptation.recipe import Recipe, recipe
 from aa_utils.paths import ROOT
 from aa_utils.runner import parameters
 from aa_utils.seeds import torch_generator
@@ -355,3 +356,44 @@ def test_recipe_files_are_runs_of_the_notebook(path):
     if v["preset"] == "official":
         assert {run.recipe.lr for run in planned} == {8e-4}
         assert {run.recipe.guidance for run in planned} == {100}
+
+
+BASE = {"steps": 80, "lr": 0.006, "layers": "torgb"}
+NUMBERS = [float("nan"), float("inf"), -(10**12), 10**400, "3", "nan", None, [], {}, 1e300]
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=lambda value: repr(value)[:8])
+@pytest.mark.parametrize("name", [name for name, kind in get_type_hints(Recipe).items() if kind in (int, float)])
+def test_a_number_that_no_adaptation_can_have_is_one_short_sentence_wherever_it_stands(name, value):
+    for settings, variant in ((BASE | {name: value}, {}), (BASE, {name: value})):
+        with pytest.raises(InputError) as caught:
+            runs.plan("sound", settings, {"sds": variant}, {"night": ["a digit {}"]}, [0])
+        assert name in str(caught.value)
+        assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("seeds", [[], [0, 0], [-1], [1.5], ["a"], [True], [10**30], [None], None, "0", 0], ids=repr)
+def test_seeds_of_an_adaptation_are_whole_numbers(seeds):
+    with pytest.raises(InputError, match="seed"):
+        runs.plan("sound", BASE, {"sds": {}}, {"night": ["a digit {}"]}, seeds)
+
+
+@pytest.mark.parametrize("prompts", [None, [], {}, {"a": None}, {"a": []}, {"a": "x"}, {"a": [""]}, {"a": [1]}, {"a/b": ["x"]}], ids=repr)
+def test_prompts_of_an_adaptation_are_named_lists_of_texts(prompts):
+    with pytest.raises(InputError, match="prompts"):
+        runs.plan("sound", BASE, {"sds": {}}, prompts, [0])
+
+
+@pytest.mark.parametrize(
+    "variants", [None, [], {}, {"a": None}, {"a": []}, {"a": 1}, {"..": {}}, {"before": {}}, {"renders": {}}], ids=repr
+)
+def test_variants_are_named_changes_and_none_is_called_as_what_it_is_compared_with(variants):
+    with pytest.raises(InputError, match="variant"):
+        runs.plan("sound", BASE, variants, {"night": ["a digit {}"]}, [0])
+
+
+@pytest.mark.parametrize("value", [*NUMBERS, 0, -1, True], ids=lambda value: repr(value)[:8])
+@pytest.mark.parametrize("name", ["log_every", "samples_every", "checkpoint_every", "samples"])
+def test_what_a_run_is_watched_by_is_counted_in_whole_numbers(name, value):
+    with pytest.raises(InputError, match=name):
+        Watch(**{name: value})

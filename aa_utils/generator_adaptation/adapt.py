@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from aa_utils import files
 from aa_utils.data import tensor_files
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.generator_adaptation import identity, layers, samples
 from aa_utils.generator_adaptation.generators import checkpoints, latents
 from aa_utils.generator_adaptation.generators.latents import render
@@ -33,6 +33,7 @@ from aa_utils.seeds import stable_hash, torch_generator
 from aa_utils.training import checkpoint, history, kernels, loop, optimization
 
 HISTORY_DIGEST = "history_sha256"
+LONGEST = 100_000_000  # steps
 BAD_GRADIENT = "; use dtype=bfloat16 or float32 for the guide, or a lower lr"
 
 
@@ -59,6 +60,11 @@ class Watch:
     checkpoint_every: int = 100  # steps between checkpoints, at least: they are written with a row of the history
     samples: int = 16  # images in a grid, from the same latents in every run
     psi: float = 1.0  # their truncation; the official code shows 0.7
+
+    def __post_init__(self) -> None:
+        for name, most in (("log_every", LONGEST), ("samples_every", LONGEST), ("checkpoint_every", LONGEST), ("samples", 10_000)):
+            check_number(name, getattr(self, name), at_least=1, at_most=most, whole=True)
+        check_number("psi", self.psi, at_least=-10, at_most=10)
 
 
 def adapt(

@@ -134,7 +134,7 @@ def objective(
     before, after = (texts * max(len(before), len(after)) if len(texts) == 1 else texts for texts in (before, after))
     directions, bare = [], []
     for tower in towers:
-        pairs = [[tower.texts([t.format(words) for t in filled]) for words in pair] for pair in zip(before, after, strict=True)]
+        pairs = [[tower.texts([t.replace("{}", words) for t in filled]) for words in pair] for pair in zip(before, after, strict=True)]
         directions.append(torch.stack([text_direction(*pair) for pair in pairs]))
         bare.append(tower.texts(after))
     return ClipDirection(tuple(towers), tuple(directions), tuple(bare), recipe)

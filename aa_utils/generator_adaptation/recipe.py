@@ -85,16 +85,19 @@ class Recipe:
         ):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; there are: {', '.join(filter(None, allowed))}")
-        for name in ("steps", "batch_size", "select_iters", "select_batch"):
-            check_number(name, getattr(self, name), at_least=1)
-        for name in ("guidance", "clamp", "directional", "reconstruction", "perceptual", "select"):
-            check_number(name, getattr(self, name), at_least=0)
+        for name, most in (("steps", 100_000_000), ("batch_size", 100_000), ("select_iters", 100_000), ("select_batch", 100_000)):
+            check_number(name, getattr(self, name), at_least=1, at_most=most, whole=True)
+        for name, most in (("select", 100_000), ("t_min", 100_000), ("t_max", 100_000)):
+            check_number(name, getattr(self, name), at_least=0, at_most=most, whole=True)
+        # Above these bounds no float32 gradient would be finite.
+        for name in ("guidance", "clamp", "directional", "reconstruction", "perceptual"):
+            check_number(name, getattr(self, name), at_least=0, at_most=1e9)
         for name in ("lr", "scale", "direction_floor"):
-            check_number(name, getattr(self, name), above=0)
+            check_number(name, getattr(self, name), above=0, at_most=1e9)
         for name in ("quantile", "beta1", "beta2", "average"):
             check_number(name, getattr(self, name), at_least=0, below=1)
         check_number("mixing", self.mixing, at_least=0, at_most=1)
-        check_number("psi", self.psi)
+        check_number("psi", self.psi, at_least=-10, at_most=10)
         if not 0 <= self.t_min <= self.t_max:
             raise InputError(f"t_min is {self.t_min} and t_max {self.t_max}; 0 <= t_min <= t_max is needed")
 
@@ -102,9 +105,10 @@ class Recipe:
         for name, kind in get_type_hints(Recipe).items():
             value = getattr(self, name)
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                check_number(name, value)
                 object.__setattr__(self, name, float(value))
             elif type(value) is not kind:
-                raise InputError(f"{name} is {value!r}; it takes {kind.__name__}")
+                raise InputError(f"{name} is {repr(value)[:80]}; it takes {kind.__name__}")
 
 
 PRESETS: dict[str, dict] = {

@@ -4,11 +4,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.generator_adaptation import adapt, clip_direction, fusion, perceptual
 from aa_utils.generator_adaptation import guide as guides
 from aa_utils.generator_adaptation.recipe import PRESETS, Recipe, recipe
 from aa_utils.paths import resolve
+
+RESERVED = ("before", "renders", "guide", "oracle")  # rows of the tables and sheets that no variant makes
+EXAMPLES = {"prompts": '{"night": ["a digit {} in white ink"]}', "variants": '{"sds": {}, "slow": {"lr": 0.002}}'}
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,26 @@ def plan(preset: str, settings: dict, variants: dict[str, dict], prompts: dict[s
     """The runs, variant by variant within a prompt. A variant is changes to `preset` with `settings`; with a `preset` of its own it starts
     from that, of which `settings` then only fill in what it leaves open.
 
-    Errors: InputError for a wrong setting, or names that cannot name folders.
+    Errors: InputError for a wrong setting, names that cannot name folders, prompts without a text, and seeds that are no whole numbers.
     """
     for what, names in (("prompts", prompts), ("variants", variants)):
+        if not isinstance(names, dict):
+            raise InputError(f"{what} is {repr(names)[:80]}; it takes a name for each, such as {EXAMPLES[what]}")
         wrong = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(name))]
         if wrong or not names:
             raise InputError(f"{what} are named {list(names)}; give at least one, in letters, digits, _ . and -, for they name folders")
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds are {seeds}; give at least one, each once")
+    for name, texts in prompts.items():
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise InputError(f"prompts.{name} is {repr(texts)[:80]}; it takes a list of texts, such as {EXAMPLES['prompts']}")
+    for name, changes in variants.items():
+        if name in RESERVED:
+            raise InputError(f"a variant is named '{name}', as what the tables compare it with; call it otherwise")
+        if not isinstance(changes, dict):
+            raise InputError(f"variants.{name} is {repr(changes)[:80]}; it takes what differs, such as {EXAMPLES['variants']}")
+    if not isinstance(seeds, list) or not seeds or len(set(map(repr, seeds))) < len(seeds):
+        raise InputError(f"seeds are {repr(seeds)[:80]}; give a list of at least one, each once")
+    for seed in seeds:
+        check_number("a seed", seed, at_least=0, at_most=2**63 - 1, whole=True)
     recipes = {}
     for name, changes in variants.items():
         own = dict(changes)
