@@ -19,8 +19,10 @@ from aa_utils.reporting import (
     estimate_figures,
     figures,
     hard_shift_tables,
+    image_sets,
     image_sheets,
     source_tables,
+    stop_signs,
     style,
     tables,
     task_tables,
@@ -141,6 +143,35 @@ def points() -> dict[str, pd.DataFrame]:
         "diversity": diverse(),
         "hard_shift": hard(),
         "discarding": discarded(),
+        "image_sets": pd.DataFrame(
+            [
+                ("usps:test", method, name, seed, 0.8 + 0.01 * seed + 0.02 * k, f"{name}-{method}", "id")
+                for method in ("source_only", "dann/mixmatch")
+                for k, name in enumerate(("offline", "offline_1"))
+                for seed in range(2)
+            ],
+            columns=image_sets.RUNS,
+        ),
+        "stop_signs": pd.DataFrame(
+            [
+                (
+                    "results/a",
+                    world,
+                    "offline",
+                    "dann",
+                    refined,
+                    3,
+                    0.7,
+                    0.1 * (k - 1),
+                    *[0.1 * (k - j) for j in range(8)],
+                    f"{world}-{k}",
+                    "id",
+                )
+                for world in ("usps:test", "uci_digits")
+                for k, refined in enumerate(("fixmatch", "mixmatch", "fixmatch"))
+            ],
+            columns=stop_signs.POINTS,
+        ),
         "stages": staged,
         "methods": staged[ablation_points.COLUMNS],
         "refinement_gain": gains[ablation_points.GAIN],

@@ -108,12 +108,13 @@ def test_what_is_missing_is_made_where_the_experiment_reads_other_data_than_were
     assert json.loads(record.read_bytes())["metrics"] == held["metrics"]
 
 
-def test_data_that_are_not_there_stop_the_graph_before_its_first_job(tmp_path):
+def test_data_that_are_not_there_stop_the_graph_before_its_first_job(graph, tmp_path):
     """In a process of its own: what is asked for is a folder of images without one."""
     (tmp_path / "photos").mkdir()
-    settings = ["--config", f"name={tmp_path.name}", f"target=image_folder:{tmp_path / 'photos'}"]
-    command = [sys.executable, "-m", "snakemake", "--configfile", "experiments/smoke.yaml", "--cores", "1", *settings]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"AA_ARTIFACTS": str(tmp_path / "made")})
+    experiment = json.loads(Path(graph.command[-1]).read_text()) | {"target": f"image_folder:{tmp_path / 'photos'}", "benchmark": False}
+    files.write_json(tmp_path / "empty.json", experiment | {"name": "empty", "ablations": {}})
+    command = [*graph.command[:-1], str(tmp_path / "empty.json")]
+    done = subprocess.run(command, capture_output=True, text=True, env=graph.environment | {"AA_ARTIFACTS": str(tmp_path / "made")})
     assert done.returncode == 1
     assert "no images in" in done.stdout + done.stderr
     assert not list((tmp_path / "made").rglob("record.json"))

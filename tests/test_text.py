@@ -49,7 +49,12 @@ READERS = {  # name of the file, its text, what reads it, what it gives
         {"lr": 1e-4, "name": "Käse"},
     ),
     "bank": ("bank.yaml", BANK, lambda path: offline.load(str(path))["attributes"], {"light": ["Käse", "dark"]}),
-    "classes": ("classes.txt", "kaese: Käse\nmug\u2028cup\n", classes, ["Käse", "mug\u2028cup"]),
+    "classes": (
+        "classes.txt",
+        "kaese: Käse\nmug\u2028cup\n",
+        classes,
+        ["Käse", "mug cup"],
+    ),  # one line, whose separator a name takes as a space
     "list": (
         "list.txt",
         "Käse/1.jpg 0\nmug/a\x85b.jpg 1\n",

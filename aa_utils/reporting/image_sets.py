@@ -26,8 +26,8 @@ from aa_utils.reporting.tables import NO_REFINEMENT
 NAME, GAINS = "image_sets", "image_set_gains"
 RUNS = ["world", "method", "image_set", "seed", "accuracy", "run", "run_id"]
 COMPONENTS = ["mean", "low", "high", "sd_sets", "sd_seeds", "sets", "seeds"]
-SPREAD = ["world", "method", *COMPONENTS]
-GAIN = ["world", "claim", "better", "worse", *COMPONENTS, "p", "verdict"]
+SPREAD = ["world", "method", *COMPONENTS, "run_ids"]
+GAIN = ["world", "claim", "better", "worse", *COMPONENTS, "p", "verdict", "run_ids"]
 BAR = "#222222"
 # What each claim takes away from the losing side.
 CLAIMS = {"adaptation beats AdaBN": "adabn", "adaptation beats source only": "source_only", "refinement beats its own start": ""}
@@ -68,7 +68,7 @@ def components(values: pd.DataFrame) -> dict[str, float]:
 def spread(rows: pd.DataFrame) -> pd.DataFrame:
     """Columns SPREAD, a row a target and method of `of_results`."""
     made = [
-        {"world": world, "method": method} | components(_square(group))
+        {"world": world, "method": method} | components(_square(group)) | {"run_ids": _ids(group)}
         for (world, method), group in rows.groupby(["world", "method"], sort=False)
     ]
     return tables.rounded(pd.DataFrame(made, columns=SPREAD))
@@ -86,6 +86,7 @@ def gains(rows: pd.DataFrame) -> pd.DataFrame:
                 difference = better - squares[world, worse]
                 p = stats.ttest_1samp(difference.mean(axis=1), 0.0).pvalue
                 made.append({"world": world, "claim": claim, "better": method, "worse": worse, "p": p} | components(difference))
+                made[-1]["run_ids"] = _ids(rows[(rows["world"] == world) & rows["method"].isin([method, worse])])
     frame = pd.DataFrame(made, columns=GAIN)
     frame["p"] = frame.groupby("claim")["p"].transform(claims.holm)
     total = np.hypot(frame["sd_sets"].astype(float), frame["sd_seeds"].astype(float))
@@ -200,6 +201,10 @@ def _ranked(methods: list[str]) -> Callable[[pd.Series], pd.Series]:
 def _square(group: pd.DataFrame) -> pd.DataFrame:
     """Accuracy, a row a set of images and a column a seed."""
     return group.pivot(index="image_set", columns="seed", values="accuracy")
+
+
+def _ids(rows: pd.DataFrame) -> str:
+    return " ".join(sorted(set(rows["run_id"])))
 
 
 def _world(name: str) -> str:

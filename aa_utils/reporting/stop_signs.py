@@ -27,7 +27,7 @@ NAME = "stop_signs"
 READ = ["agreement", "information", "confidence", "balance"]
 SIGNS = {f"{name}_{when}": f"{name} {'before' if when == 'before' else 'change'}" for when in ("before", "change") for name in READ}
 POINTS = ["results", "world", "prompts", "inter_domain", "intra_domain", "n", "before", "gain", *SIGNS, "run", "run_id"]
-JUDGED = ["sign", "left_out", "n", "spearman", "followed", "always", "best", "wrong"]
+JUDGED = ["sign", "left_out", "n", "spearman", "followed", "always", "best", "wrong", "run_ids"]
 FIXED = "agreement does not fall"  # the rule without a threshold
 COSTS = 0.005  # accuracy lost by a decision above which it counts as wrong
 
@@ -174,12 +174,12 @@ def _chosen(points: pd.DataFrame, sign: str) -> tuple[int, float]:
     return choice
 
 
-def _worth(points: pd.DataFrame, keep: pd.Series) -> dict[str, float]:
+def _worth(points: pd.DataFrame, keep: pd.Series) -> dict[str, float | str]:
     gain, best = points["gain"], points["gain"].clip(lower=0)
     followed = gain.where(keep, 0.0)
     return {
         "n": len(points), "followed": followed.mean(), "always": gain.mean(), "best": best.mean(),
-        "wrong": int((best - followed > COSTS).sum()),
+        "wrong": int((best - followed > COSTS).sum()), "run_ids": " ".join(sorted(points["run_id"])),
     }  # fmt: skip
 
 
