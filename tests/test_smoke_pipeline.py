@@ -112,7 +112,7 @@ def test_data_that_are_not_there_stop_the_graph_before_its_first_job(graph, tmp_
     """In a process of its own: what is asked for is a folder of images without one."""
     (tmp_path / "photos").mkdir()
     experiment = json.loads(Path(graph.command[-1]).read_text()) | {"target": f"image_folder:{tmp_path / 'photos'}", "benchmark": False}
-    files.write_json(tmp_path / "empty.json", experiment | {"name": "empty", "ablations": {}})
+    files.write_json(tmp_path / "empty.json", experiment | {"name": "empty"})
     command = [*graph.command[:-1], str(tmp_path / "empty.json")]
     done = subprocess.run(command, capture_output=True, text=True, env=graph.environment | {"AA_ARTIFACTS": str(tmp_path / "made")})
     assert done.returncode == 1
