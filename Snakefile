@@ -153,7 +153,7 @@ def check_data():
     # Prompts are written from the classes; tasks from real images know their own.
     names = [*DOMAINS, *FOLDERS, *(["--classes", *X["class_names"]] if WRITERS else [])]
     checked = Path(place(f"artifacts/{NAME}/data/checked"))
-    if checked.is_file() and checked.read_text() == json.dumps(names):
+    if not DOMAINS + FOLDERS or (checked.is_file() and checked.read_text() == json.dumps(names)):
         return
     print(redact(f"checking the data: {', '.join(DOMAINS + FOLDERS)}"), file=sys.stderr)
     found = subprocess.run([sys.executable, "-m", "aa_utils.benchmarks", *names], capture_output=True, text=True, cwd=ROOT)

@@ -63,15 +63,12 @@ def estimates(folder, rows):
     return str(folder)
 
 
+START = [("start", "none", 0, 0.6, 0.7), ("start", "none", 1, 0.7, 0.7)]  # run, refinement, seed, accuracy, agreement
+PAIR = [*START, ("refined", "fixmatch", 0, 0.8, 0.9), ("refined", "fixmatch", 1, 0.9, 0.9)]
+
+
 def test_runs_are_paired_with_those_they_go_on_from(tmp_path):
-    rows = [
-        ("start", "none", 0, 0.6, 0.7),
-        ("start", "none", 1, 0.7, 0.7),
-        ("refined", "fixmatch", 0, 0.8, 0.9),
-        ("refined", "fixmatch", 1, 0.9, 0.9),
-    ]
-    rows += [("lone", "none", 0, 0.9, 0.9)]
-    made = stop_signs.of_results([estimates(tmp_path / "r", rows)])
+    made = stop_signs.of_results([estimates(tmp_path / "r", [*PAIR, ("lone", "none", 0, 0.9, 0.9)])])
     assert len(made) == 1
     row = made.iloc[0]
     assert (row["world"], row["n"]) == ("uci_digits", 2) and row["before"] == pytest.approx(0.65) and row["gain"] == pytest.approx(0.2)
@@ -80,13 +77,7 @@ def test_runs_are_paired_with_those_they_go_on_from(tmp_path):
 
 
 def test_tables_and_figure_come_again_from_the_csv(tmp_path):
-    rows = [
-        ("start", "none", 0, 0.6, 0.7),
-        ("start", "none", 1, 0.7, 0.7),
-        ("refined", "fixmatch", 0, 0.8, 0.9),
-        ("refined", "fixmatch", 1, 0.9, 0.9),
-    ]
-    first, second = estimates(tmp_path / "r", rows), estimates(tmp_path / "s", rows)
+    first, second = estimates(tmp_path / "r", PAIR), estimates(tmp_path / "s", PAIR)
     stop_signs.write(tmp_path / "made", [first, second])
     before = {path.name: path.read_bytes() for path in (tmp_path / "made").rglob("*.*")}
     (tmp_path / "made/tables/stop_signs.md").write_text("older")
@@ -97,6 +88,6 @@ def test_tables_and_figure_come_again_from_the_csv(tmp_path):
 
 def test_estimates_of_no_refined_run_are_refused(tmp_path):
     with pytest.raises(InputError, match="no refined run of two or more seeds"):
-        stop_signs.of_results([estimates(tmp_path / "r", [("start", "none", 0, 0.6, 0.7), ("start", "none", 1, 0.7, 0.7)])])
+        stop_signs.of_results([estimates(tmp_path / "r", START)])
     with pytest.raises(InputError, match="62_ablation_without_labels"):
         stop_signs.of_results([str(tmp_path)])

@@ -28,6 +28,11 @@ def dataset(name: str) -> str:
     return NAMES.get(module, printed(module))
 
 
+def world(name: str) -> str:
+    """How figures over several benchmarks call one: the data set where papers do so ("USPS"), else with its domain ("office31:webcam")."""
+    return dataset(name) if name.partition(":")[0] in NAMES else printed(name)
+
+
 def per_seed(entries: dict[str, dict]) -> pd.DataFrame:
     """One row a run and seed of any number of tasks and networks: `tables.per_seed` of each by itself, with the columns TASK and `network`.
 

@@ -17,8 +17,9 @@ from scipy import stats
 
 from aa_utils.errors import InputError
 from aa_utils.paths import resolve
-from aa_utils.reporting import ablation_points, benchmark_tables, claims, tables
+from aa_utils.reporting import ablation_points, claims, tables
 from aa_utils.reporting import layout as layouts
+from aa_utils.reporting.benchmark_tables import world
 from aa_utils.reporting.layout import DASH, Layout, percent, printed, rank
 from aa_utils.reporting.style import SPARE, WIDTH, caption, legend_below, save, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
@@ -29,8 +30,9 @@ COMPONENTS = ["mean", "low", "high", "sd_sets", "sd_seeds", "sets", "seeds"]
 SPREAD = ["world", "method", *COMPONENTS, "run_ids"]
 GAIN = ["world", "claim", "better", "worse", *COMPONENTS, "p", "verdict", "run_ids"]
 BAR = "#222222"
-# What each claim takes away from the losing side.
-CLAIMS = {"adaptation beats AdaBN": "adabn", "adaptation beats source only": "source_only", "refinement beats its own start": ""}
+RIVALS = {"adaptation beats AdaBN": "adabn", "adaptation beats source only": "source_only"}
+REFINED = "refinement beats its own start"
+CLAIMS = (*RIVALS, REFINED)
 
 
 def of_results(results: str) -> pd.DataFrame:
@@ -42,11 +44,11 @@ def of_results(results: str) -> pd.DataFrame:
     pairs = rows[["inter_domain", "intra_domain"]].itertuples(index=False, name=None)
     rows = rows.assign(method=[first if second == NO_REFINEMENT else f"{first}/{second}" for first, second in pairs])
     rows = rows.rename(columns={"prompts": "image_set"})[RUNS]
-    for (world, method), group in rows.groupby(["world", "method"]):
+    for (where, method), group in rows.groupby(["world", "method"]):
         seeds = {image_set: tuple(sorted(part["seed"])) for image_set, part in group.groupby("image_set")}
         if len(seeds) < 2 or len(set(seeds.values())) > 1:
             there = "; ".join(f"{name}: seeds {', '.join(map(str, own))}" for name, own in seeds.items())
-            raise InputError(f"'{results}': {method} on {world} takes two or more sets of images with the same seeds each; it has {there}")
+            raise InputError(f"'{results}': {method} on {where} takes two or more sets of images with the same seeds each; it has {there}")
     methods = sorted(set(rows["method"]), key=lambda name: [rank(part) for part in name.split("/")])
     return tables.rounded(rows.sort_values(["world", "method", "image_set", "seed"], ignore_index=True, key=_ranked(methods)))
 
@@ -68,8 +70,8 @@ def components(values: pd.DataFrame) -> dict[str, float]:
 def spread(rows: pd.DataFrame) -> pd.DataFrame:
     """Columns SPREAD, a row a target and method of `of_results`."""
     made = [
-        {"world": world, "method": method} | components(_square(group)) | {"run_ids": _ids(group)}
-        for (world, method), group in rows.groupby(["world", "method"], sort=False)
+        {"world": where, "method": method} | components(_square(group)) | {"run_ids": _ids(group)}
+        for (where, method), group in rows.groupby(["world", "method"], sort=False)
     ]
     return tables.rounded(pd.DataFrame(made, columns=SPREAD))
 
@@ -78,15 +80,15 @@ def gains(rows: pd.DataFrame) -> pd.DataFrame:
     """Columns GAIN: differences paired by set of images and seed, tested over the means of the sets; p is Holm's, within a claim."""
     squares = {key: _square(group) for key, group in rows.groupby(["world", "method"], sort=False)}
     made = []
-    for claim, rival in CLAIMS.items():
-        for (world, method), better in squares.items():
-            first, _, second = method.partition("/")
-            worse = first if not rival and second else rival if rival and not second and first not in ("source_only", "adabn") else ""
-            if worse and (world, worse) in squares:
-                difference = better - squares[world, worse]
-                p = stats.ttest_1samp(difference.mean(axis=1), 0.0).pvalue
-                made.append({"world": world, "claim": claim, "better": method, "worse": worse, "p": p} | components(difference))
-                made[-1]["run_ids"] = _ids(rows[(rows["world"] == world) & rows["method"].isin([method, worse])])
+    for claim in CLAIMS:
+        for (where, better), square in squares.items():
+            worse = _rival(claim, better)
+            if (where, worse) in squares:
+                difference = square - squares[where, worse]
+                about = {"world": where, "claim": claim, "better": better, "worse": worse}
+                about["p"] = stats.ttest_1samp(difference.mean(axis=1), 0.0).pvalue
+                about["run_ids"] = _ids(rows[(rows["world"] == where) & rows["method"].isin([better, worse])])
+                made.append(about | components(difference))
     frame = pd.DataFrame(made, columns=GAIN)
     frame["p"] = frame.groupby("claim")["p"].transform(claims.holm)
     total = np.hypot(frame["sd_sets"].astype(float), frame["sd_seeds"].astype(float))
@@ -120,7 +122,7 @@ def layout(measured: pd.DataFrame) -> Layout:
     """The rows of `spread` as a printed table, in per cent."""
     rows = [
         [
-            _world(row.world), _method(row.method), percent(row.mean), _interval(row),
+            world(row.world), _method(row.method), percent(row.mean), _interval(row),
             *(percent(value) for value in (row.sd_sets, row.sd_seeds)),
         ]
         for row in measured.itertuples()
@@ -137,7 +139,7 @@ def gain_layout(gained: pd.DataFrame) -> Layout:
     """The rows of `gains` as a printed table, in points."""
     rows = [
         [
-            row.claim, _world(row.world), _method(row.better), _method(row.worse), percent(row.mean, sign=True), _interval(row, sign=True),
+            row.claim, world(row.world), _method(row.better), _method(row.worse), percent(row.mean, sign=True), _interval(row, sign=True),
             percent(row.sd_sets), percent(row.sd_seeds), DASH if pd.isna(row.p) else f"{row.p:.3f}", row.verdict,
         ]
         for row in gained.itertuples()
@@ -175,12 +177,12 @@ def figure(rows: pd.DataFrame) -> Figure:
     shown = rows.assign(per_cent=100 * rows["accuracy"], name=rows["method"].map(_method))
     names = [_method(method) for method in methods]
     look = {"order": names, "hue_order": sets, "palette": inks, "dodge": True, "jitter": False, "size": 5, "alpha": 0.85, "legend": False}
-    for ax, world in zip(panels, worlds, strict=True):
-        part = shown[shown["world"] == world]
+    for ax, where in zip(panels, worlds, strict=True):
+        part = shown[shown["world"] == where]
         sns.stripplot(part, x="per_cent", y="name", hue="image_set", ax=ax, **look)
         means = part.groupby("name")["per_cent"].mean().reindex(names)
         ax.scatter(means, range(len(names)), marker="|", s=260, color=BAR, linewidth=1.6, zorder=5)
-        ax.set(xlabel="accuracy, per cent", ylabel="", title=_world(world))
+        ax.set(xlabel="accuracy, per cent", ylabel="", title=world(where))
         ax.grid(axis="y", visible=False)
     handles = [Line2D([], [], linestyle="", marker="o", color=inks[name], label=f"images: {name}") for name in sets]
     handles.append(Line2D([], [], linestyle="", marker="|", ms=13, mew=1.6, color=BAR, label="mean"))
@@ -191,6 +193,14 @@ def figure(rows: pd.DataFrame) -> Figure:
         drawn, f"A mark a run: {len(sets)} sets of prompts and images, n = {n.min()} seeds of training from each.", lines_below=lines + 1
     )
     return drawn
+
+
+def _rival(claim: str, method: str) -> str:
+    """The method that `method` has to beat by `claim`; "" where the claim is not about it."""
+    first, _, second = method.partition("/")
+    if claim == REFINED:
+        return first if second else ""
+    return "" if second or first in RIVALS.values() else RIVALS[claim]
 
 
 def _ranked(methods: list[str]) -> Callable[[pd.Series], pd.Series]:
@@ -205,10 +215,6 @@ def _square(group: pd.DataFrame) -> pd.DataFrame:
 
 def _ids(rows: pd.DataFrame) -> str:
     return " ".join(sorted(set(rows["run_id"])))
-
-
-def _world(name: str) -> str:
-    return benchmark_tables.dataset(name) if name.partition(":")[0] in benchmark_tables.NAMES else printed(name)
 
 
 def _method(name: str) -> str:

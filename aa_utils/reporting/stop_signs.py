@@ -18,6 +18,7 @@ from aa_utils.errors import InputError
 from aa_utils.paths import existing, resolve
 from aa_utils.reporting import estimate_runs, provenance, tables
 from aa_utils.reporting import layout as layouts
+from aa_utils.reporting.benchmark_tables import world
 from aa_utils.reporting.estimate_runs import spearman
 from aa_utils.reporting.layout import DASH, Layout, percent, printed
 from aa_utils.reporting.style import MARKERS, WIDTH, caption, legend_below, save, styled, title
@@ -25,7 +26,7 @@ from aa_utils.reporting.tables import NO_REFINEMENT
 
 NAME = "stop_signs"
 READ = ["agreement", "information", "confidence", "balance"]
-SIGNS = {f"{name}_{when}": f"{name} {'before' if when == 'before' else 'change'}" for when in ("before", "change") for name in READ}
+SIGNS = {f"{name}_{when}": f"{name} {when}" for when in ("before", "change") for name in READ}
 POINTS = ["results", "world", "prompts", "inter_domain", "intra_domain", "n", "before", "gain", *SIGNS, "run", "run_id"]
 JUDGED = ["sign", "left_out", "n", "spearman", "followed", "always", "best", "wrong", "run_ids"]
 FIXED = "agreement does not fall"  # the rule without a threshold
@@ -50,11 +51,11 @@ def judged(points: pd.DataFrame) -> pd.DataFrame:
     made = []
     for sign in SIGNS:
         rank = spearman(points[sign], points["gain"])
-        for world, there in points.groupby("world", sort=True):
-            side, threshold = _chosen(points[points["world"] != world], sign)
-            made.append({"sign": sign, "left_out": world, "spearman": rank} | _worth(there, side * there[sign] >= threshold))
-    for world, there in points.groupby("world", sort=True):
-        made.append({"sign": FIXED, "left_out": world} | _worth(there, there["agreement_change"] >= 0))
+        for name, there in points.groupby("world", sort=True):
+            side, threshold = _chosen(points[points["world"] != name], sign)
+            made.append({"sign": sign, "left_out": name, "spearman": rank} | _worth(there, side * there[sign] >= threshold))
+    for name, there in points.groupby("world", sort=True):
+        made.append({"sign": FIXED, "left_out": name} | _worth(there, there["agreement_change"] >= 0))
     return tables.rounded(pd.DataFrame(made, columns=JUDGED))
 
 
@@ -85,10 +86,10 @@ def layout(made: pd.DataFrame) -> Layout:
         rank = group["spearman"].iloc[0]
         rows.append([SIGNS.get(sign, sign), DASH if pd.isna(rank) else f"{rank:+.2f}", percent(followed, sign=True)])
         rows[-1] += [percent(always, sign=True), percent(best, sign=True), f"{int(group['wrong'].sum())} of {int(group['n'].sum())}"]
-        rows[-1] += [f"{percent(worst['followed'] - worst['always'], sign=True)} ({printed(worst['left_out'])})"]
+        rows[-1] += [f"{percent(worst['followed'] - worst['always'], sign=True)} ({world(worst['left_out'])})"]
     notes = [
         "Gain of stage 4 in points, in the mean over refined runs, each of them the mean of its seeds. Left out in turn: "
-        f"{', '.join(printed(name) for name in sorted(set(made['left_out'])))}.",
+        f"{', '.join(world(name) for name in sorted(set(made['left_out'])))}.",
         f"The rule's threshold and side come from the other benchmarks; '{FIXED}' has none. Labels judge the signs; no sign reads one.",
         f"A decision is wrong if it costs more than {100 * COSTS:g} points.",
     ]
@@ -111,7 +112,7 @@ def figure(points: pd.DataFrame) -> Figure:
 
     drawn = Figure(figsize=(WIDTH, 6.0), layout="constrained")
     panels = drawn.subplots(2, len(READ), sharey=True)
-    shown = points.assign(per_cent=100 * points["gain"], benchmark=points["world"].map(printed))
+    shown = points.assign(per_cent=100 * points["gain"], benchmark=points["world"].map(world))
     shown["refinement"] = [printed(name.partition("@")[0]) for name in points["intra_domain"]]
     shapes = {printed(name): mark for name, mark in MARKERS.items() if name != NO_REFINEMENT}
     look = {"hue": "benchmark", "style": "refinement", "palette": "colorblind", "s": 38, "alpha": 0.8, "linewidth": 0.4}
