@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
+from aa_utils.reporting import benchmark_tables
 from aa_utils.reporting.layout import ordered, printed
 from aa_utils.reporting.style import MARKERS, WIDTH, caption, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
@@ -31,7 +32,7 @@ def stages(points: pd.DataFrame) -> Figure:
         shared = {"data": here, "x": "stage", "y": "accuracy", "hue": "prompts", "order": present, "palette": looks, "ax": axes}
         sns.pointplot(**shared, errorbar="sd", capsize=0.08, err_kws={"linewidth": 1.4}, markersize=5, linewidth=1.8)
         sns.stripplot(**shared, size=3.5, alpha=0.5, jitter=False, legend=False)
-        axes.set(title=printed(world), xlabel="", ylabel="accuracy on the target, per cent")
+        axes.set(title=benchmark_tables.world(world), xlabel="", ylabel="accuracy on the target, per cent")
         axes.set_ylim(top=min(102.0, axes.get_ylim()[1]))
         axes.legend(title="prompts", fontsize=8.5, title_fontsize=8.5, loc="lower right")
     title(figure, "What each stage brings")
@@ -70,7 +71,7 @@ def methods(points: pd.DataFrame) -> Figure:
             means, annot=words, fmt="", cmap="Blues", vmin=0, vmax=115, cbar=False, ax=axes, annot_kws={"fontsize": 7.5}, linewidths=1
         )
         axes.set(xlabel="", ylabel="")
-        axes.set_title(f"{printed(world)}, {prompts}")
+        axes.set_title(f"{benchmark_tables.world(world)}, {prompts}")
         axes.set_xticks(
             [k + 0.5 for k in range(len(columns))],
             [printed(name) if name != NO_REFINEMENT else "alone" for name in columns],
@@ -95,7 +96,7 @@ def refinement_gain(points: pd.DataFrame) -> Figure:
     import seaborn as sns  # a second of start-up
 
     shown = points.assign(before=100 * points["before"], gain=100 * points["gain"])
-    shown["world"] = [printed(name) for name in shown["world"]]
+    shown["world"] = [benchmark_tables.world(name) for name in shown["world"]]
     shown["refinement"] = [printed(name.partition("@")[0]) for name in shown["intra_domain"]]  # whatever BatchNorm did
     figure, (axes,) = _panels(1, height=4.4)
     methods = {name.partition("@")[0] for name in points["intra_domain"]}
