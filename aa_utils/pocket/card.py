@@ -33,6 +33,15 @@ CARDS = {
         'Accuracy on fresh renders, by the nearest of "a photo of a ..." (it was trained, with labels, to name these categories):',
         KNOWS + " Words outside that world fall back to single letters.",
     ),
+    "pocket-clip-contrastive": About(
+        "pocket-clip-contrastive",
+        "pocket-clip without its second loss: as many steps on the same batches, and no label in them. What naming was worth is the "
+        "difference. `image_tower.safetensors` is its image tower by timm's names, for `backbone=pocket_vit`.",
+        "transformers.CLIPModel",
+        ("clip", "clip-captions"),
+        'Accuracy on fresh renders, by the nearest of "a photo of a ..." (captions name the character in its full sentence; no label was used):',
+        KNOWS,
+    ),
     "pocket-diffusion": About(
         "pocket-diffusion",
         "A text-to-image latent diffusion model of pocket size, the same stack as Stable Diffusion 1.",

@@ -88,7 +88,9 @@ def contrastive(net: nn.Module, pictures: Tensor, ids: Tensor, batch: int, devic
     return loss
 
 
-def naming(net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor, sentences: list[Tensor], batch: int, device: str = "cpu"):
+def naming(
+    net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor | None, sentences: list[Tensor], batch: int, device: str = "cpu"
+):
     """The loss of one step of the second phase: pictures against short captions that say the category alone, and against their own.
 
     The first is a classification, with labels: a cross-entropy over the sentences of all categories.
@@ -98,7 +100,8 @@ def naming(net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor, s
     captions, not pairs. The full captions stay beside it, or the tower forgets every look, and with it what a direction in its space
     means. The text tower is frozen (Zhai et al. 2022, arXiv 2111.07991): pocket-diffusion is conditioned on it.
     `captions` (n, LENGTH) are the token ids of each picture's caption, `labels` (n,) its category, and `sentences` holds, for each
-    wording, the token ids (categories, LENGTH).
+    wording, the token ids (categories, LENGTH). `labels` None: the purely contrastive tower, same batches and no names; what naming is
+    worth is the difference.
     """
     net.text_model.requires_grad_(False)
 
@@ -115,10 +118,8 @@ def naming(net: CLIPModel, pictures: Tensor, captions: Tensor, labels: Tensor, s
         names, own = (F.normalize(net.text_projection(text).float(), dim=-1) for text in (short[wording], full[rows].to(device)))
         scaled = net.logit_scale.exp() * image
         pairs, target = scaled @ own.T, torch.arange(batch, device=device)
-        return {
-            "naming": F.cross_entropy(scaled @ names.T, labels[rows].to(device)),
-            "clip": 0.5 * (F.cross_entropy(pairs, target) + F.cross_entropy(pairs.T, target)),
-        }
+        terms = {} if labels is None else {"naming": F.cross_entropy(scaled @ names.T, labels[rows].to(device))}
+        return terms | {"clip": 0.5 * (F.cross_entropy(pairs, target) + F.cross_entropy(pairs.T, target))}
 
     return loss
 

@@ -47,12 +47,32 @@ def make_clip(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> tup
 
 def teach_names(net: CLIPModel, vocabulary: CLIPTokenizer, data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> CLIPModel:
     """The second phase of pocket-clip: the image tower learns to read and keeps its eye for looks, with the text tower frozen."""
-    names = list(CATEGORIES.values())
-    sentences = [clip.tokens(vocabulary, [wording.format(name) for name in names]) for wording in WORDINGS]
     labels = torch.tensor([CHARACTERS.index(c) for c in data.characters])
+    return _second_phase(net, vocabulary, data, labels, fit, "clip-names", folder, seed, device)
+
+
+def teach_captions(net: CLIPModel, vocabulary: CLIPTokenizer, data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> CLIPModel:
+    """The second phase of pocket-clip-contrastive: that of `teach_names` without its labels, so pictures against their captions alone."""
+    return _second_phase(net, vocabulary, data, None, fit, "clip-captions", folder, seed, device)
+
+
+def _second_phase(
+    net: CLIPModel,
+    vocabulary: CLIPTokenizer,
+    data: Pool,
+    labels: Tensor | None,
+    fit: Fit,
+    name: str,
+    folder: Path,
+    seed: int,
+    device: str,
+) -> CLIPModel:
+    names = list(CATEGORIES.values())
+    sentences = [clip.tokens(vocabulary, [wording.format(category) for category in names]) for wording in WORDINGS]
     captions = clip.tokens(vocabulary, data.captions)
     loss = clip.naming(net, data.pictures, captions, labels, sentences, fit.batch, device)
-    return train(net, loss, fit, "clip-names", folder, seed, device, data=[data.pictures, captions, labels, *sentences])
+    learned = [data.pictures, captions, *([] if labels is None else [labels]), *sentences]
+    return train(net, loss, fit, name, folder, seed, device, data=learned)
 
 
 def make_autoencoder(data: Pool, fit: Fit, folder: Path, seed: int, device: str) -> AutoencoderKL:
