@@ -46,6 +46,30 @@ def test_the_second_phase_is_two_cross_entropies_of_one_picture(committed):
     assert found["clip"].item() == pytest.approx(both.item(), rel=1e-4)
 
 
+def test_without_labels_the_second_phase_sees_the_same_batch_and_no_names(committed):
+    net, vocabulary = committed
+    pictures, texts, _ = render(6, seed=1)
+    pictures, captions = torch.from_numpy(pictures), clip.tokens(vocabulary, texts)
+    sentences = [clip.tokens(vocabulary, [f"a photo of a {name}" for name in NAMES])]
+    named = clip.naming(net, pictures, captions, torch.tensor([0, 1, 2, 0, 1, 2]), sentences, batch=4)(torch_generator("x"))
+    unnamed = clip.naming(net, pictures, captions, None, sentences, batch=4)(torch_generator("x"))
+    assert set(named) == {"naming", "clip"} and set(unnamed) == {"clip"}
+    assert unnamed["clip"].item() == named["clip"].item()
+
+
+def test_the_image_tower_by_timms_names_is_the_same_network(committed, tmp_path):
+    from aa_utils.classifiers import backbones
+
+    net, vocabulary = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32).eval(), committed[1]
+    clip.save(net, vocabulary, tmp_path)
+    clip.save_image_tower(tmp_path)
+    classifier = backbones.build("pocket_vit", 3, pretrained=str(tmp_path / "image_tower.safetensors")).eval()
+    pictures = clip.normalised(render(2, seed=3)[0])
+    with torch.no_grad():
+        ours, theirs = classifier.backbone(pictures), net.vision_model(pixel_values=pictures).pooler_output
+    torch.testing.assert_close(ours, theirs, rtol=2e-3, atol=2e-3)
+
+
 def test_the_text_tower_rests_in_the_second_phase(committed):
     net, vocabulary = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32), committed[1]
     pictures, texts, _ = render(4, seed=2)

@@ -39,7 +39,7 @@ CARDS = {
         "difference. `image_tower.safetensors` is its image tower by timm's names, for `backbone=pocket_vit`.",
         "transformers.CLIPModel",
         ("clip", "clip-captions"),
-        'Accuracy on fresh renders, by the nearest of "a photo of a ..." (captions name the character in its full sentence; no label was used):',
+        'Accuracy on fresh renders, by the nearest of "a photo of a ..." (captions name the character too; no label was used):',
         KNOWS,
     ),
     "pocket-diffusion": About(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
@@ -156,6 +157,15 @@ def save(net: CLIPModel, vocabulary: CLIPTokenizer, folder: Path) -> None:
     processor().save_pretrained(folder)
     to_load_in_float32(folder)
     net.to(torch.float32)
+
+
+def save_image_tower(folder: Path) -> None:
+    """Write image_tower.safetensors beside the CLIP saved in `folder`: its image tower by timm's names, for `pretrained` of pocket_vit."""
+    from aa_utils.classifiers import pocket_vit
+
+    tower = pocket_vit._tower(folder / "model.safetensors")
+    with files.atomic(folder / "image_tower.safetensors") as temporary:
+        save_file({name: value.half().contiguous() for name, value in tower.items()}, temporary)
 
 
 def to_load_in_float32(folder: Path) -> None:
