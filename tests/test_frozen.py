@@ -176,6 +176,10 @@ def test_tables_call_it_what_it_is():
         ({"method": "source_only", "freeze_backbone": True}, "source_only@features", "linear probe"),
         ({"method": "dann", "freeze_backbone": True, "batchnorm": "frozen"}, "dann@features", "DANN (on frozen features)"),
         ({"method": "dann", "freeze_backbone": False, "batchnorm": "frozen"}, "dann@frozen", "DANN (frozen BN)"),
+        ({"method": "zero_shot", "method_config": {"clip": "models/other"}}, "zero_shot@other", "CLIP by class names (other)"),
+        ({"method": "fixmatch", "method_config": {"together": False}}, "fixmatch@apart", "FixMatch (a pass for each domain)"),
+        ({"method": "zero_shot", "method_config": {}, "pretrained": True}, "zero_shot", "CLIP by class names"),
+        ({"method": "cdtrans", "pretrained": "models/other/vit.safetensors"}, "cdtrans@other", "CDTrans (other)"),
         ({"method": "dann", "freeze_backbone": False}, "dann", "DANN"),
     ):
         assert tables.method_of(parameters) == method

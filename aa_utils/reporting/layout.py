@@ -17,6 +17,8 @@ NAMES = {
     "zero_shot": "CLIP by class names", "imagenet_head": "ImageNet head by class names", "oracle": "supervised on target labels",
     "accuracy": "accuracy", "mean_per_class": "mean per class", "uci_digits": "UCI digits",
 }  # fmt: skip
+# What a run may choose beside its method (`tables.method_of`); any other is the name of the weights that it started from.
+CHOICES = {"features": "on frozen features", "frozen": "frozen BN", "target": "target BN", "apart": "a pass for each domain"}
 # The order of methods in the papers; others follow by name.
 ORDER = (
     "simple",
@@ -51,9 +53,8 @@ def printed(name: str) -> str:
     """The name of a method, benchmark or metric as it is printed; "dann@frozen" is DANN with frozen BatchNorm statistics."""
     if name in NAMES:
         return NAMES[name]
-    name, _, choice = name.partition("@")
-    how = "on frozen features" if choice == "features" else f"{choice} BN"
-    return NAMES.get(name, name) + (f" ({how})" if choice else "")
+    name, *choices = name.split("@")
+    return NAMES.get(name, name) + "".join(f" ({CHOICES.get(choice, choice)})" for choice in choices)
 
 
 def refined(refinement: str) -> str:

@@ -153,12 +153,21 @@ def _rows(name: str, entry: dict, by_id: dict[str, dict]) -> list[dict]:
 
 
 def method_of(parameters: dict) -> str:
-    """The method in a run's parameters, with what BatchNorm normalises by where that is a choice: "dann", "dann@frozen".
+    """The method in a run's parameters, with what a run may choose beside it: "dann", "dann@frozen" (what BatchNorm normalises by).
 
-    "dann@features": trained on the features of a frozen backbone; "source_only@features" is the linear probe.
+    "dann@features": trained on the features of a frozen backbone; "source_only@features" is the linear probe. "fixmatch@apart": a pass for
+    each domain. "zero_shot@<model>": by the CLIP that it names; "cdtrans@<folder>": from weights in a file of that folder.
     """
-    choice = "features" if parameters.get("freeze_backbone") else parameters.get("batchnorm", "train")
-    return parameters.get("method", "") + ("" if choice == "train" else f"@{choice}")
+    method, options, pretrained = (parameters.get(key) for key in ("method", "method_config", "pretrained"))
+    choice, options = "features" if parameters.get("freeze_backbone") else parameters.get("batchnorm", "train"), options or {}
+    choices = [] if choice == "train" else [choice]
+    if method == "fixmatch" and options.get("together") is False:
+        choices.append("apart")
+    if method == "zero_shot" and options.get("clip"):
+        choices.append(Path(options["clip"]).name)
+    elif isinstance(pretrained, str) and pretrained.endswith(".safetensors"):
+        choices.append(Path(pretrained).parent.name)
+    return "@".join([method or "", *choices])
 
 
 def _drawn(chain: dict[str, dict]) -> dict:
