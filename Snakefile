@@ -5,7 +5,7 @@
 #     data -> prompts -> images -> inter_domain -> intra_domain -> benchmark (tables and figures)
 #          \-> real_source -/ \                            \-> without_labels (held-out images are one more writer's)
 #                            \-> few_images -> few_refined -> number_of_images (the curve)
-#     Ablations of the grid's own runs: sampling, prompts, discarding. On targets of their own: hard_shift.
+#     Ablations of the grid's own runs: sampling, prompts, generators, discarding. On targets of their own: hard_shift.
 #
 # An adapted generator is one more source: adapt_generator -> adapted_images -> inter_domain.
 #
@@ -169,8 +169,8 @@ def results(*paths):
     return update([f"{folder}/{path}" for path in paths])
 
 
-CURVE, SAMPLING, PROMPTS, HARD, DISCARDING = (
-    X["ablations"].get(name) for name in ("number_of_images", "sampling", "prompts", "hard_shift", "discarding")
+CURVE, SAMPLING, PROMPTS, GENERATORS, HARD, DISCARDING = (
+    X["ablations"].get(name) for name in ("number_of_images", "sampling", "prompts", "generators", "hard_shift", "discarding")
 )
 POINTS, CURVE_RUNS = ablations.curve(CURVE) if CURVE else ([], [])
 HARD_RUNS = ablations.shifted(HARD) if HARD else []
@@ -240,7 +240,7 @@ rule image_shards:
         f"images: {{wildcards.writer}}, shard {{wildcards.shard}} of {SHARDS}"
     input:
         record("prompts/{writer}"),
-        model_files(MODEL),
+        lambda w: model_files(WRITERS[w.writer].get("model", MODEL)),
     output:
         touch(image_shard("{shard}") + ".done"),
     params:
@@ -259,7 +259,7 @@ rule images:
         "images: {wildcards.writer}"
     input:
         record("prompts/{writer}"),
-        model_files(MODEL),
+        lambda w: model_files(WRITERS[w.writer].get("model", MODEL)),
         [image_shard(shard) + ".done" for shard in range(SHARDS)] if SHARDS > 1 else [],
     output:
         record("images/{writer}"),
@@ -682,6 +682,34 @@ rule prompt_diversity:
     threads: X["threads"]
     shell:
         command("63_ablation_prompts")
+
+
+rule generators:
+    message:
+        "tables and figures: generators"
+    input:
+        [record(run) for run in ablations.compared(GENERATORS)] if GENERATORS else [],
+        model_files("models/pocket-reader"),
+    output:
+        record("ablations/generators"),
+        report(results("tables/generators.csv"), category="Tables"),
+        report(results("figures/generators.png"), category="Figures"),
+    params:
+        **call(
+            "64_ablation_generators",
+            lambda w, s: s(
+                {key: GENERATORS[key] for key in ("references",) if key in GENERATORS},
+                runs=[out(run) for run in ablations.compared(GENERATORS)],
+                target=ONE["target"],
+                results=RESULTS,
+                out=out("ablations/generators"),
+            ),
+        ),
+    log:
+        **logs("ablations/generators"),
+    threads: X["threads"]
+    shell:
+        command("64_ablation_generators")
 
 
 rule hard_shift:

@@ -34,6 +34,7 @@ from aa_utils.reporting import (
     figures,
     fresh_run,
     freshness,
+    generators,
     hard_shift_runs,
     image_sets,
     provenance,
@@ -172,6 +173,7 @@ def again(results: str | Path) -> pd.DataFrame:
     diversity_runs.again(results)
     hard_shift_runs.again(results)
     discarding.again(results)
+    generators.again(results)
     image_sets.again(results)
     stop_signs.again(results)
     generator_results.again(results)
@@ -206,7 +208,7 @@ def untraced(results: str | Path) -> list[str]:
             if run in runs and row not in there:
                 said.append(f"{path.name}: {', '.join(row)} is missing, and its record in runs/ has it")
     said += estimate_runs.untraced(results) + diversity_runs.untraced(results) + hard_shift_runs.untraced(results)
-    said += discarding.untraced(results)
+    said += discarding.untraced(results) + generators.untraced(results)
     return said + generator_results.untraced(results) + new_word.untraced(results)
 
 

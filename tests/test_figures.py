@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from test_generators_ablation import points as of_generators
 
 from aa_utils import files
 from aa_utils.errors import InputError
@@ -143,6 +144,7 @@ def points() -> dict[str, pd.DataFrame]:
         "diversity": diverse(),
         "hard_shift": hard(),
         "discarding": discarded(),
+        "generators": of_generators(),
         "image_sets": pd.DataFrame(
             [
                 ("usps:test", method, name, seed, 0.8 + 0.01 * seed + 0.02 * k, f"{name}-{method}", "id")

@@ -6,6 +6,7 @@
 | `without_labels` | estimates with the truth, for all runs of the grid | images of held-out prompts |
 | `sampling` | `sources` that differ in the generator's settings, by `methods` | – |
 | `prompts` | `sources` that differ in their prompts, by `methods` | – |
+| `generators` | `sources` that differ in the model that draws them, by `methods` | – |
 | `discarding` | `methods` whose stage 4 keeps or discards the images of a `writer`, or differs in what counts as confident | – |
 | `hard_shift` | `methods` on harder and harder `domains` of `target`, beside `method`, which never sees them | a run for each domain |
 
@@ -21,6 +22,7 @@ ABLATIONS = {
     "without_labels": ("writer", "held_out", "chosen"),
     "sampling": ("sources", "methods"),
     "prompts": ("sources", "methods"),
+    "generators": ("sources", "methods", "references"),
     "discarding": ("writer", "methods"),
     "hard_shift": ("writer", "method", "methods", "target", "domains"),
 }
@@ -84,7 +86,7 @@ def stage(method: str) -> str:
 
 
 def compared(options: dict) -> list[str]:
-    """The runs of `sampling`, `prompts` and `discarding`, as paths below the experiment's artifacts."""
+    """The runs of `sampling`, `prompts`, `generators` and `discarding`, as paths below the experiment's artifacts."""
     origins = options.get("sources") or [options["writer"]]
     return [f"{stage(method)}/{origin}/{method}" for origin in origins for method in options["methods"]]
 

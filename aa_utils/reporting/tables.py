@@ -43,6 +43,7 @@ NUMBERS = {
     *("label_noise", "coverage"),  # of discarding
     *(f"{sign}_{when}" for sign in ("agreement", "information", "confidence", "balance") for when in ("before", "change")),  # of stop_signs
     *("drawn", "pairwise", "vendi", "target_pairwise", "target_vendi"),  # of diversity_tables
+    *("frechet", "kernel", "floor_frechet", "read"),  # of generators
     *("top", "half", "slope", "floor", "rmse", "knee", "rate_before", "rate_after"),  # of saturation
 }
 NO_REFINEMENT = "none"
