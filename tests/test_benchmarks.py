@@ -3,6 +3,8 @@ import torch
 
 from aa_utils import benchmarks
 from aa_utils.errors import InputError
+from aa_utils.paths import ROOT
+from aa_utils.pocket import reader
 
 
 def test_uci_digits_counts():
@@ -27,3 +29,20 @@ def test_unknown_names_are_refused():
         benchmarks.load("mnist1")
     with pytest.raises(InputError, match="single domain"):
         benchmarks.load("uci_digits:pens")
+
+
+def test_pocket_renders_are_as_many_of_each_digit_in_one_look():
+    target = benchmarks.load("pocket_renders:handwritten-pen-scan", 32)
+    assert target.images.pixels.shape == (2000, 3, 32, 32) and target.labels.bincount().tolist() == [200] * 10
+    assert target.class_names == benchmarks.load("uci_digits").class_names and len(set(target.ids)) == 2000
+    again, other = (benchmarks.load(f"pocket_renders:{domain}", 32) for domain in ("handwritten-pen-scan", "chalk"))
+    assert torch.equal(target.images.pixels, again.images.pixels) and not torch.equal(target.images.pixels, other.images.pixels)
+    read = reader.read(reader.load(ROOT / "models/pocket-reader/reader.safetensors"), target.images.pixels.permute(0, 2, 3, 1))
+    assert (read == target.labels.numpy()).mean() > 0.95
+    assert benchmarks.load("pocket_renders:chalk", 16).images.pixels.shape == (2000, 3, 16, 16)
+
+
+@pytest.mark.parametrize(("domain", "said"), [("pens", "'pens' is none of chalk"), ("pen-brush", "two values of one kind")])
+def test_a_look_that_no_render_has_is_named(domain, said):
+    with pytest.raises(InputError, match=f"no 'pocket_renders:{domain}': {said}"):
+        benchmarks.load(f"pocket_renders:{domain}")

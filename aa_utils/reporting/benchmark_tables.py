@@ -17,7 +17,8 @@ from aa_utils.reporting.layout import write as write_layout
 # What tells tasks apart: labelled benchmark ("" for synthetic images), and the benchmarks that train unlabelled and test.
 TASK = ["real_source", "target", "test"]
 COLUMNS = ["target", "labelled", "method", "network", "protocol", "mean", "sd", "n", "origin"]
-NAMES = {"mnist": "MNIST", "usps": "USPS", "usps_cogan": "USPS", "svhn": "SVHN"}
+NAMES = {"mnist": "MNIST", "usps": "USPS", "usps_cogan": "USPS", "svhn": "SVHN", "pocket_renders": "synthetic: renders"}
+RENDERED = "pocket_renders"  # a labelled source, and no real one
 OURS = "this kit"
 UNSAID = "not said"
 
@@ -105,7 +106,8 @@ def write(results: str | Path, seeds: pd.DataFrame, theirs: pd.DataFrame) -> pd.
     """Write `<results>/tables/digits.csv` and its two printed tables, from frames of `per_seed` and `published`; returns our means."""
     ours = over_seeds(seeds)
     tables.write_csv(resolve(results) / "tables" / "digits.csv", pd.concat([ours, theirs], ignore_index=True))
-    real, synthetic = (over_seeds(seeds[(seeds["real_source"] != "") == labelled]) for labelled in (True, False))
+    photographed = (seeds["real_source"] != "") & ~seeds["real_source"].str.startswith(RENDERED)
+    real, synthetic = (over_seeds(seeds[photographed == labelled]) for labelled in (True, False))
     write_layout(results, "digits_real", layout(real, theirs, "Digits from a real labelled source"))
     title = "Digits from synthetic images, beside published numbers from real labelled sources"
     write_layout(results, "digits_synthetic", layout(synthetic, theirs, title))
