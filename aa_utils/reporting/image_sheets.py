@@ -1,14 +1,16 @@
 """Sheets of images for results: what the generator drew, what the target looks like. Their CSV says which images they show."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from aa_utils import benchmarks, sources
 from aa_utils.benchmarks import Target
+from aa_utils.data import images as image_folders
 from aa_utils.data import picture
 from aa_utils.data import rows as image_rows
 from aa_utils.errors import InputError
@@ -60,6 +62,31 @@ def target_samples(target: Target, folder: str | Path, columns: int = 12) -> Pat
         "The first images of each class; labels are shown here and used for scoring, never for training.",
     )
     return save(figure, "target_samples", folder, pd.DataFrame(points))
+
+
+def by_domain(places: Mapping[str, str], folder: str | Path, size: int, per_class: int = 2, classes: int = 9) -> Path:
+    """Save the sheet `by_domain` to `folder`: what the same classes look like in each of `places`, a row a place. Returns the PNG's path.
+
+    A place is a folder of labelled images that this package wrote, or a benchmark ("office31:amazon"); `size`: pixels a side. `per_class`
+    images of each of the first `classes` classes, evenly spread by name; none is picked. Errors: InputError for places of other classes.
+    """
+    names, rows, points = list[str](), [], []
+    for title, place in places.items():
+        shown = image_folders.load(place, size) if sources.is_written(place) else benchmarks.source(place, size)
+        names = names or shown.class_names
+        if shown.class_names != names:
+            raise InputError(
+                f"'{place}' has the classes {', '.join(shown.class_names)}, others than the first; a sheet compares the same ones"
+            )
+        index = []
+        for label in range(min(classes, len(names))):
+            of_class = (shown.labels == label).nonzero()[:, 0].tolist()
+            index += _spread(sorted(of_class, key=lambda i, named=shown.names: named[i]), per_class)
+        rows.append((title, [shown.pixels[i].permute(1, 2, 0).numpy() for i in index]))
+        points += [{"title": title, "id": shown.names[i]} for i in index]
+    said = f"From the left, {per_class} of each class, none picked: {', '.join(name.replace('_', ' ') for name in names[:classes])}."
+    figure = sheet(rows, "What the classes look like in each domain", said)
+    return save(figure, "by_domain", folder, pd.DataFrame(points))
 
 
 @styled
