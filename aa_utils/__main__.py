@@ -8,12 +8,13 @@ adapt-anything verify results/pocket
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from aa_utils import __version__
-from aa_utils.paths import ROOT
+from aa_utils.errors import InputError
+from aa_utils.paths import ROOT, expanded
 from aa_utils.redaction import mask_output
 
 EPILOG = """examples:
@@ -63,7 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rest:
             parser.error(f"photos does not take '{rest[0]}'; see adapt-anything photos --help")
         check = ["--check"] if options.check else []
-        return _run(["notebooks/90_adapt_your_images.ipynb", *check, "--params", options.params, "--set", *_photo_settings(options)])
+        try:
+            settings = _photo_settings(options)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            return 2
+        return _run(["notebooks/90_adapt_your_images.ipynb", *check, "--params", options.params, "--set", *settings])
     if options.command == "run":
         return _run(rest)
     if options.command == "data":
@@ -76,14 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _photo_settings(options: argparse.Namespace) -> list[str]:
-    """The parameters of notebook 90 that the command line names."""
-    folder = Path(options.folder).expanduser()
-    settings = [f"photos={folder.absolute() if folder.is_dir() else options.folder}"]
+    """The parameters of notebook 90 that the command line names. Errors: InputError for a home folder that nobody knows."""
+    folder = expanded(options.folder)
+    there = os.path.isdir(folder)
+    settings = [f"photos={folder.absolute() if there else options.folder}"]
     if options.classes:
         names = [name.strip() for name in options.classes.split(",") if name.strip()]
         settings.append(f"class_names={json.dumps(names, ensure_ascii=False)}")
     if options.out or options.params == THINGS:
-        settings.append(f"out={options.out or f'artifacts/{folder.name}'}")
+        settings.append(f"out={options.out or f'artifacts/{(folder.resolve() if there else folder).name}'}")
     return settings + options.set
 
 

@@ -17,15 +17,29 @@ def resolve(path: str | Path) -> Path:
 
     A path below `artifacts/` follows the environment variable `AA_ARTIFACTS`, which moves the heavy files to another disk.
     """
-    try:
-        path = Path(path).expanduser()
-    except RuntimeError as error:  # ~name of nobody here
-        raise InputError(f"'{path}' begins with the home folder of a user that this machine does not know; write the path out") from error
+    path = expanded(path)
     if path.is_absolute():
         return path
     if path.parts[:1] == ("artifacts",) and os.environ.get("AA_ARTIFACTS"):
-        return Path(os.environ["AA_ARTIFACTS"]).expanduser().absolute().joinpath(*path.parts[1:])
+        return expanded(os.environ["AA_ARTIFACTS"], "AA_ARTIFACTS").absolute().joinpath(*path.parts[1:])
     return ROOT / path
+
+
+def expanded(path: str | Path, name: str = "") -> Path:
+    """`path` with the home folder for ~. Errors: InputError if nobody knows it; `name` says what the path is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~name of nobody here, or a user without a home in a container
+        what = f"{name}='{path}'" if name else f"'{path}'"
+        raise InputError(f"{what} begins with the home folder of a user that this machine does not know; write the path out") from error
+
+
+def home() -> Path | None:
+    """The home folder of who runs this; None for a user without one, as containers have."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def as_text(path: Path | str) -> str:
@@ -35,7 +49,7 @@ def as_text(path: Path | str) -> str:
 
 def data_root() -> Path:
     """The folder that holds benchmark datasets: `AA_DATA`, by default `data/` in the repository."""
-    return Path(os.environ.get("AA_DATA") or ROOT / "data").expanduser().absolute()
+    return expanded(os.environ.get("AA_DATA") or ROOT / "data", "AA_DATA").absolute()
 
 
 def existing(path: str | Path, what: str, made_by: str = "") -> Path:

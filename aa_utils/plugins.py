@@ -39,10 +39,15 @@ def options(kind: str, name: str) -> list[str]:
     return []
 
 
+def check(kind: str, name: str, where: str = "") -> None:
+    """Errors: InputError, with those that there are, unless `name` is a module of `kind`; `where` follows the name in the sentence."""
+    if name not in names(kind):
+        raise InputError(f"no {KINDS[kind][0]} '{name}'{where}; there are: {', '.join(names(kind))}")
+
+
 def load(kind: str, name: str) -> ModuleType:
     """The module `name` of `kind`, imported. Errors: InputError for an unknown one, with those that there are."""
-    if name not in names(kind):
-        raise InputError(f"no {KINDS[kind][0]} '{name}'; there are: {', '.join(names(kind))}")
+    check(kind, name)
     return import_module(f"{__package__}.{kind}.{name}")
 
 

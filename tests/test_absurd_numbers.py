@@ -1,5 +1,6 @@
 """Numbers and lists that no run can mean are refused at once, by the check that the runner and every notebook's first cell make."""
 
+import re
 import time
 
 import pytest
@@ -52,6 +53,35 @@ def test_settings_of_a_stage_are_checked_as_parameters_are(stage, name, value):
 def test_the_largest_that_are_in_use_are_taken():
     merged("30_inter_domain", steps=1_000_000, batch_size=4096, image_size=1024, bottleneck=2048, seeds=[2**63])
     merged("10_prompts", token_cap=10**12, per_class=100_000, seed=-1)
+
+
+FRACTIONS = (1e300, -1e300, 1e20, 1e-300, -5e-324)
+
+
+@pytest.mark.parametrize("value", FRACTIONS)
+@pytest.mark.parametrize(
+    ("notebook", "name"), [("30_inter_domain", "lr"), ("40_intra_domain", "weight_decay"), ("10_prompts", "temperature")]
+)
+def test_a_fraction_that_overflows_is_said_at_once(notebook, name, value):
+    with pytest.raises(
+        InputError, match=re.escape(f"{name} is {value:g}; without its sign it must be 0, or at least 1e-20 and at most 1e+09")
+    ):
+        merged(notebook, **{name: value})
+
+
+@pytest.mark.parametrize("value", [*FRACTIONS, 10**300, 10**400, -(10**30)])
+@pytest.mark.parametrize("within", [lambda v: {"weight": v}, lambda v: {"a": {"weight": v}}, lambda v: {"a": [{"weight": [v]}]}])
+@pytest.mark.parametrize(("notebook", "name"), [("30_inter_domain", "method_config"), ("90_adapt_your_images", "inter_domain")])
+def test_so_is_one_within_a_mapping(notebook, name, within, value):
+    with pytest.raises(InputError, match=r"^weight is .*; .*it must be") as said:
+        merged(notebook, **{name: within(value)})
+    assert len(str(said.value)) < 200
+
+
+def test_fractions_in_use_are_taken_and_what_another_program_reads_is_its_own():
+    merged("30_inter_domain", lr=1e-6, weight_decay=0, clip=0.0, method_config={"weight": 250, "gamma": 1e-3, "together": True})
+    merged("20_generate", request_fields={"id": 10**30, "x": 1e300}, price=0.04)
+    merged("10_prompts", timeout=86_400.0, money_cap=1e6)
 
 
 @pytest.mark.parametrize("seeds", [[0, 0], [1, 2, 1]])
@@ -116,3 +146,10 @@ def test_numbers_without_end_are_refused_within_a_list_too(value):
 def test_the_home_of_nobody_is_one_sentence():
     with pytest.raises(InputError, match="home folder of a user that this machine does not know"):
         paths.resolve("~no-such-user-at-all/x")
+
+
+@pytest.mark.parametrize(("name", "call"), [("AA_ARTIFACTS", lambda: paths.resolve("artifacts/x")), ("AA_DATA", paths.data_root)])
+def test_so_is_one_in_the_environment(monkeypatch, name, call):
+    monkeypatch.setenv(name, "~no-such-user-at-all/x")
+    with pytest.raises(InputError, match=f"^{name}='~no-such-user-at-all/x' begins with the home folder of a user"):
+        call()

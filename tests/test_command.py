@@ -39,6 +39,25 @@ def test_a_folder_that_is_not_there_is_one_sentence(capsys):
     assert "nothing at 'nowhere'" in capsys.readouterr().err
 
 
+def test_a_home_that_nobody_knows_is_one_sentence(capsys):
+    for arguments in (["photos", "~no-such-user-at-all/x"], ["run", "notebooks/10_prompts.ipynb", "--params", "~no-such-user-at-all/x"]):
+        assert command.main([*arguments, "--check"]) == 2
+        assert "home folder of a user that this machine does not know" in capsys.readouterr().err
+
+
+def test_photos_of_the_folder_one_stands_in_have_its_name(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mugs").mkdir()
+    monkeypatch.chdir(tmp_path / "mugs")
+    for folder in (".", "../mugs", "./"):
+        assert command.main(["photos", folder, "--classes", "mug, plate", "--check"]) == 0
+        assert json.loads(capsys.readouterr().out)["out"] == "artifacts/mugs"
+
+
+def test_a_folder_of_too_long_a_name_is_one_sentence(capsys):
+    assert command.main(["photos", "x" * 5000, "--params", "examples/scans.yaml"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_the_others_get_their_arguments_as_they_are(tmp_path, capsys):
     assert command.main(["run", "notebooks/10_prompts.ipynb", "--check", "--set", "per_class=7", f"out={tmp_path}/p"]) == 0
     assert json.loads(capsys.readouterr().out)["per_class"] == 7

@@ -97,3 +97,51 @@ def test_papermill_itself_stops_at_the_first_cell(tmp_path, arguments, message):
     cells = nbformat.read(tmp_path / "done.ipynb", as_version=4).cells
     executed = [cell for cell in cells if cell.cell_type == "code" and cell.execution_count]
     assert len(executed) == 3, "parameters, what papermill injected, the cell that checks: nothing after it"
+
+
+@pytest.mark.parametrize(
+    ("lost", "instead"), [("steps", "stepz"), ("steps", "step"), ("seeds", "seed"), ("method_config", "config_method")]
+)
+def test_a_parameter_that_an_edited_cell_misspells_is_named(tmp_path, lost, instead):
+    there = namespace("30_inter_domain", tmp_path)
+    there[instead] = there.pop(lost)
+    if instead == "config_method":  # nobody can tell: it may be anything
+        parameters.check("30_inter_domain", there)
+        return
+    with pytest.raises(InputError, match=f"no parameter '{instead}', and '{lost}' has no value; write '{lost}' in the parameters cell"):
+        parameters.check("30_inter_domain", there)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name", "value"),
+    [
+        ("30_inter_domain", "target", "offce31"),
+        ("62_ablation_without_labels", "target", "uci digits"),
+        ("40_intra_domain", "target", "office-31:amazon"),
+        ("41_oracle", "target", "_photos"),
+        ("21_real_source", "benchmark", "mnist-train"),
+        ("60_ablation_number_of_images", "target", "offce31"),
+        ("52_benchmark_digits", "target", "UCI_digits"),
+    ],
+)
+def test_a_benchmark_that_is_none_is_said_before_anything_else(tmp_path, notebook, name, value):
+    there = namespace(notebook, tmp_path, **{name: value}) | ({"runs": [str(tmp_path)]} if notebook[0] in "56" else {})
+    with pytest.raises(InputError, match=f"no benchmark '{value.partition(':')[0]}' \\('{name}'\\); there are: .*uci_digits"):
+        parameters.check(notebook, there)
+
+
+@pytest.mark.parametrize("folder", ["/proc/mine", "/proc/self/mine/deep", "/sys/mine"])
+@pytest.mark.parametrize(
+    ("notebook", "name"),
+    [("10_prompts", "out"), ("10_prompts", "cache"), ("60_ablation_number_of_images", "results"), ("99_figures", "results")],
+)
+def test_a_folder_that_nobody_can_make_is_said_before_anything_else(tmp_path, notebook, name, folder):
+    there = namespace(notebook, tmp_path) | ({"runs": [str(tmp_path)]} if notebook[0] == "6" else {}) | {name: folder}
+    with pytest.raises(InputError, match=f"cannot write {name}='{folder}': '/(proc|sys)[^']*' takes no new folder \\(.+\\); give a folder"):
+        parameters.check(notebook, there)
+
+
+def test_a_look_at_where_a_run_writes_leaves_nothing(tmp_path):
+    (tmp_path / "own").mkdir()
+    parameters.check("10_prompts", namespace("10_prompts", tmp_path) | {"out": f"{tmp_path}/own/a/b", "cache": f"{tmp_path}/own"})
+    assert list((tmp_path / "own").iterdir()) == []

@@ -49,6 +49,15 @@ def test_a_run_of_the_same_name_gets_its_id(grid, tmp_path):
     assert found[f"inter_domain-simple-dann-{run_id}"]["metrics"][0]["accuracy"] == 0.5
 
 
+@pytest.mark.parametrize("target", ["office31:amazon", "usps", "uci_digits:train", ""])
+def test_a_table_about_one_benchmark_takes_no_run_on_another(grid, target):
+    folders, copies = grid
+    for places in (folders, [str(copies)], [str(copies / f"{FULL}.json")]):
+        assert records.of_target(places, "uci_digits") == records.of(places, "uci_digits")
+        with pytest.raises(InputError, match=f"target is '{target}', and '.*' was adapted to 'uci_digits'; set target=uci_digits"):
+            records.of_target(places, target)
+
+
 def lose(copies, name):
     (copies / f"{name}.json").unlink()
     return f"{FULL}.json"

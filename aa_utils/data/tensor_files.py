@@ -85,7 +85,8 @@ def write_state(path: Path, state: dict) -> None:
     import torch
 
     with files.atomic(path) as temporary:
-        torch.save(state, temporary)
+        with temporary.open("wb") as stream:  # by its path torch writes itself, and says nothing of a full disk but "file write failed"
+            torch.save(state, stream)
         digest = files.sha256(temporary)
         with temporary.open("ab") as stream:
             stream.write(_MARK + digest.encode())

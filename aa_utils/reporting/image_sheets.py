@@ -17,7 +17,7 @@ from aa_utils.errors import InputError
 from aa_utils.paths import existing
 from aa_utils.reporting import figures
 from aa_utils.reporting.layout import printed
-from aa_utils.reporting.style import WIDTH, save, styled
+from aa_utils.reporting.style import WIDTH, literal, save, styled
 
 OVERVIEW_WIDTH = 9.6  # inches: for the whole width of a README
 
@@ -129,7 +129,7 @@ def _grid(figure: Figure, top: float, heading: str, columns: list[list[np.ndarra
     """Images in columns at the left of an overview, below a heading; `top` is a fraction of the figure's height."""
     width, height = figure.get_size_inches()
     side = 0.37
-    figure.text(0.012, top + 0.03, heading, fontsize=10.5, fontweight="bold", va="bottom")
+    figure.text(0.012, top + 0.03, literal(heading), fontsize=10.5, fontweight="bold", va="bottom")
     for x, column in enumerate(columns):
         for y, image in enumerate(column):
             box = (0.012 + x * side / width, top - (y + 1) * side / height, (side - 0.02) / width, (side - 0.02) / height)
@@ -157,11 +157,11 @@ def sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, caption:
     if not rows or any(len(images) == 0 for _, images in rows):
         raise InputError("a sheet needs at least one row, and every row an image")
     columns, gap = max(len(images) for _, images in rows), 0.06
-    wrapped = [[line.replace("$", r"\$") for line in textwrap.wrap(name, 30)] or [""] for name, _ in rows]
+    wrapped = [[literal(line) for line in textwrap.wrap(name, 30)] or [""] for name, _ in rows]
     left = 0.3 + 0.07 * max(len(line) for lines in wrapped for line in lines)  # inches for the titles
     cell = (WIDTH - left - 0.1) / columns
     heights = [max(cell, 0.165 * len(lines)) + gap for lines in wrapped]
-    heading = textwrap.wrap(title, 70)
+    heading = [literal(line) for line in textwrap.wrap(title, 70)]
     top, bottom = 0.22 + 0.2 * len(heading), 0.34 if caption else 0.08
     height = sum(heights) + top + bottom
     figure = Figure(figsize=(WIDTH, height))

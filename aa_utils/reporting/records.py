@@ -25,6 +25,16 @@ def of(places: list[str], target: str) -> dict[str, dict]:
     return dict(sorted(found.items()))
 
 
+def of_target(places: list[str], target: str) -> dict[str, dict]:
+    """The same for a table about one benchmark. Errors: InputError, too, for a record that was adapted to another one than `target`."""
+    found = of(places, target)
+    for name, entry in found.items():
+        its = entry["parameters"].get("target", target)
+        if its != target:
+            raise InputError(f"target is '{target}', and '{name}' was adapted to '{its}'; set target={its}, or leave that run out")
+    return found
+
+
 def _files(path: Path) -> list[Path]:
     """The files of records at `path`; none where runs lie, or nothing."""
     if path.is_file():

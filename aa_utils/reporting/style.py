@@ -85,14 +85,19 @@ def one_panel(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
+def literal(text: str) -> str:
+    """`text` as a figure shows it letter by letter: a $ of somebody's name for a class, a run or a folder begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def title(figure: Figure, text: str) -> None:
     """The message, in bold at the top left."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(literal(text), x=0.01, ha="left", fontsize=12, fontweight="bold")
 
 
 def caption(figure: Figure, text: str, lines_below: int = 0) -> None:
     """What a reader must know, n among it, in small letters below; `lines_below` leaves room under it."""
-    figure.supxlabel("\n".join(textwrap.wrap(text, 112)) + "\n" * lines_below, x=0.01, ha="left", fontsize=8.5, color="#555555")
+    figure.supxlabel(literal("\n".join(textwrap.wrap(text, 112))) + "\n" * lines_below, x=0.01, ha="left", fontsize=8.5, color="#555555")
 
 
 def legend_below(figure: Figure, handles: list[Artist]) -> int:

@@ -3,11 +3,14 @@
 import errno
 import re
 import resource
+import shutil
+from pathlib import Path
 
 from aa_utils.errors import InputError
 
 ENOUGH_FILES = 4096  # that a run may hold open: more than any here does
 FEWEST_FILES = 64  # below that a kernel does not start
+ROOM = 1_000_000  # bytes: a disk with less is full
 _DISK = re.compile(r"\[Errno (28|122)\]|No space left on device|os error 28|Disk quota exceeded")
 _MEMORY = re.compile(
     r"\[Errno 12\]|Can(not|'t) allocate memory|out of memory|failed to map segment|bad_alloc|^MemoryError|Unable to allocate",
@@ -53,7 +56,7 @@ def of_error(error: OSError) -> str:
     where = error.filename or "the run"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"cannot write {where}: {error.strerror}; choose another 'out', or set AA_ARTIFACTS"
-    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE):
+    if error.errno in (errno.ENOENT, errno.EINVAL, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE):
         return f"cannot write {where}: {error.strerror}; choose another 'out', or another folder for AA_ARTIFACTS"
     return sentence(f"[Errno {error.errno}] {error.strerror}: {error.filename!r}" if error.filename else str(error))
 
@@ -63,6 +66,11 @@ def disk_full(where: str | None, cell: str = "") -> str:
     what = f": could not write {where}" if where else ""
     during = f" (cell {cell})" if cell else ""
     return f"the disk is full{what}{during}; free space or set AA_ARTIFACTS to a larger disk, then run the same call again"
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk of `folder` has no room left."""
+    return shutil.disk_usage(folder).free < ROOM
 
 
 def limited_memory() -> int:

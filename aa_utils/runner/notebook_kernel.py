@@ -88,6 +88,8 @@ def _start_failed(error: Exception, attempt: int) -> None:
 def _kernel_gone(died: bool, begun: list[str], executed: Path) -> str:
     if not died:
         return f"a cell took too long in cell {begun[-1]}; see {executed}"
+    if machine_limits.is_full(executed.parent):  # a memory map that cannot grow ends its process
+        return machine_limits.disk_full(str(executed.parent), begun[-1])
     way_out = "use a smaller batch_size or image_size, or a machine with more memory"
     return f"the kernel died (often: out of memory) in cell {begun[-1]}; see {executed}; if it was memory, {way_out}"
 

@@ -1,10 +1,11 @@
 """May a run write to this folder? It has one of its own: no part of the project, no person's folder, none that it reads from."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from aa_utils.errors import InputError
-from aa_utils.paths import CHECKOUT, ROOT, resolve
+from aa_utils.paths import CHECKOUT, ROOT, home, resolve
 
 # What the repository itself holds; artifacts/ and whatever else a person makes in it are theirs.
 PROJECT = frozenset(
@@ -33,11 +34,23 @@ def check_out(out: str, name: str = "out", within: frozenset[str] = frozenset())
     if not first.is_dir():
         by = f" (AA_ARTIFACTS is '{os.environ['AA_ARTIFACTS']}')" if os.environ.get("AA_ARTIFACTS") and not Path(out).is_absolute() else ""
         raise InputError(f"{name}='{out}' cannot be a run's folder: '{first}' is a file{by}; {OWN}")
-    if real in (ROOT, Path.home(), Path(os.path.realpath(resolve("artifacts")))) or real in ROOT.parents or real in Path.home().parents:
+    own = home()
+    taken = (ROOT, *ROOT.parents, Path(os.path.realpath(resolve("artifacts"))), *((own, *own.parents) if own else ()))
+    if real in taken:
         raise InputError(f"{name}='{out}' cannot be a run's folder; {OWN}")
     below = real.relative_to(CHECKOUT).parts if real.is_relative_to(CHECKOUT) else ()
     if below and below[0] in PROJECT and not (below[0] in within and len(below) > 1):
         raise InputError(f"{name}='{out}' cannot be a run's folder: '{below[0]}' belongs to the project; {OWN}")
+
+
+def check_writable(name: str, folder: str) -> None:
+    """Errors: InputError if nothing can be made in `folder`, the parameter `name`: it is closed, read-only, full, or the system's own."""
+    real = Path(os.path.realpath(resolve(folder)))
+    parent = next(there for there in (real, *real.parents) if there.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".aa-probe-", dir=parent))
+    except OSError as error:
+        raise InputError(f"cannot write {name}='{folder}': '{parent}' takes no new folder ({error.strerror}); {OWN}") from error
 
 
 def check_shared(name: str, folder: str) -> None:
@@ -45,6 +58,7 @@ def check_shared(name: str, folder: str) -> None:
     if not folder.strip():
         raise InputError(f"'{name}' is empty, and files would be written into '{ROOT}' itself; give a folder, such as artifacts/my/{name}")
     check_out(folder, name, frozenset({"results"}))
+    check_writable(name, folder)
 
 
 def check_apart(out: str, name: str, path: str, container: bool = False) -> None:

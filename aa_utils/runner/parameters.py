@@ -10,23 +10,21 @@ import io
 import re
 import tokenize
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from aa_utils.errors import InputError
 from aa_utils.files import text
-from aa_utils.paths import ROOT, resolve
+from aa_utils.paths import ROOT, expanded, resolve
 from aa_utils.redaction import NAME as SECRET_NAME
 from aa_utils.redaction import TOKEN as SECRET_VALUE  # noqa: F401  (for whoever looks for keys in texts)
 from aa_utils.redaction import secret_in
-from aa_utils.runner import addresses, input_paths, papermill_call, parameter_limits
+from aa_utils.runner import addresses, input_paths, papermill_call, parameter_limits, parameter_meanings
 from aa_utils.runner.code_closure import cells as cells_of
-from aa_utils.runner.out_folder import check_out, check_shared
+from aa_utils.runner.out_folder import check_out, check_writable
 from aa_utils.runner.parameter_types import CommandLine, cast, shown, texts
 from aa_utils.runner.yaml_values import read_yaml
 
 COMPUTES_NOTHING = "what a run is asked for: its record says it"
-SHARED = {"results", "cache"}  # parameters that name folders which several runs write to
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def overrides(settings: list[str], file: str | None) -> dict[str, object]:
     """The values a run asks for: those of the YAML `file`, then the `name=value` texts of the command line (kept as text)."""
     values: dict[str, object] = {}
     if file is not None:
-        path = Path(file).expanduser()
+        path = expanded(file)
         path = path if path.is_file() else resolve(file)
         if not path.is_file():
             raise InputError(f"no parameter file at '{file}'")
@@ -137,11 +135,8 @@ def checked(parameters: list[Parameter], wanted: dict[str, object], name: str, p
     if not isinstance(values["out"], str) or not values["out"].strip():
         raise InputError("'out' is empty; give the folder this run writes to, such as out=artifacts/my/run")
     check_out(values["out"])
-    for shared in SHARED & values.keys():
-        check_shared(shared, str(values[shared]))
+    parameter_meanings.check(values)
     _choose_precision(values)
-    if isinstance(seeds := values.get("seeds"), list) and len(set(seeds)) < len(seeds):
-        raise InputError(f"'seeds' holds {next(s for s in seeds if seeds.count(s) > 1)} twice; each of them is one run")
     for parameter in parameters:
         if parameter.not_empty and not values[parameter.name]:
             raise InputError(f"'{parameter.name}' is an empty list, and the run would do nothing ({parameter.comment})")
@@ -185,6 +180,10 @@ def check(notebook: str, namespace: dict[str, object]) -> None:
     """
     name = f"{notebook}.ipynb"
     known = {parameter.name: parameter for parameter in of_notebook(cells_of(ROOT / "notebooks" / name), name)}
+    strangers = [each for each in namespace if each not in known and not each.startswith("_")]
+    for lost in (key for key in known if key not in namespace):
+        if near := difflib.get_close_matches(lost, strangers, n=1, cutoff=0.75):
+            raise InputError(f"{name} has no parameter '{near[0]}', and '{lost}' has no value; write '{lost}' in the parameters cell")
     for key in _injected(namespace.get("In", [])):
         if key.isidentifier() and key not in known:
             merged(list(known.values()), {key: None}, name)  # says that there is none, and which is near
@@ -193,6 +192,7 @@ def check(notebook: str, namespace: dict[str, object]) -> None:
     typed = {key: (_as_typed(known[key], value), where) for key, (value, where) in papermill_call.values().items() if key in known}
     wanted = {key: _as_typed(known[key], namespace[key]) for key in known if key in namespace}
     found = checked(list(known.values()), wanted, name)
+    check_writable("out", str(found["out"]))
     for key, (value, where) in typed.items():
         if (meant := _cast(known[key], value)) != _cast(known[key], wanted[key]):
             read = f"papermill reads {shown(wanted[key])!r} where YAML of today has {shown(meant)!r}"
