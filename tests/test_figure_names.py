@@ -43,6 +43,17 @@ def test_features_in_the_plane_show_names_as_they_are(tmp_path):
     assert set(NAMES) - {"a $5 b $10", "100 %"} <= set(texts), "of two words the last stands there"
 
 
+@pytest.mark.parametrize("name", ["w" * 300, "one two " * 40, "$" * 80])
+def test_a_name_of_any_length_leaves_the_panel_its_room(tmp_path, name):
+    names = [name, "mug"]
+    cells = [(i, j, names[i], names[j], 1, "caption") for i in range(2) for j in range(2)]
+    points = pd.DataFrame(cells, columns=["true", "predicted", "true_name", "predicted_name", "count", "caption"])
+    figure = figures.confusion(points)
+    figure.canvas.draw()
+    assert figure.axes[0].get_window_extent().width > 0.2 * figure.bbox.width
+    assert name[:20] in "".join(shown(figure))
+
+
 @pytest.mark.parametrize("title", ["plain", "a $x_1$ b"])
 def test_a_sheet_shows_names_as_they_are(title):
     figure = image_sheets.sheet([(name, [np.zeros((4, 4, 3), dtype=np.uint8)]) for name in NAMES], title)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from aa_utils.reporting import tables
 from aa_utils.reporting.layout import Layout, ordered, percent, printed, rank
-from aa_utils.reporting.style import WIDTH, caption, literal, readable, styled, title
+from aa_utils.reporting.style import WIDTH, caption, readable, short_name, styled, title
 
 ABOUT = ["benchmark", "prompts", "inter_domain", "intra_domain", "images", "run", "run_id", "seed"]
 PER_CLASS = [*ABOUT, "class_name", "drawn", "pairwise", "vendi", "target_pairwise", "target_vendi", "accuracy"]
@@ -121,7 +121,7 @@ def _scatter(axes: Axes, here: pd.DataFrame, kinds: list[str], looks: dict) -> N
     for row in by_class.itertuples():
         low, high = min(row.sd, row.per_cent), min(row.sd, 100 - row.per_cent)
         axes.errorbar(row.vendi, row.per_cent, yerr=[[low], [high]], color=looks[row.prompts], lw=0.9, alpha=0.5, zorder=1)
-        text = axes.annotate(literal(_short(row.class_name)), (row.vendi, row.per_cent), (4, 2), textcoords="offset points")
+        text = axes.annotate(short_name(_short(row.class_name)), (row.vendi, row.per_cent), (4, 2), textcoords="offset points")
         readable(text)
         text.set(fontsize=7.5, color=looks[row.prompts], bbox=None)  # a box would hide the dots beside it
     axes.set(xlabel="Vendi score of its images", ylabel="accuracy of the class, per cent")

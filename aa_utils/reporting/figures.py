@@ -27,7 +27,7 @@ from aa_utils.reporting import (
 )
 from aa_utils.reporting.curve_figures import number_of_images, seed_count
 from aa_utils.reporting.layout import ordered, printed, refined
-from aa_utils.reporting.style import WIDTH, caption, colour, literal, marker, one_panel, readable, save, styled, title
+from aa_utils.reporting.style import WIDTH, caption, colour, literal, marker, one_panel, readable, save, short_name, styled, title
 from aa_utils.reporting.tables import NO_REFINEMENT
 
 # Ten classes by colour (Okabe and Ito's and three more); the class's name stands at its cluster too.
@@ -103,7 +103,7 @@ def confusion(points: pd.DataFrame) -> Figure:
     k = int(points["true"].max()) + 1
     counts = np.zeros((k, k), dtype=int)
     counts[points["true"], points["predicted"]] = points["count"]
-    names = points.drop_duplicates("true").sort_values("true")["true_name"].map(literal)
+    names = points.drop_duplicates("true").sort_values("true")["true_name"].map(short_name)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure, axes = one_panel(height=min(max(4.6, 0.46 * k + 1.8), 9.0) + 0.3)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -145,7 +145,12 @@ def embedding(points: pd.DataFrame) -> Figure:
             if len(target):
                 readable(
                     axes.text(
-                        target["x"].median(), target["y"].median(), literal(_short(label, names)), ha="center", va="center", weight="bold"
+                        target["x"].median(),
+                        target["y"].median(),
+                        short_name(_short(label, names)),
+                        ha="center",
+                        va="center",
+                        weight="bold",
                     )
                 )
         axes.set_title(literal(name))

@@ -85,9 +85,17 @@ def one_panel(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
+LONGEST_NAME = 36  # letters of a name beside a panel; longer ones would leave the panel no room
+
+
 def literal(text: str) -> str:
     """`text` as a figure shows it letter by letter: a $ of somebody's name for a class, a run or a folder begins no formula."""
     return text.replace("$", r"\$")
+
+
+def short_name(name: str) -> str:
+    """A name beside a panel: `literal`, and cut where it is too long."""
+    return literal(name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…")
 
 
 def title(figure: Figure, text: str) -> None:
