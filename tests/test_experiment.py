@@ -299,7 +299,9 @@ def test_the_graph_of_several_tasks_from_real_sources(tmp_path):
 def test_the_graph_of_several_tasks_from_prompts(tmp_path):
     commands = planned("pocket_digits", tmp_path)
     stages = {command.partition("_")[0] for command in commands}
-    assert stages == {"10", "20", "30", "40", "52"}
+    assert stages == {"10", "20", "21", "30", "40", "52"}
+    renders = next(command for command in commands if command.startswith("21_"))
+    assert " benchmark=pocket_renders:handwritten-pen-scan " in renders and " per_class=200 " in f"{renders} "
     refined = next(command for command in commands if "out=artifacts/pocket_digits/intra_domain/usps/offline/dann/fixmatch" in command)
     assert " initial=artifacts/pocket_digits/inter_domain/usps/offline/dann " in refined
     assert "test=" not in refined
@@ -345,7 +347,7 @@ def test_class_names_and_pairs_are_the_benchmarks(name):
 def test_the_graph_of_one_target(tmp_path):
     commands = planned("pocket_full", tmp_path)
     stages = [command.partition("_")[0] for command in commands]
-    assert {stage: stages.count(stage) for stage in stages} == {"10": 3, "20": 3, "30": 19, "40": 30, "51": 1, "60": 1, "62": 1}
+    assert {stage: stages.count(stage) for stage in stages} == {"10": 3, "20": 3, "30": 22, "40": 32, "51": 1, "60": 1, "62": 1}
     held_out = next(command for command in commands if "out=artifacts/pocket_full/images/held_out" in command)
     assert " prompts=artifacts/pocket_full/prompts/held_out/prompts.jsonl " in held_out
     assert " seed=1000 " in held_out
@@ -377,6 +379,19 @@ def test_the_graph_of_ablations_without_a_table_of_the_grid(tmp_path):
     sampling = next(command for command in commands if command.startswith("67_"))
     for source in checked["ablations"]["sampling"]["sources"]:
         assert f"artifacts/pocket_ablations/inter_domain/{source}/dann" in sampling
+
+
+def test_the_graph_of_generators_draws_the_same_prompts_with_each(tmp_path):
+    commands = planned("pocket_generators", tmp_path)
+    steps = (250, 500, 1000, 2000, 4000, 6000, 8000)
+    for step in steps:
+        drawn = next(command for command in commands if f"out=artifacts/pocket_generators/images/step_{step} " in f"{command} ")
+        assert f" model=artifacts/pocket_world/checkpoints/step_{step} " in f"{drawn} "
+    table = next(command for command in commands if command.startswith("64_"))
+    assert all(f"artifacts/pocket_generators/intra_domain/step_{step}/dann/fixmatch" in table for step in steps)
+    assert "references={" in table and "handwritten" in table
+    world = yaml.safe_load((ROOT / "experiments/pocket_world.yaml").read_text(encoding="utf-8"))
+    assert tuple(world["kept_steps"]) == steps
 
 
 def test_jobs_that_run_the_same_code_have_one_digest():
