@@ -50,7 +50,9 @@ def check_writable(name: str, folder: str) -> None:
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".aa-probe-", dir=parent))
     except OSError as error:
-        raise InputError(f"cannot write {name}='{folder}': '{parent}' takes no new folder ({error.strerror}); {OWN}, or set AA_ARTIFACTS") from error
+        raise InputError(
+            f"cannot write {name}='{folder}': '{parent}' takes no new folder ({error.strerror}); {OWN}, or set AA_ARTIFACTS"
+        ) from error
 
 
 def check_shared(name: str, folder: str) -> None:
