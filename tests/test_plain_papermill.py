@@ -137,6 +137,7 @@ def test_a_benchmark_that_is_none_is_said_before_anything_else(tmp_path, noteboo
 )
 def test_a_folder_that_nobody_can_make_is_said_before_anything_else(tmp_path, notebook, name, folder):
     there = namespace(notebook, tmp_path) | ({"runs": [str(tmp_path)]} if notebook[0] == "6" else {}) | {name: folder}
+    there |= {"writer": "llm", "out": str(tmp_path / "out")} if name == "cache" else {}
     with pytest.raises(InputError, match=f"cannot write {name}='{folder}': '/(proc|sys)[^']*' takes no new folder \\(.+\\); give a folder"):
         parameters.check(notebook, there)
 
@@ -145,3 +146,7 @@ def test_a_look_at_where_a_run_writes_leaves_nothing(tmp_path):
     (tmp_path / "own").mkdir()
     parameters.check("10_prompts", namespace("10_prompts", tmp_path) | {"out": f"{tmp_path}/own/a/b", "cache": f"{tmp_path}/own"})
     assert list((tmp_path / "own").iterdir()) == []
+
+
+def test_a_cache_that_nobody_uses_may_lie_where_nothing_can_be_written(tmp_path):
+    parameters.check("10_prompts", namespace("10_prompts", tmp_path) | {"out": str(tmp_path / "out"), "cache": "/proc/mine"})

@@ -2,7 +2,7 @@
 
 from aa_utils import plugins
 from aa_utils.errors import InputError
-from aa_utils.runner.out_folder import check_shared
+from aa_utils.runner.out_folder import check_shared, check_writable
 
 COMPUTES_NOTHING = "what a run is asked for: its record says it"
 SHARED = {"results", "cache"}  # folders which several runs write to
@@ -13,6 +13,8 @@ def check(values: dict[str, object]) -> None:
     """Errors: InputError for a value in `values` that its name does not allow."""
     for shared in sorted(SHARED & values.keys()):
         check_shared(shared, str(values[shared]))
+        if shared != "cache" or values.get("writer") == "llm":  # no other writer keeps answers, and a checkout may be read-only
+            check_writable(shared, str(values[shared]))
     for name in sorted(BENCHMARKS & values.keys()):
         if module := str(values[name]).partition(":")[0]:
             plugins.check("benchmarks", module, f" ('{name}')")
