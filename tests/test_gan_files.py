@@ -84,6 +84,48 @@ def test_a_bare_file_of_safetensors_loads_too(tmp_path, parts):
     close(checkpoints.load(tmp_path / "network.safetensors"))
 
 
+def other(tensors):
+    """The tensors of another generator of the same shape: one whose weights were not averaged."""
+    return {name: value if name.endswith(".kernel") else value + 0.3 for name, value in tensors.items()}
+
+
+BESIDE = [
+    *((raw, averaged) for raw in ("g", "G", "generator", "state_dict") for averaged in ("ema", "g_running", "Gs", "ema_state_dict")),
+    *(("g", averaged) for averaged in ("generator_avg", "g_averaged", "shadow_params", "swa_model", "polyak", "moving_average", "G_ema")),
+]
+
+
+@pytest.mark.parametrize(("raw", "averaged"), BESIDE)
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("where", ["in the file", "a level deeper", "by prefixes"])
+def test_averaged_weights_under_any_name_come_before_others(tmp_path, parts, raw, averaged, order, where):
+    pair = [(raw, other(parts[0])), (averaged, parts[0])][::order]
+    held = dict(pair)
+    if where == "by prefixes":
+        held = {"state_dict": under(f"{pair[0][0]}.", pair[0][1]) | under(f"{pair[1][0]}.module.", pair[1][1])}
+    torch.save({"models": held, "step": 3} if where == "a level deeper" else held, tmp_path / "network.pt")
+    close(checkpoints.load(tmp_path / "network.pt"))
+
+
+@pytest.mark.parametrize(
+    "made, message",
+    [
+        (lambda g: {"ema": g, "g_running": other(g)}, "holds 2 averaged generators"),
+        (lambda g: {"models": {"ema": g, "g_running": other(g)}}, "holds 2 generators"),
+        (
+            lambda g: under("g.", other(g)) | {f"model_ema.{n.replace('.', '')}": v for n, v in g.items()},
+            "averaged weights too, under names",
+        ),
+        (lambda g: {"g_ema": g | {"convs.00.conv.weight": g["convs.0.conv.weight"]}}, "two tensors for synthesis.b8.conv0.weight"),
+        (lambda g: {"g_ema": {"style.01.bias": g["style.1.bias"]} | g}, "two tensors for mapping.fc0.bias"),
+    ],
+)
+def test_of_two_answers_none_is_taken(tmp_path, parts, made, message):
+    torch.save(made(parts[0]), tmp_path / "network.pt")
+    with pytest.raises(InputError, match=message):
+        checkpoints.load(tmp_path / "network.pt")
+
+
 @pytest.mark.parametrize("form", ["bare", "G_ema", "in pSp's way"])
 def test_the_state_dict_of_nvidias_network_loads(tmp_path, capfd, form):
     given = GIVEN if form == "bare" else {"G_ema": GIVEN} if form == "G_ema" else {"state_dict": under("decoder.", GIVEN)}

@@ -93,7 +93,7 @@ def _synthetic(judgement: Judgement, photos: Photos) -> list[Finding]:
             "that say more ('tabby cat', not 'tabby'). The pocket models know digits and letters only. If they do: more images, more steps."
         )
         made.append(Finding("act", "The synthetic images do not tell the classes apart", seen, do))
-    confused = [(float(shares[a, b]), a, b) for a in range(len(names)) for b in range(len(names)) if a != b and shares[a, b] >= CONFUSED]
+    confused = [(float(shares[a, b]), a, b) for a, b in (shares >= CONFUSED).nonzero().tolist() if a != b]
     if confused and right >= UNREAD:
         worst = sorted(confused, reverse=True)[:5]
         seen = (

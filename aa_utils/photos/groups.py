@@ -8,6 +8,7 @@ from torch import Tensor
 from aa_utils.photos.judge import Judgement, percent
 
 PER_CLASS = 3  # groups for each class: photos of one class are of several kinds
+MANY = 300  # groups from which on the centres follow batches of photos: passes over all of them, until nothing moves, take hours
 SMALLEST = 5  # photos a group holds at least, on average and to be shown
 # A group is suspicious by rules fixed beforehand.
 MIXED = 0.7  # its commonest prediction has a smaller share,
@@ -39,11 +40,9 @@ class Alike:
 
 def suspicious(found: Judgement, most: int = 8) -> tuple[list[Group], int]:
     """(the most doubtful groups, the number of groups looked at), by k-means on the directions of the features after stage 3."""
-    from sklearn.cluster import KMeans
-
     f = torch.nn.functional.normalize(found.f.double())
     k = max(1, min(PER_CLASS * found.p.shape[1], len(f) // SMALLEST))
-    member = torch.from_numpy(KMeans(k, n_init=3, random_state=0).fit(f.numpy()).labels_).long()
+    member = _members(f, k)
     middle = found.nearness.median()
     spread = 1.4826 * (found.nearness - middle).abs().median()
     groups = []
@@ -72,6 +71,17 @@ def suspicious(found: Judgement, most: int = 8) -> tuple[list[Group], int]:
             near = (f[rows] @ f[rows].mean(0)).argsort(descending=True, stable=True)
             groups.append((doubt * len(rows) ** 0.5, Group(rows[near].tolist(), named, reasons, away > FAR)))
     return [group for _, group in sorted(groups, key=lambda pair: -pair[0])[:most]], k
+
+
+def _members(f: Tensor, k: int) -> Tensor:
+    """int64 (N,): to which of k groups each row of f (N, D) belongs, by k-means."""
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
+    if k <= MANY:
+        found = KMeans(k, n_init=3, random_state=0).fit(f.numpy())
+    else:
+        found = MiniBatchKMeans(k, batch_size=4 * k, max_iter=4, n_init=1, random_state=0).fit(f.numpy())
+    return torch.from_numpy(found.labels_).long()
 
 
 def same(pixels: Tensor, rows: int = 1024) -> tuple[list[Alike], list[int]]:

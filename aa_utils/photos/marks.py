@@ -3,7 +3,7 @@
 A mark says what a photo shows, not only whether one classifier was right, so it measures the next classifier too.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -91,9 +91,12 @@ class OfClass:
 
 def by_class(class_names: Sequence[str], marks: Mapping[str, Mark], predictions: Mapping[str, str]) -> list[OfClass]:
     """For each class how its marked photos fare with `predictions` (id -> class name); photos whose class no mark names are left aside."""
-    made = []
+    made, shows = [], defaultdict(list)
+    for one, mark in marks.items():
+        if mark.kind == "is":
+            shows[mark.name].append(one)
     for name in class_names:
-        own = [one for one, mark in marks.items() if mark == Mark("is", name)]
+        own = shows.get(name, [])
         taken = Counter(predictions[one] for one in own if predictions[one] != name)
         made.append(OfClass(name, len(own), sum(taken.values()), sorted(taken.items(), key=lambda item: (-item[1], item[0]))))
     return made

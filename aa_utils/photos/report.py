@@ -4,7 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from aa_utils import files
 from aa_utils.data.images import ImageSet
@@ -21,7 +23,8 @@ from aa_utils.runner import record
 
 SIDE = 112  # pixels of a picture, at most
 PICTURES = 1200  # in the contact sheets of all classes together, so that the file stays small
-A_ROW = 10  # pictures of a class at each end
+A_ROW, FEWEST = 10, 2  # pictures of a class at each end, at most and at least
+IN_PICTURES = PICTURES // (3 * FEWEST)  # classes that are shown in pictures; the table has all of them
 LEAST_SURE = 30
 IN_GROUP = 12
 ALIKE = 12  # groups of photos that are nearly the same
@@ -45,7 +48,7 @@ def write(
     """Write the report to `path`; returns it. `groups`: what `groups.suspicious` gave; `about`: settings of the run that `plan` lacks."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    names, sheet = photos.images.class_names, _Sheet(photos, judgement)
+    names, sheet, order = photos.images.class_names, _Sheet(photos, judgement), _surest_first(judgement)
     loader = FileSystemLoader(Path(__file__).parent)
     template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     named = [names[k] for k in judgement.prediction.tolist()]
@@ -59,10 +62,11 @@ def write(
         audit=audit_page.section(measured, photos, named, taught),
         reliable=float(judgement.reliable.float().mean()),
         findings=made,
-        classes=_classes(judgement, source, names, sheet),
+        classes=_classes(judgement, source, names, sheet, order),
+        in_pictures=IN_PICTURES,
         groups=[_group(group, sheet, names) for group in groups[0]],
         looked_at=groups[1],
-        least=[sheet.picture(i) for i in _surest(judgement, range(len(photos.rows)))[::-1][:LEAST_SURE]],
+        least=[sheet.picture(i) for i in order.flip(0)[:LEAST_SURE].tolist()],
         alike=[{"size": len(one.rows), "pictures": [sheet.picture(i) for i in one.rows[:OF_ALIKE]]} for one in alike[:ALIKE]],
         more_alike=max(0, len(alike) - ALIKE),
         estimates=[_estimate(row) for row in judgement.estimates.to_dict("records")],
@@ -101,33 +105,43 @@ class _Sheet:
         }
 
 
-def _surest(judgement: Judgement, rows) -> list[int]:
-    """`rows` by how sure they are, the surest first: reliable ones, then by votes, then by the largest probability."""
-    share = judgement.p.amax(1)
-    return sorted(rows, key=lambda i: (-int(judgement.reliable[i]), -float(judgement.votes[i]), -float(share[i])))
+def _surest_first(judgement: Judgement) -> Tensor:
+    """(N,) the photos, the surest first: reliable ones, then by votes, then by the largest probability."""
+    keys = (judgement.p.amax(1), judgement.votes, judgement.reliable.float())
+    return torch.from_numpy(np.lexsort([-key.numpy() for key in keys]))
 
 
-def _classes(judgement: Judgement, source: ImageSet, names: list[str], sheet: _Sheet) -> list[dict]:
-    """One row a class: numbers, the surest and the least sure photos, and what the generator drew for it."""
-    each = max(2, min(A_ROW, PICTURES // (3 * len(names))))
+def _classes(judgement: Judgement, source: ImageSet, names: list[str], sheet: _Sheet, order: Tensor) -> list[dict]:
+    """One row a class: numbers, the surest and the least sure photos, and what the generator drew for it.
+
+    `order`: the photos, the surest first. Of more than IN_PICTURES classes those with the most photos have pictures ("shown").
+    """
+    counts = judgement.prediction.bincount(minlength=len(names))
+    shown = set(counts.argsort(descending=True, stable=True)[:IN_PICTURES].tolist())
+    each = max(FEWEST, min(A_ROW, PICTURES // (3 * len(shown))))
     recall = judgement.held_out.diagonal().double() / judgement.held_out.sum(1).clamp(min=1)
+    share = judgement.p.amax(1)
+    by_class = order[judgement.prediction[order].argsort(stable=True)].split(counts.tolist())
     made = []
-    for k, name in enumerate(names):
-        rows = (judgement.prediction == k).nonzero()[:, 0]
-        order = _surest(judgement, rows.tolist())
-        drawn = (source.labels == k).nonzero()[:, 0]
-        picked = drawn[torch.linspace(0, len(drawn) - 1, min(each, len(drawn))).round().long()]
+    for k, (name, rows) in enumerate(zip(names, by_class, strict=True)):
+        pictures: dict[str, list[dict]] = {"surest": [], "least": [], "drawn": []}
+        if k in shown:
+            drawn = (source.labels == k).nonzero()[:, 0]
+            picked = drawn[torch.linspace(0, len(drawn) - 1, min(each, len(drawn))).round().long()]
+            pictures["surest"] = [sheet.picture(i) for i in rows[:each].tolist()]
+            pictures["least"] = [sheet.picture(i) for i in rows[each:].flip(0)[:each].tolist()]
+            pictures["drawn"] = [thumbnails.of_pixels(source.pixels[i], SIDE) for i in picked.tolist()]
         made.append(
             {
                 "name": name,
-                "count": len(order),
-                "share": len(order) / len(judgement.p),
-                "confidence": float(judgement.p[rows].amax(1).mean()) if order else None,
-                "reliable": float(judgement.reliable[rows].float().mean()) if order else None,
+                "number": k + 1,
+                "count": len(rows),
+                "share": len(rows) / len(judgement.p),
+                "confidence": float(share[rows].mean()) if len(rows) else None,
+                "reliable": float(judgement.reliable[rows].float().mean()) if len(rows) else None,
                 "recall": float(recall[k]),
-                "surest": [sheet.picture(i) for i in order[:each]],
-                "least": [sheet.picture(i) for i in order[each:][::-1][:each]],
-                "drawn": [thumbnails.of_pixels(source.pixels[i], SIDE) for i in picked.tolist()],
+                "shown": k in shown,
+                **pictures,
             }
         )
     return made

@@ -15,6 +15,7 @@ PER_CLASS = [*ABOUT, "class_name", "drawn", "pairwise", "vendi", "target_pairwis
 METHOD = ["inter_domain", "intra_domain"]
 SUMMARY = ["prompts", *METHOD, "pairwise", "vendi", "target_vendi", "accuracy", "sd", "n", "spearman", "p", "classes", "run_ids"]
 LEVEL = 0.05
+NAMED = 30  # classes whose names and bars can be told apart; of more there are dots alone
 REAL = "the target's own"
 
 
@@ -104,7 +105,9 @@ def figure(points: pd.DataFrame) -> Figure:
     title(drawn, "Does sameness cost accuracy?")
     n = points.groupby(["prompts", *METHOD])["seed"].nunique()
     n = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
-    caption(drawn, f"A dot is a class; bars: standard deviation over n = {n} seeds; dashes: means. {' '.join(sentences(summary(points)))}")
+    classes = points["class_name"].nunique()
+    bars = f"bars: standard deviation over n = {n} seeds" if classes <= NAMED else f"{classes:,} classes, mean over n = {n} seeds"
+    caption(drawn, f"A dot is a class; {bars}; dashes: means. {' '.join(sentences(summary(points)))}")
     return drawn
 
 
@@ -118,21 +121,21 @@ def _scatter(axes: Axes, here: pd.DataFrame, kinds: list[str], looks: dict) -> N
     sns.scatterplot(
         by_class, x="vendi", y="per_cent", hue="prompts", hue_order=kinds, palette=looks, s=26, linewidth=0, legend=False, ax=axes
     )
-    for row in by_class.itertuples():
+    for row in by_class.itertuples() if by_class["class_name"].nunique() <= NAMED else ():
         low, high = min(row.sd, row.per_cent), min(row.sd, 100 - row.per_cent)
         axes.errorbar(row.vendi, row.per_cent, yerr=[[low], [high]], color=looks[row.prompts], lw=0.9, alpha=0.5, zorder=1)
-        text = axes.annotate(short_name(_short(row.class_name)), (row.vendi, row.per_cent), (4, 2), textcoords="offset points")
+        text = axes.annotate(_name(row.class_name), (row.vendi, row.per_cent), (4, 2), textcoords="offset points")
         readable(text)
         text.set(fontsize=7.5, color=looks[row.prompts], bbox=None)  # a box would hide the dots beside it
     axes.set(xlabel="Vendi score of its images", ylabel="accuracy of the class, per cent")
     axes.set_ylim(max(0, axes.get_ylim()[0]), min(101, axes.get_ylim()[1]))
 
 
-def _short(class_name: str) -> str:
+def _name(class_name: str) -> str:
     """A class's name as it stands beside a dot: "8" for "digit eight"."""
     digits = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     last = class_name.split()[-1]
-    return str(digits.index(last)) if last in digits else last
+    return str(digits.index(last)) if last in digits else short_name(last)
 
 
 def _method(about) -> str:

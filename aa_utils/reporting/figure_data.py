@@ -12,6 +12,8 @@ from aa_utils.classifiers import inference
 from aa_utils.data.images import ImageSet
 from aa_utils.evaluation import scoring
 from aa_utils.paths import resolve
+from aa_utils.reporting import confusion_figure
+from aa_utils.reporting.figures import CLASS_COLOURS
 from aa_utils.reporting.tables import rounded
 from aa_utils.runner import record
 
@@ -19,18 +21,14 @@ Features = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def confusion(run: str | Path, seed: int, target: Target, caption: str, name: str = "predictions.parquet") -> pd.DataFrame:
-    """Points of `figures.confusion` from the predictions of one seed of a run: a row for each of the K x K cells."""
+    """Points of `figures.confusion` from the predictions of one seed of a run: a row for each of the `confusion_figure.cells`."""
     prediction = inference.read_predictions(resolve(run) / f"seed{seed}" / name, target.ids).argmax(1)
     names = target.class_names
-    counts = scoring.confusion(prediction, target.labels, len(names)).tolist()
-    about = {"caption": f"{caption}, seed {seed}"}
-    return pd.DataFrame(
-        [
-            {"true": i, "predicted": j, "true_name": names[i], "predicted_name": names[j], "count": counts[i][j]} | about
-            for i in range(len(names))
-            for j in range(len(names))
-        ]
-    )
+    counts = scoring.confusion(prediction, target.labels, len(names)).numpy()
+    made = pd.DataFrame(confusion_figure.cells(counts), columns=["true", "predicted", "count"])
+    for kind in ("true", "predicted"):
+        made[f"{kind}_name"] = [names[k] for k in made[kind]]
+    return made[["true", "predicted", "true_name", "predicted_name", "count"]].assign(caption=f"{caption}, seed {seed}")
 
 
 def confusion_of(run: str | Path, image_size: int) -> pd.DataFrame:
@@ -51,9 +49,14 @@ def source_of(run: str | Path, images: Sequence[str]) -> str:
 def embedding(runs: dict[str, str], seed: int, source: ImageSet, target: Target, caption: str, per_domain: int = 400) -> pd.DataFrame:
     """Points of `figures.embedding` from one seed of the `runs` (panel title -> run folder): features of `source` and `target` images.
 
-    At most `per_domain` images of each domain, the same ones in every panel.
+    At most `per_domain` images of each domain, the same ones in every panel. Of more classes than the figure has colours only images of
+    the first ones are drawn, and the caption says so.
     """
-    picks = [np.sort(np.random.default_rng(0).permutation(len(images))[:per_domain]) for images in (source, target.images)]
+    drawn, k = len(CLASS_COLOURS), len(target.class_names)
+    picks = []
+    for labels in (source.labels, target.labels):
+        rows = np.flatnonzero(labels.numpy() < drawn)
+        picks.append(np.sort(rows[np.random.default_rng(0).permutation(len(rows))[:per_domain]]))
     features = {}
     for name, run in runs.items():
         f_s, f_t = (
@@ -62,6 +65,7 @@ def embedding(runs: dict[str, str], seed: int, source: ImageSet, target: Target,
         )
         features[name] = (f_s, source.labels[picks[0]].numpy(), f_t, target.labels[picks[1]].numpy())
     counts = f"{len(picks[0])} synthetic and {len(picks[1])} target images"
+    counts += f" of the first {drawn} of {k:,} classes" if k > drawn else ""
     about = f"{caption}, seed {seed}: t-SNE of the features of {counts}, each panel for itself; names stand at the target's clusters."
     return plane(features, target.class_names, about)
 

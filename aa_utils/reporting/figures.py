@@ -25,6 +25,7 @@ from aa_utils.reporting import (
     stop_signs,
     tables,
 )
+from aa_utils.reporting.confusion_figure import confusion
 from aa_utils.reporting.curve_figures import number_of_images, seed_count
 from aa_utils.reporting.layout import ordered, printed, refined
 from aa_utils.reporting.style import WIDTH, caption, colour, literal, marker, one_panel, readable, save, short_name, styled, title
@@ -95,36 +96,6 @@ def stages_into(axes: Axes, points: pd.DataFrame) -> list[Artist]:
 
 
 @styled
-def confusion(points: pd.DataFrame) -> Figure:
-    """Counts of true against predicted classes, shaded by the share of the true class; beyond 20 classes without the counts.
-
-    `points`: a row a cell: true, predicted (positions), true_name, predicted_name, count, caption.
-    """
-    k = int(points["true"].max()) + 1
-    counts = np.zeros((k, k), dtype=int)
-    counts[points["true"], points["predicted"]] = points["count"]
-    names = points.drop_duplicates("true").sort_values("true")["true_name"].map(short_name)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure, axes = one_panel(height=min(max(4.6, 0.46 * k + 1.8), 9.0) + 0.3)
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.grid(visible=False)
-    small = max(4.5, min(9.5, 190 / k))
-    axes.set_xticks(range(k), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=small)
-    axes.set_yticks(range(k), names, fontsize=small)
-    for i, j in zip(*np.nonzero(counts), strict=True) if k <= 20 else ():
-        look = {"weight": "bold" if i == j else "normal", "color": "white" if share[i, j] > 0.55 else "#222222"}
-        axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=small, **look)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
-    bar.set_label("share of the true class")
-    bar.outline.set_visible(False)
-    right, total = int(np.trace(counts)), int(counts.sum())
-    title(figure, f"Which classes are confused: {100 * right / total:.1f} % right")
-    caption(figure, f"{points['caption'].iloc[0]}; {right:,} of {total:,} target images right.")
-    return figure
-
-
-@styled
 def embedding(points: pd.DataFrame) -> Figure:
     """Features in the plane, a panel a stage: synthetic source (rings) and target (dots), coloured by class; the first ten classes.
 
@@ -144,14 +115,7 @@ def embedding(points: pd.DataFrame) -> Figure:
             target = _at(here, domain="target", class_name=label)
             if len(target):
                 readable(
-                    axes.text(
-                        target["x"].median(),
-                        target["y"].median(),
-                        short_name(_short(label, names)),
-                        ha="center",
-                        va="center",
-                        weight="bold",
-                    )
+                    axes.text(target["x"].median(), target["y"].median(), _name(label, names), ha="center", va="center", weight="bold")
                 )
         axes.set_title(literal(name))
         axes.set_xticks([])
@@ -209,10 +173,10 @@ def _at(frame: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     return frame
 
 
-def _short(label: str, names: Sequence[str]) -> str:
+def _name(label: str, names: Sequence[str]) -> str:
     """The last word of a class name, where that is enough ("three" of "digit three")."""
     last = [name.split()[-1] for name in names]
-    return label.split()[-1] if len(set(last)) == len(names) else label
+    return short_name(label.split()[-1] if len(set(last)) == len(names) else label)
 
 
 DRAWN: dict[str, Callable[[pd.DataFrame], Figure]] = {

@@ -72,7 +72,10 @@ def from_rosinality(weights: dict[str, Tensor], centre: Tensor | None, source: s
     renamed = {}
     for name, value in weights.items():
         if not name.endswith(".kernel"):
-            renamed.update([_renamed(name, value, source)])
+            own, tensor = _renamed(name, value, source)
+            if own in renamed:  # style.1 and style.01
+                raise InputError(f"'{source}' has two tensors for {own}, '{name}' one of them; save one of them alone")
+            renamed[own] = tensor
     if centre is not None:
         renamed["mapping.w_avg"] = _one_row(centre, source)
     return _whole(renamed, 0.01, None, source, [])

@@ -5,13 +5,18 @@ tensors; others save a bare `state_dict`, one under `module.…` from DataParall
 of their own (`model`, `params_ema`, `netG`).
 """
 
+import re
+
 from torch import Tensor
 
 from aa_utils.errors import InputError
 from aa_utils.generator_adaptation.generators import layouts
 from aa_utils.generator_adaptation.generators.stylegan2 import Generator
 
-HOLDERS = ("g_ema", "G_ema", "generator_ema", "g", "G", "generator", "state_dict")  # in this order: averaged weights first
+EMA = ("g_ema", "G_ema", "generator_ema")  # in this order, and before all others
+# Other names for weights that were averaged over the steps; Gs is that of the first StyleGANs.
+AVERAGED = re.compile(r"ema|avg|averag|running|shadow|polyak|swa|moving|(?:^|\.)Gs(?:$|\.)", re.IGNORECASE)
+HOLDERS = (*EMA, "g", "G", "generator", "state_dict")
 ROSINALITY, NVIDIA, EG3D, STYLEGAN3 = "input.input", "synthesis.b4.const", "backbone.synthesis.b4.const", "synthesis.input.freqs"
 
 
@@ -19,13 +24,15 @@ def generator(found: object, source: str) -> Generator:
     """The generator in what torch read from `source`. Errors: InputError if there is none, or one that cannot be read."""
     if not isinstance(found, dict):
         raise InputError(f"'{source}' holds no generator: a checkpoint of rosinality/stylegan2-pytorch has one as 'g_ema'")
-    held = [(found[name], found) for name in HOLDERS if isinstance(found.get(name), dict)] + [(found, found)]
+    names = [*(name for name in EMA if name in found), *_averaged_in(found, source), *HOLDERS[len(EMA) :]]
+    held = [(found[name], found) for name in names if isinstance(found.get(name), dict)] + [(found, found)]
     for weights, around in held + _deeper(found, source):
         named = {name: value for name, value in weights.items() if isinstance(name, str)}
         _refuse_others(named, source)
         for marker in (ROSINALITY, NVIDIA):
             prefix = _prefix(named, marker, source)
             if prefix is not None:
+                _refuse_unread_averages(named, prefix, source)
                 inner = {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
                 return _read(inner, around, marker, source)
     if held[0][0] is found:
@@ -43,7 +50,9 @@ def _deeper(found: dict, source: str) -> list[tuple[dict, dict]]:
         if isinstance(name, str) and isinstance(value, dict) and _holds_generator(value)
     ]
     known = sorted((HOLDERS.index(name), k) for k, (name, _, _) in enumerate(inside) if name in HOLDERS)
-    chosen = [inside[known[0][1]]] if known else [one for one in inside if "ema" in one[0].lower()] or inside
+    first = [inside[known[0][1]]] if known else []
+    averaged = [one for one in inside if AVERAGED.search(one[0])]
+    chosen = first if first and first[0][0] in EMA else averaged or first or inside
     if len(chosen) > 1:
         raise InputError(
             f"'{source}' holds {len(chosen)} generators ({', '.join(repr(one[0]) for one in chosen[:4])}); save one of them alone"
@@ -70,12 +79,31 @@ def _read(weights: dict, found: dict, marker: str, source: str) -> Generator:
 def _prefix(names: dict, marker: str, source: str) -> str | None:
     """What stands before `marker` in the one name that ends in it; None if there is none. Of several, the averaged generator's."""
     found = sorted(name[: -len(marker)] for name in names if name == marker or name.endswith(f".{marker}"))
-    averaged = [prefix for prefix in found if "ema" in prefix.lower()]
+    averaged = [prefix for prefix in found if AVERAGED.search(prefix)]
     if len(found) > 1 and len(averaged) != 1:
         raise InputError(
             f"'{source}' holds {len(found)} generators ({', '.join(repr(prefix) for prefix in found[:4])}); save one of them alone"
         )
     return (averaged if len(found) > 1 else found)[0] if found else None
+
+
+def _averaged_in(found: dict, source: str) -> list[str]:
+    """The one name in `found`, beside those of EMA, of a generator whose weights were averaged. Errors: InputError for several."""
+    if any(isinstance(found.get(name), dict) for name in EMA):
+        return []
+    names = [
+        n for n, held in found.items() if isinstance(n, str) and isinstance(held, dict) and AVERAGED.search(n) and _holds_generator(held)
+    ]
+    if len(names) > 1:
+        raise InputError(f"'{source}' holds {len(names)} averaged generators ({', '.join(map(repr, names[:4]))}); save one of them alone")
+    return names
+
+
+def _refuse_unread_averages(names: dict, prefix: str, source: str) -> None:
+    """Errors: InputError where other weights would be read than the averaged ones that a file has too, under names of their own."""
+    other = next((name for name in names if not name.startswith(prefix or name) and re.match(r"(?:\w+_)?ema[._]", name)), None)
+    if other and not AVERAGED.search(prefix):
+        raise InputError(f"'{source}' has averaged weights too, under names that cannot be read ({other[:60]!r}); save those alone")
 
 
 def _refuse_others(names: dict, source: str) -> None:
