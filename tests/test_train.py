@@ -278,3 +278,10 @@ def test_pixels_that_would_fill_the_gpu_stay_where_they_are(monkeypatch):
     assert loop._placed(stream, torch.device("cuda")) is stream
     batch = loop._batch([stream], 0, 0, False, "meta")  # a device whose tensors have no values: enough to see what goes there
     assert (batch["x_s"].device.type, batch["y_s"].device.type) == ("meta", "meta")
+
+
+def test_gradients_whose_norm_overflows_are_not_clipped_to_nothing():
+    q = nn.Parameter(torch.zeros(3))
+    optimizer = torch.optim.SGD([q], lr=0.1)
+    with pytest.raises(InputError, match="the norm of the gradients is not finite"):
+        optimization.update(((torch.full((3,), 1e20) @ q, [q]),), optimizer, torch.amp.GradScaler("cpu", enabled=False), clip=1.0)
