@@ -158,6 +158,42 @@ FORMS = {
 }  # fmt: skip
 
 
+SIGNS = "‣⁃◦∙●○■▪▸►➢➤→⇒✦✧❖✱·–—»☐⬤🔹🟢⭐👉"  # of lists, each with a space behind it
+NUMBERS = (
+    "１２３",
+    "١٢٣",
+    "१२३",
+    "一二三",
+    "①②③",
+    "❶❷❸",
+    "⒈⒉⒊",
+    "⑴⑵⑶",
+    ("1st", "2nd", "3rd"),
+    ("1.1", "1.2", "1.3"),
+    ("One", "Two", "Three"),
+)
+NUMBERS += (
+    ("Scene 1", "Scene 2", "Scene 3"),
+    ("Nº 1", "Nº 2", "Nº 3"),
+    ("第一", "第二", "第三"),
+    ("1\ufe0f\u20e3", "2\ufe0f\u20e3", "3\ufe0f\u20e3"),
+)
+FORMS |= {f"marked by {sign}": "\n".join(f"{sign} {text}" for text in GOOD) for sign in SIGNS}
+FORMS |= {
+    f"marked by {of[0]}{stop}": "\n".join(f"{n}{stop}{text}" for n, text in zip(of, GOOD, strict=True))
+    for of in NUMBERS
+    for stop in (". ", ") ", ": ")
+}
+FORMS |= {f"ended by {end!a}": end.join(f"- {text}" for text in GOOD) for end in ("\u2028", "\u2029", "\x85", "\v", "\f")}
+NOTE = "this mug has a strong mood with plenty of detail in it"
+FORMS |= {
+    "a table with longer notes": "| Caption | Why |\n|---|---|\n" + "\n".join(f"| {text} | {NOTE} |" for text in GOOD),
+    "CSV with commas and more columns": "id,caption,style\n"
+    + "\n".join(f'{n},"{t.replace(QUOTE, QUOTE * 2)}",a photo' for n, t in enumerate(GOOD)),
+    "CSV with longer notes": "caption;note\n" + "\n".join(f'"{t.replace(QUOTE, QUOTE * 2)}";{NOTE}' for t in GOOD),
+}
+
+
 COUNTED = {"lines", "lines apart", "below headings", "below bold headings", "CSV", "tabs", "assignments"}  # told from prose by their number
 
 

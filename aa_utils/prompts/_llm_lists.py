@@ -31,6 +31,7 @@ _NAMES = (
 _CALLS = ("arguments", "parameters", "args", "input")  # of a function that the model would like to call
 _NAMES_OF_ONE = ("caption", "prompt", "text", "description", "sentence", "content", "value")
 _FIELDS = re.compile(r"(?:[ \t]+\w[\w ]{0,30}:[^\n]*|[ \t]*)(?:\n|\Z)")  # further fields of an item in YAML
+_LINE_ENDS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _NO_GAP = re.compile(r"[\s,;\d.):*•-]*")  # between the objects of one list
 _LINE = re.compile(rf"^[ \t]*(?:(?:{BULLET}|(?i:{NUMBER}))(\S.*)|(\"[^\n]+\"|“[^\n]+”|`[^\n`]+`)[ \t]*,?)[ \t]*$", re.MULTILINE)
 _ANSWER_TAGS = re.compile(r"answer|output|response|result|json|final|solution|captions?|prompts?|code", re.IGNORECASE)
@@ -57,7 +58,7 @@ def captions(content: str, count: int = 0) -> tuple[Captions | None, bool]:
     `count`, where known, is how many captions were asked for: a list of so many is long. Notes in Markdown behind JSON are no captions.
     None where there is no list, or none that can be told from another. A list that breaks off holds the items that were whole.
     """
-    content = numbers_apart(content.replace("\r\n", "\n").replace("\r", "\n"))
+    content = numbers_apart(_LINE_ENDS.sub("\n", content))
     found, values = _lists(content)
     for other in forms(content, count):
         if not any(one.score for one in found) and other != content:
