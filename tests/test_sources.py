@@ -167,6 +167,38 @@ def test_metadata_says_the_classes(flat, name, column):
     assert sources.listing("hf").labels == f"{name}, column {column}"
 
 
+HEADERS = {
+    "a space after the commas": ("file_name, label", "{}, {}"),
+    "a comma at the end of each row": ("file_name,label", "{},{},"),
+    "quoted": ('"file_name","label"', '"{}","{}"'),
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_tables_as_other_tools_write_them_count_before_sub_folders(data, kind):
+    root = make(data / "hf", ["monday", "tuesday"])
+    pictures = sorted(path.relative_to(root).as_posix() for path in root.glob("*/*.jpg"))
+    header, line = HEADERS[kind]
+    lines = [line.format(name, ["cat", "dog"][k % 2]) for k, name in enumerate(pictures)]
+    (root / "metadata.csv").write_text("\n".join([header, *lines]))
+    found = sources.listing("hf")
+    assert {found.name(path): name for path, name in found.rows} == {name: ["cat", "dog"][k % 2] for k, name in enumerate(pictures)}
+    assert not found.problems
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [("file_name,Label", "column 'Label'"), ("file_name,CLASS_NAME", "column 'CLASS_NAME'"), ("file_name,label,label", "'label' twice")],
+)
+def test_columns_that_cannot_be_meant_otherwise_are_no_sub_folders(data, header, message):
+    root = make(data / "hf", ["monday", "tuesday"])
+    cells = ",cat" * header.count(",")
+    lines = [f"{path.relative_to(root).as_posix()}{cells}" for path in root.glob("*/*.jpg")]
+    (root / "metadata.csv").write_text("\n".join([header, *lines]))
+    with pytest.raises(InputError, match=message):
+        sources.listing("hf")
+
+
 def test_labels_that_are_numbers_need_names(flat):
     rows = [{"file_name": f"images/{k}.png", "label": k % 2} for k in range(6)]
     for name in ("metadata.csv", "metadata.jsonl"):

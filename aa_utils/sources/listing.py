@@ -94,6 +94,9 @@ def _by_table(found: Listing, path: Path, pictures: list[Path]) -> list[tuple[Pa
     """(picture, class) of each row of the table; None for a table without classes (captions, say), whose pictures lie in sub-folders."""
     rows, left, named = _rows(path), set(pictures), []
     column = next((name for name in COLUMNS if any(row.get(name) not in (None, "") for _, row in rows)), None)
+    meant = sorted({name for _, row in rows for name in row if name not in COLUMNS and str(name).strip().lower() in COLUMNS})
+    if column is None and meant:
+        raise InputError(f"'{path}' has the column '{meant[0]}'; classes are read from {', '.join(COLUMNS)}, spelled so")
     if column is None and any(file.parent != found.root for file in pictures):
         return None
     if column is None:
@@ -130,12 +133,22 @@ def _rows(path: Path) -> list[tuple[str, dict]]:
 
 def _frame(path: Path) -> list[dict]:
     import io
+    import warnings
 
     import pandas as pd
 
     try:
         if path.suffix == ".csv":
-            frame = pd.read_csv(io.StringIO(text.read(path)), dtype=str, keep_default_na=False)
+            # index_col: without it a cell more in each row than in the header would move all columns by one.
+            given = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "index_col": False}
+            written = text.read(path)
+            heads = list(pd.read_csv(io.StringIO(written), **given, nrows=1, header=None).iloc[0])
+            twice = next((name for name in heads if name in COLUMNS and heads.count(name) > 1), None)
+            if twice:
+                raise InputError(f"'{path}' has the column '{twice}' twice; keep the one that is right")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", pd.errors.ParserWarning)  # cells without a column, such as behind a comma at the end
+                frame = pd.read_csv(io.StringIO(written), **given)
             numbers = {name: pd.to_numeric(frame[name]) for name in ("label",) if name in frame and frame[name].str.fullmatch(r"\d+").all()}
             frame = frame.assign(**numbers)
         else:
