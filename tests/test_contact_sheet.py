@@ -6,6 +6,7 @@ from PIL import Image
 
 from aa_utils import files
 from aa_utils.errors import InputError
+from aa_utils.reporting import contact_sheet as module
 from aa_utils.reporting.contact_sheet import contact_sheet, examples
 
 
@@ -30,3 +31,14 @@ def test_arrays_and_wrong_calls(tmp_path):
             contact_sheet(images, titles, columns=2)
     with pytest.raises(InputError, match=r"no metadata\.jsonl"):
         examples(tmp_path, 1)
+
+
+def test_a_sheet_of_too_many_pictures_shows_a_part_and_says_so(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 6)
+    images = [np.full((8, 8, 3), k, np.uint8) for k in range(15)]
+    figure = contact_sheet(images, [f"picture {k}" for k in range(15)], columns=4)
+    shown = [int(axis.images[0].get_array()[0, 0, 0]) for axis in figure.axes if axis.images]
+    assert shown == [0, 2, 5, 7, 10, 12]
+    assert [axis.texts[0].get_text() for axis in figure.axes if axis.images] == [f"picture {k}" for k in shown]
+    assert figure.get_suptitle() == "6 of 15 images, evenly spread"
+    assert contact_sheet(images[:6], ["a"] * 6, columns=4).get_suptitle() == ""

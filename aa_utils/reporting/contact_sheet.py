@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST = 240  # pictures of a sheet: of a thousand classes it would have more pixels than a PNG or a screen, and take minutes
+
+
 def contact_sheet(images: "Sequence[Path | np.ndarray]", titles: Sequence[str], columns: int, side: float = 1.5) -> "Figure":
     """A figure of `images`, row by row in `columns`, each `side` inches wide over its title, which is broken into lines as needed.
 
-    An image is a path or an array (height, width, 3) uint8. Errors: InputError for no image, or not one title an image.
+    An image is a path or an array (height, width, 3) uint8. Of more than MOST images so many are shown, evenly spread, and the figure
+    says so. Errors: InputError for no image, or not one title an image.
     """
     import matplotlib.pyplot as plt
 
@@ -27,6 +31,8 @@ def contact_sheet(images: "Sequence[Path | np.ndarray]", titles: Sequence[str], 
         raise InputError(
             f"a contact sheet of {len(images)} images and {len(titles)} titles; it needs at least one image, and as many titles"
         )
+    number, shown = len(images), _spread(len(images))
+    images, titles = [images[i] for i in shown], [titles[i] for i in shown]
     # matplotlib reads text between dollar signs as a formula.
     titles = [textwrap.fill(title, round(side * 19)).replace("$", r"\$") for title in titles]
     lines = max(title.count("\n") + 1 for title in titles)
@@ -41,8 +47,15 @@ def contact_sheet(images: "Sequence[Path | np.ndarray]", titles: Sequence[str], 
         # Few pixels stay visible as pixels; many are averaged.
         axis.imshow(pixels, interpolation="nearest" if max(pixels.shape[:2]) <= 64 else "antialiased")
         axis.text(0.5, -0.04, title, transform=axis.transAxes, ha="center", va="top", fontsize=6)
+    if number > len(images):
+        figure.suptitle(f"{len(images)} of {number:,} images, evenly spread", fontsize=8)
     plt.close(figure)  # it is shown once, as the value of its cell
     return figure
+
+
+def _spread(number: int) -> list[int]:
+    """At most MOST of the first `number` whole numbers, evenly spread."""
+    return list(range(number)) if number <= MOST else [k * number // MOST for k in range(MOST)]
 
 
 def examples(folder: str | Path, per_class: int) -> list[dict]:
