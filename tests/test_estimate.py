@@ -55,6 +55,18 @@ def test_neighbourhood_density_in_pieces(rows):
     assert without_labels.neighbourhood_density(P, rows=rows) == pytest.approx(total, rel=1e-5)
 
 
+def test_neighbourhood_density_of_many_images_is_that_of_some_of_them(monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    sure, unsure = (torch.softmax(scale * torch.randn(600, 5, generator=g), 1) for scale in (9.0, 0.5))
+    whole = [without_labels.neighbourhood_density(p) for p in (sure, unsure)]
+    monkeypatch.setattr(without_labels, "MOST", 300)
+    part = [without_labels.neighbourhood_density(p) for p in (sure, unsure)]
+    assert part == [without_labels.neighbourhood_density(p) for p in (sure, unsure)]  # the same images each time
+    assert (part[0] > part[1]) == (whole[0] > whole[1])
+    # Half as many images are half as many neighbours: ln 2 less.
+    assert [value - other for value, other in zip(whole, part, strict=True)] == pytest.approx([math.log(2)] * 2, abs=0.1)
+
+
 def test_neighbourhood_density_of_equal_images_and_of_one():
     assert without_labels.neighbourhood_density(P[:1].expand(7, -1)) == pytest.approx(math.log(6))
     with pytest.raises(InputError, match="no neighbours"):

@@ -15,10 +15,12 @@ from torch import Tensor
 from aa_utils.classifiers import inference
 from aa_utils.errors import InputError
 from aa_utils.evaluation import scoring
+from aa_utils.seeds import torch_generator
 
 SCORES = {"entropy": "negative entropy", "information": "information", "neighbourhood": "neighbourhood density", "rankme": "RankMe"}
 ACCURACIES = {"confidence": "mean confidence", "difference": "difference of confidences", "atc": "ATC", "agreement": "agreement of seeds"}
 IN_RANGE = ("atc", "agreement")  # the estimates that `range_of` spans
+MOST = 10_000  # images that neighbourhood density compares: all with all, so that time grows with their square
 TINY = torch.finfo(torch.float32).tiny  # the smallest probability that counts: float32 predictions hold zeros
 
 
@@ -55,10 +57,13 @@ def neighbourhood_density(p: Tensor, temperature: float = 0.05, rows: int = 1024
     """SND, 0 to ln(N - 1) nats: the mean entropy of softmax(cosine of two images' predictions / tau) over all other images.
 
     Saito et al. 2021, arXiv 2108.10860, section 3, with its tau: high where every image has many close neighbours. `rows` images at a
-    time, so that memory grows with N and not with its square. Errors: InputError for fewer than two images.
+    time, so that memory grows with N and not with its square. Of more than MOST images it is that of so many, drawn once and for all: it
+    ranks classifiers on the same images. Errors: InputError for fewer than two images.
     """
     if len(p) < 2:
         raise InputError(f"{len(p)} image has no neighbours; neighbourhood density takes at least 2")
+    if len(p) > MOST:
+        p = p[torch.randperm(len(p), generator=torch_generator("neighbourhood density"))[:MOST]]
     unit = torch.nn.functional.normalize(p.double(), dim=1)
     total = 0.0
     for first in range(0, len(unit), rows):
