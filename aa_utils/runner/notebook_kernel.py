@@ -58,7 +58,7 @@ def run(notebook: Path, out: Path, values: dict[str, object], lock: int) -> None
                     cwd=ROOT,
                     start_timeout=START_TIMEOUT,
                     progress_bar=sys.stderr.isatty(),
-                    kernel_manager_class=_kernel_class(lock),
+                    kernel_manager_class=_kernel_class(lock, sockets),
                     config=_config(sockets),
                     shutdown_kernel="immediate",  # files are closed when their cell ends; a polite end of a busy kernel takes seconds
                     on_cell_execute=lambda cell, cell_index: begun.append(cell.id),
@@ -106,8 +106,12 @@ def _cell_failed(error: Exception, begun: list[str], executed: Path) -> str:
     return f"{error.ename}{': ' + first if first else ''} (cell {begun[-1]}; see {executed})"  # type: ignore[attr-defined]
 
 
-def _kernel_class(lock: int) -> type:
-    """A kernel manager whose kernel is this very interpreter, whatever kernelspecs lie around, without the user's IPython history."""
+def _kernel_class(lock: int, folder: Path | None) -> type:
+    """A kernel manager whose kernel is this very interpreter, whatever kernelspecs lie around, without the user's IPython history.
+
+    IPython keeps its own files in `folder`: the user's startup files and settings would be no part of the record, and a container's home
+    may be none that can be written.
+    """
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
 
@@ -117,6 +121,7 @@ def _kernel_class(lock: int) -> type:
             # ipykernel polls its parent (JPY_PARENT_PID) and ends within a second or two of it, even after kill -9.
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--HistoryManager.enabled=False"]
             env = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # no debugger warning on stderr
+            env |= {"IPYTHONDIR": str(folder / "ipython")} if folder else {}
             return KernelSpec(argv=command, env=env, display_name="Python 3", language="python")
 
         async def start_kernel(self, **options: object) -> None:
