@@ -8,7 +8,6 @@ The same call gives the same bytes whether it ran at once, was killed and repeat
 This holds on one kind of hardware, with one version of torch and number of threads; another GPU may differ in the last bits.
 """
 
-import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from aa_utils import devices
-from aa_utils.errors import InputError
+from aa_utils.errors import InputError, check_number
 from aa_utils.generate import folder, jobs, made_with, model_files
 from aa_utils.generate.jobs import Job
 from aa_utils.generate.steps import check as check_steps
@@ -30,6 +29,8 @@ from aa_utils.runner import code_closure
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 DTYPES = ("float32", "float16", "bfloat16")
+# Ten times what anybody asks for, and more: beyond lies no image, but a machine without memory.
+MOST = {"steps": 100_000, "batch_size": 100_000, "images_per_prompt": 10**9, "num_shards": 10**6, "guidance": 1e6, "side": 16_384}
 WRITERS = 4  # threads that encode, hash and write images while the next batch is made
 
 
@@ -67,8 +68,7 @@ def generate(
     metadata.jsonl stands, and the time that making took, loading left out.
     Errors: InputError for anything wrong with the call, before the model is loaded; OSError when the disk is full: the same call goes on.
     """
-    if isinstance(guidance, bool) or not isinstance(guidance, (int, float)) or not 0 <= guidance < math.inf:
-        raise InputError(f"guidance is {guidance!r}; it is a number such as 7.5, and 1 is none")
+    check_number("guidance", guidance, at_least=0, at_most=MOST["guidance"])  # 7.5 is usual, 1 is none
     dtype = devices.dtype(dtype, device)
     _check_numbers(steps, width, height, dtype, batch_size, images_per_prompt, seed, shard, num_shards)
     rows = jobs.read_prompts(prompts)
@@ -175,9 +175,11 @@ def _check_numbers(
 ) -> None:
     at_least_one = {"steps": steps, "batch_size": batch_size, "images_per_prompt": images_per_prompt, "num_shards": num_shards}
     for name, value in at_least_one.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} is {value!r}; it is a whole number of at least 1")
-    if not isinstance(seed, int) or not isinstance(shard, int) or not 0 <= shard < num_shards:
+        check_number(name, value, at_least=1, at_most=MOST[name], whole=True)
+    check_number("seed", seed, at_least=-(2**64), at_most=2**64, whole=True)
+    for name, value in {"width": width, "height": height}.items():
+        check_number(name, value, at_least=0, at_most=MOST["side"], whole=True)
+    if not isinstance(shard, int) or not 0 <= shard < num_shards:
         raise InputError(f"seed is {seed!r} and shard {shard!r}; both are whole numbers, and shard lies below num_shards={num_shards}")
     if (width == 0) != (height == 0) or width < 0 or height < 0 or width % 8 or height % 8:
         raise InputError(f"width and height are {width} and {height}; both are multiples of 8, or both 0 for the model's own size")
