@@ -114,6 +114,12 @@ def test_mixing_keeps_the_larger_share_and_draws_it_for_each_image(alpha, mean):
     assert min(t[i, i % 2] for i in range(n)) >= 0.5, "a mixture is nearer to its own label"
 
 
+def test_the_smallest_alpha_hardly_mixes():
+    torch.manual_seed(0)
+    x, _ = mixmatch.mix(torch.arange(1000).double().view(-1, 1, 1, 1), torch.eye(2).double().repeat(500, 1), 1e-3)
+    assert (x.view(-1) - torch.arange(1000)).abs().mean() < 5  # half of 333, were all shares one half
+
+
 def test_images_and_labels_are_mixed_alike():
     torch.manual_seed(0)
     t = torch.rand(6, 3).softmax(1)
@@ -194,7 +200,13 @@ def test_streams():
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"views": 0}, "views is 0"), ({"temperature": 0.0}, "temperature"), ({"alpha": -1.0}, "alpha"), ({"ramp": 16384.0}, "a share")],
+    [
+        ({"views": 0}, "views is 0"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"alpha": -1.0}, "alpha"),
+        ({"alpha": 1e-6}, "alpha is 1e-06"),
+        ({"ramp": 16384.0}, "a share"),
+    ],
 )
 def test_config_refuses(wrong, message):
     with pytest.raises(InputError, match=message):
