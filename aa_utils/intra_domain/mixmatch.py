@@ -55,7 +55,7 @@ class Config:
     def __post_init__(self) -> None:
         check_number("views", self.views, at_least=1, whole=True)
         check_number("temperature", self.temperature, above=0)
-        check_number("alpha", self.alpha, at_least=1e-3, at_most=1e3)  # for a smaller one torch draws halves, where Beta is 0 or 1
+        check_number("alpha", self.alpha, at_least=0.01, at_most=1e3)  # below, torch draws halves where Beta is 0 or 1
         check_number("weight", self.weight, at_least=0)
         if not 0 <= self.ramp <= 1:
             raise InputError(f"ramp is {self.ramp}; it is a share of the steps, 0 to 1")
