@@ -207,6 +207,13 @@ def test_shuffled_batches_cover_each_epoch_once():
     assert torch.equal(batches.shuffled(10, 25, 0, ("a",))[4:8], batches.shuffled(10, 4, 1, ("a",)))
 
 
+def test_images_by_class_are_ascending_and_leave_out_classes_without_one():
+    labels = torch.randint(0, 40, (300,), generator=torch.Generator().manual_seed(0)) * 3
+    found = batches.by_class(labels)
+    assert [of.tolist() for of in found] == [[i for i in range(300) if labels[i] == k] for k in sorted(set(labels.tolist()))]
+    assert [of.tolist() for of in batches.by_class(torch.tensor([5, -1, 5]))] == [[1], [0, 2]]
+
+
 def test_balanced_batches_hold_every_class_equally():
     labels = torch.tensor([0] * 20 + [2] * 3 + [3] * 1)
     members = batches.by_class(labels)

@@ -35,7 +35,8 @@ def balanced(members: list[Tensor], size: int, step: int, seed: tuple) -> Tensor
 
 def by_class(labels: Tensor) -> list[Tensor]:
     """Indices of the images of each class that has any, in the order of the classes."""
-    return [(labels == k).nonzero()[:, 0] for k in labels.unique()]
+    _, counts = labels.unique(return_counts=True)
+    return list(labels.argsort(stable=True).split(counts.tolist()))  # one pass, however many classes
 
 
 def _permutation(n: int, number: int, seed: tuple) -> Tensor:
