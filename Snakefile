@@ -151,7 +151,7 @@ FOLDERS = sorted(
 def check_data():
     """Check every benchmark and folder of images that is read, unless the last check was of the same ones."""
     # Prompts are written from the classes; tasks from real images know their own.
-    names = [*DOMAINS, *FOLDERS, *(["--classes", *X["class_names"]] if WRITERS else [])]
+    names = [*DOMAINS, *FOLDERS, *([f"--class={name}" for name in X["class_names"]] if WRITERS else [])]
     checked = Path(place(f"artifacts/{NAME}/data/checked"))
     if not DOMAINS + FOLDERS or (checked.is_file() and checked.read_text() == json.dumps(names)):
         return

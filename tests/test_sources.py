@@ -305,6 +305,8 @@ def test_command_line(data, capsys):
     assert "frog             3  not used" in said
     assert main(["folder:sd", "--classes", "car", "lamp"]) == 1
     assert "no images of 'lamp'; left over are 'cat', 'frog'" in capsys.readouterr().out
+    assert main(["folder:sd", "--class=car", "--class=-rf"]) == 1
+    assert "no images of '-rf'" in capsys.readouterr().out, "a name, no option of the command"
     Image.new("RGB", (4, 4)).save(data / "sd/loose.png")
     assert main(["folder:sd", "folder:none"]) == 1
     said = capsys.readouterr()

@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     sets = [name for name in _manifests.MANIFESTS if name not in benchmarks.names()]
     parser.add_argument("names", nargs="+", metavar="benchmark[:domain]", help=", ".join([*benchmarks.names(), *sets]))
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names that prompts are written from: are they the benchmark's?")
+    parser.add_argument(
+        "--class", action="append", dest="each", metavar="NAME", help="one of them; --class=-x for one that begins with a dash"
+    )
     known = ", ".join(_manifests.MANIFESTS)
     parser.add_argument(
         "--manifest", action="store_true", help=f"where to get it, and whether the files are those of its manifest: {known}"
@@ -39,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         for each in _domains(name):
             try:
-                found = _report(each, options.classes)
+                found = _report(each, [*(options.classes or []), *(options.each or [])])
             except InputError as error:
                 print(f"{each}: {error}\n", file=sys.stderr)
                 wrong += 1
@@ -66,13 +69,13 @@ def _domains(name: str) -> list[str]:
     return [f"{module}:{domain}" for domain in benchmarks.domains(module)] or [name]
 
 
-def _report(name: str, classes: list[str] | None) -> Report:
+def _report(name: str, classes: list[str]) -> Report:
     module, _, domain = name.partition(":")
     if module == "folder":
         from aa_utils import sources
 
         path, listed = re.fullmatch(r"(.*?)(?:\[([^\]/]*)\])?", domain).groups()  # a folder may have more classes than are wanted
-        return sources.report(path, [each.strip() for each in listed.split(",")] if listed else classes or ())
+        return sources.report(path, [each.strip() for each in listed.split(",")] if listed else classes)
     found = import_module(f"{benchmarks.__name__}.{module}") if module in benchmarks.names() else None
     if hasattr(found, "report"):
         made = found.report(domain)
@@ -84,7 +87,7 @@ def _report(name: str, classes: list[str] | None) -> Report:
     return made
 
 
-def _others(found: Report, classes: list[str] | None) -> list[tuple[str, str]]:
+def _others(found: Report, classes: list[str]) -> list[tuple[str, str]]:
     """What `classes` has otherwise than the benchmark; nothing where either has no names."""
     known = [name for _, name, _, _ in found.classes]
     if not classes or not known:
