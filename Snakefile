@@ -186,6 +186,12 @@ CLIP = X["benchmark"].get("clip", "models/pocket-clip") if LOOK or PHOTOS else "
 FIGURES = {"52": (), "56": ("by_target", "by_class")}.get(TABLES[:2], ("by_target", "by_source"))
 if TABLES and settings(TABLES, {"confusion": ""}):  # a close look at one of many runs
     FIGURES = ("by_source", "confusion") if "confusion" in X["benchmark"] else ("by_source",)
+# Thumbnails, by title: of a source, or of what a task is scored on.
+SHEET = {
+    title: out(f"images/{name}") if name in [*WRITERS, *SOURCES, *ADAPTED] else TASKS[name].get("test") or TASKS[name]["target"]
+    for title, name in (X["benchmark"].get("sheet") or {}).items()
+}
+FIGURES += ("by_domain",) if SHEET else ()
 FIGURE_FILES = [f"figures/{name}.png" for name in (("accuracy_by_stage", "confusion", "embedding") if LOOK else FIGURES)]
 
 
@@ -535,6 +541,7 @@ if TABLES:
                     X["benchmark"],
                     {key: out(f"{stage}/{X['benchmark'][key]}") for key, stage in LOOK.items()},
                     {"confusion": out(X["benchmark"]["confusion"])} if "confusion" in X["benchmark"] else {},
+                    {"sheet": SHEET} if SHEET else {},
                     {"target": ONE["target"], "images": [out(f"images/{source}") for source in ONE["sources"]]} if ONE else {},
                     runs=[out(run) for run in RUNS],
                     results=RESULTS,

@@ -381,6 +381,19 @@ def test_the_graph_of_ablations_without_a_table_of_the_grid(tmp_path):
         assert f"artifacts/pocket_ablations/inter_domain/{source}/dann" in sampling
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("cifar10", '"CIFAR-10": "cifar10:nine-test"'), ("office31_flux", '"webcam": "artifacts/office31_flux/images/webcam"')],
+)
+def test_thumbnails_are_of_sources_and_of_what_is_scored(name, said, tmp_path):
+    table = next(command for command in planned(name, tmp_path) if command.startswith("5"))
+    assert said in table.partition("sheet=")[2]
+    with pytest.raises(InputError, match=r"benchmark.sheet.FLUX is 'flux3'; it is one of .*flux2"):
+        config = scaled(yaml.safe_load((ROOT / "experiments/office31_flux.yaml").read_text(encoding="utf-8")), "")
+        config["benchmark"]["sheet"] = {"FLUX": "flux3"}
+        experiment.check(config)
+
+
 def test_the_graph_of_generators_draws_the_same_prompts_with_each(tmp_path):
     commands = planned("pocket_generators", tmp_path)
     steps = (250, 500, 1000, 2000, 4000, 6000, 8000)

@@ -205,6 +205,10 @@ def _benchmark(config: dict, source: str) -> dict:
     if "confusion" in names and "confusion" in options:
         made = [f"{stage}/{run}" for stage, here in runs(config["tasks"]).items() if stage in ONLY for run in here]
         keys.check_choice("benchmark.confusion", options["confusion"], made, source)
+    shown = keys.mapping(options.get("sheet"), "benchmark.sheet", source)
+    for title, name in shown.items():
+        there = [*config["writers"], *config["sources"], *config["adapted"], *config["tasks"]]
+        keys.check_choice(f"benchmark.sheet.{title}", name, there, source)
     keys.check_parameters("benchmark", {key: value for key, value in options.items() if key != "notebook"}, (notebook,), source)
     return options | {"notebook": notebook}
 
