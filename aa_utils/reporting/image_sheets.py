@@ -81,7 +81,7 @@ def by_domain(places: Mapping[str, str], folder: str | Path, size: int, per_clas
         index = []
         for label in range(min(classes, len(names))):
             of_class = (shown.labels == label).nonzero()[:, 0].tolist()
-            index += _spread(sorted(of_class, key=lambda i, named=shown.names: named[i]), per_class)
+            index += _spread(sorted(of_class, key=shown.names.__getitem__), per_class)
         rows.append((title, [shown.pixels[i].permute(1, 2, 0).numpy() for i in index]))
         points += [{"title": title, "id": shown.names[i]} for i in index]
     said = f"From the left, {per_class} of each class, none picked: {', '.join(name.replace('_', ' ') for name in names[:classes])}."

@@ -54,7 +54,7 @@ def measure(sources: Sequence[str], space: Space, of: dict[str, str], reader: st
     for source, one in loaded.items():
         if one.labels is None:
             raise InputError(f"'{source}' has no labels: nothing says what its images should show; a folder of notebook 20 has")
-    least = min(int(torch.bincount(one.labels).min()) for one in loaded.values())  # type: ignore[arg-type]
+    least = min(int(torch.bincount(one.labels).min()) for one in loaded.values())
     drawn = {source: images.limit(one, least) for source, one in loaded.items()}
     n = len(next(iter(drawn.values())).pixels)
     real, other = (space(pixels) for pixels in references(of, n, side))
