@@ -6,7 +6,7 @@ import made_records
 import pandas as pd
 import pytest
 
-from aa_utils.reporting import family_tables, tables, task_tables
+from aa_utils.reporting import benchmark_figures, family_tables, tables, task_tables
 
 FULL = {"A": "office31:amazon", "D": "office31:dslr-partial", "W": "office31:webcam"}
 DOMAINS = ["A", "D", "W"]
@@ -65,3 +65,9 @@ def test_tables_by_source(runs, family):
     assert means[means["labelled"].str.startswith("synthetic")].set_index("column")["mean"].to_dict() == pytest.approx({"W": 0.85})
     assert "source by source" in Path(family.table("_sources")).read_text(encoding="utf-8")
     assert Path(family.figure("by_source")).read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_two_methods_share_a_place_in_a_figure():
+    """Or a set decides which comes first, and the same CSV gives other bytes in another process."""
+    methods = ["source only", "source only (frozen BN)", "source only + FixMatch", "DANN", "DANN (on frozen features)", "DANN (frozen BN)"]
+    assert len({benchmark_figures._order(method, "lite0") for method in methods}) == len(methods)

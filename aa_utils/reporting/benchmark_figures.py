@@ -111,7 +111,7 @@ def _looks(points: pd.DataFrame) -> dict[str, tuple[str, str, float]]:
 
 def _order(method: str, network: str) -> tuple:
     first, _, refinement = method.partition(" + ")
-    return network, place(first), rank(refinement.lower()) if refinement else (-1, "")
+    return network, place(first), rank(refinement.lower()) if refinement else (-1, ""), method
 
 
 def _seeds(points: pd.DataFrame) -> str:
