@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from aa_utils.errors import InputError
-from aa_utils.paths import resolve
-from aa_utils.reporting import layout as layouts
-from aa_utils.reporting import provenance, tables
+from aa_utils.reporting import provenance, run_tables, tables
 from aa_utils.reporting.layout import Layout, percent, printed
-from aa_utils.reporting.style import SPARE, WIDTH, caption, colour, save, styled, title
+from aa_utils.reporting.style import SPARE, WIDTH, caption, colour, styled, title
 
 NAME = "discarding"
 CONDITION = ["label_noise", "selection", "source_images"]
@@ -50,31 +48,24 @@ def of_records(entries: dict[str, dict]) -> pd.DataFrame:
 def write(results: str | Path, entries: dict[str, dict]) -> pd.DataFrame:
     """Write the rows of `of_records`, all that follows from them, and the records; returns the rows."""
     frame = of_records(entries)
-    provenance.write_copies(results, entries)
-    tables.write_csv(_runs(results), frame)
+    run_tables.write(results, NAME, frame, entries)
     again(results)
     return frame
 
 
 def again(results: str | Path) -> None:
     """Make `<results>/tables/discarding` (CSV, Markdown, LaTeX) and the figure from the CSV of the runs, where there is one."""
-    if not _runs(results).is_file():
-        return
-    frame = tables.read_csv(_runs(results))
-    tables.write_csv(resolve(results) / "tables" / f"{NAME}.csv", means(frame))
-    layouts.write(results, NAME, layout(frame))
-    save(figure(frame), NAME, resolve(results) / "figures", frame)
+    run_tables.again(results, NAME, means, layout, figure)
 
 
 def untraced(results: str | Path) -> list[str]:
     """One sentence for each row of the CSV of the runs that no record in `runs/` gives; empty where there is no such CSV."""
-    if not _runs(results).is_file():
-        return []
-    frame, copies = tables.read_csv(_runs(results)), provenance.read_copies(results)
-    named = {name: entry for name, entry in copies.items() if name in provenance.behind(copies, sorted(set(frame["run"]) & set(copies)))}
-    known = {str(row) for row in tables.rows(of_records(named))}
-    wrong = [row for row in tables.rows(frame) if str(row) not in known]
-    return [f"{NAME}_runs.csv: {row['run']}, seed {row['seed']} does not follow from a record in runs/" for row in wrong]
+    return run_tables.untraced(results, NAME, _recorded)
+
+
+def _recorded(frame: pd.DataFrame, copies: dict[str, dict]) -> list[dict]:
+    behind = provenance.behind(copies, sorted(set(frame["run"]) & set(copies)))
+    return tables.rows(of_records({name: entry for name, entry in copies.items() if name in behind}))
 
 
 def means(frame: pd.DataFrame) -> pd.DataFrame:
@@ -199,10 +190,6 @@ def _sweep(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _spread(values: pd.Series) -> dict[str, float]:
     return {"mean": values.mean(), "sd": values.std(ddof=1)}
-
-
-def _runs(results: str | Path) -> Path:
-    return resolve(results) / "tables" / f"{NAME}_runs.csv"
 
 
 DRAWN = {NAME: figure}

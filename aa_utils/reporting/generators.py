@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from aa_utils.errors import InputError
-from aa_utils.paths import resolve
-from aa_utils.reporting import layout as layouts
-from aa_utils.reporting import provenance, tables
+from aa_utils.reporting import provenance, run_tables, tables
 from aa_utils.reporting.layout import Layout, percent, printed, rank
-from aa_utils.reporting.style import WIDTH, caption, colour, marker, save, styled, title
+from aa_utils.reporting.style import WIDTH, caption, colour, marker, styled, title
 
 STAGE, NOTEBOOK, NAME = "generator_quality", "notebooks/64_ablation_generators.ipynb", "generators"
 QUALITY = ["drawn", "frechet", "kernel", "floor_frechet", "read"]
@@ -50,33 +48,23 @@ def write(results: str | Path, entries: dict[str, dict], quality: pd.DataFrame, 
     frame = tables.rounded(frame.sort_values(["prompts", *METHOD, "seed"], ignore_index=True))
     inputs = {f"images_{Path(source).name}": source for source in quality["source"]}
     record = provenance.measurement(STAGE, NOTEBOOK, about, inputs, tables.rows(frame), __name__)
-    provenance.write_copies(results, entries | {STAGE: record})
-    tables.write_csv(_runs(results), frame)
+    run_tables.write(results, NAME, frame, entries | {STAGE: record})
     again(results)
     return frame
 
 
 def again(results: str | Path) -> None:
     """Make `<results>/tables/generators` (CSV, Markdown, LaTeX) and the figure from the CSV of the runs, where there is one."""
-    if not _runs(results).is_file():
-        return
-    frame = tables.read_csv(_runs(results))
-    tables.write_csv(resolve(results) / "tables" / f"{NAME}.csv", means(frame))
-    layouts.write(results, NAME, layout(frame))
-    save(figure(frame), NAME, resolve(results) / "figures", frame)
+    run_tables.again(results, NAME, means, layout, figure)
 
 
 def untraced(results: str | Path) -> list[str]:
     """One sentence for each row of the CSV of the runs that no record in `runs/` has; empty where there is no such CSV."""
-    if not _runs(results).is_file():
-        return []
-    known = [entry for entry in provenance.read_copies(results).values() if provenance.stage(entry) == STAGE]
-    rows = {str(row) for entry in known for row in entry["metrics"]}
-    return [
-        f"{NAME}_runs.csv: {row['run']}, seed {row['seed']} does not follow from a record in runs/"
-        for row in tables.rows(tables.read_csv(_runs(results)))
-        if str(row) not in rows
-    ]
+    return run_tables.untraced(
+        results,
+        NAME,
+        lambda _, copies: [row for entry in copies.values() if provenance.stage(entry) == STAGE for row in entry["metrics"]],
+    )
 
 
 def means(frame: pd.DataFrame) -> pd.DataFrame:
@@ -199,10 +187,6 @@ def _printed(inter_domain: str, intra_domain: str) -> str:
 
 def _method(row: pd.Series) -> str:
     return _printed(row["inter_domain"], row["intra_domain"])
-
-
-def _runs(results: str | Path) -> Path:
-    return resolve(results) / "tables" / f"{NAME}_runs.csv"
 
 
 DRAWN = {NAME: figure}
