@@ -58,6 +58,14 @@ CARDS = {
         DRAWS,
         "Weak on purpose: it stopped at step {early_step:,} of the U-Net's training. " + KNOWS,
     ),
+    "pocket-diffusion-lcm": About(
+        "pocket-diffusion-lcm",
+        "pocket-diffusion distilled to one to four steps by latent consistency. Its guidance, 5, is in the weights: sample with 1 (none).",
+        "diffusers.StableDiffusionPipeline",
+        ("clip", "autoencoder", "unet", "lcm"),
+        "Share of images in which pocket-reader reads the digit named in the prompt (`offline` prompts), and its teacher's (guidance 5):",
+        KNOWS,
+    ),
     "pocket-reader": About(
         "pocket-reader",
         "A small classifier of digits that judges the generators. It never meets a target image.",

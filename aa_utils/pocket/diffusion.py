@@ -8,7 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    SchedulerMixin,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
@@ -92,9 +99,19 @@ def denoising(
     return loss
 
 
-def save(net: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel, vocabulary: CLIPTokenizer, folder: Path) -> None:
-    """A folder that stock `StableDiffusionPipeline.from_pretrained` (and `AutoPipelineForText2Image`) loads; weights in fp16."""
-    scheduler = DPMSolverMultistepScheduler(
+def save(
+    net: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    encoder: CLIPTextModel,
+    vocabulary: CLIPTokenizer,
+    folder: Path,
+    scheduler: SchedulerMixin | None = None,
+) -> None:
+    """A folder that stock `StableDiffusionPipeline.from_pretrained` (and `AutoPipelineForText2Image`) loads; weights in fp16.
+
+    Without a `scheduler` it samples with DPM-Solver++ of second order.
+    """
+    solver = DPMSolverMultistepScheduler(
         **SCHEDULE, algorithm_type="dpmsolver++", solver_order=2, steps_offset=1, timestep_spacing="leading"
     )
     pipeline = StableDiffusionPipeline(
@@ -102,7 +119,7 @@ def save(net: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel, 
         text_encoder=encoder,
         tokenizer=vocabulary,
         unet=net,
-        scheduler=scheduler,
+        scheduler=scheduler or solver,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -1,5 +1,7 @@
 """How each pocket model is made from a pool of renders: build, train (or resume, or load what is done), save in its public format."""
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -8,11 +10,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
-from aa_utils.pocket import autoencoder, clip, diffusion, pool, reader
+from aa_utils.pocket import autoencoder, clip, consistency, diffusion, pool, reader
 from aa_utils.pocket.fit import Fit, train
 from aa_utils.pocket.world import CATEGORIES, CHARACTERS
 
@@ -89,6 +91,35 @@ def make_unet(
     data: Pool, vae: AutoencoderKL, text: CLIPModel, vocabulary: CLIPTokenizer, fit: Fit, folder: Path, seed: int, device: str
 ) -> nn.Module:
     """The denoiser of pocket-diffusion, trained on the latents of all renders with the text tower of `text` frozen."""
+    pairs, learned = _captioned_latents(data, vae, text, vocabulary, device)
+    torch.manual_seed(seed)
+    net = diffusion.model(text.config.text_config.hidden_size)
+    loss = diffusion.denoising(net, *pairs, fit.batch, device)
+    return train(net, loss, fit, "unet", folder, seed, device, data=learned)
+
+
+def distill(
+    teacher: nn.Module,
+    data: Pool,
+    vae: AutoencoderKL,
+    text: CLIPModel,
+    vocabulary: CLIPTokenizer,
+    fit: Fit,
+    folder: Path,
+    seed: int,
+    device: str,
+) -> nn.Module:
+    """The denoiser of pocket-diffusion-lcm: a copy of the `teacher`, the denoiser of pocket-diffusion, that learns to take few steps."""
+    pairs, learned = _captioned_latents(data, vae, text, vocabulary, device)
+    net = deepcopy(teacher).requires_grad_(True)
+    loss = consistency.distillation(net, teacher, *pairs, fit.batch, device)
+    return train(net, loss, fit, "lcm", folder, seed, device, data=[*learned, *teacher.state_dict().values()])
+
+
+def _captioned_latents(
+    data: Pool, vae: AutoencoderKL, text: CLIPModel, vocabulary: CLIPTokenizer, device: str
+) -> tuple[tuple[CLIPTextModel, Callable[[], Tensor], Tensor, Tensor, Tensor], list[object]]:
+    """What both trainings of a denoiser draw from, in the order of `diffusion.denoising`, and all that it was made of."""
 
     @cache
     def latents() -> Tensor:  # minutes for all renders, so only when there is still something to train
@@ -98,11 +129,8 @@ def make_unet(
     weights = torch.where(digits, DIGITS_SHARE / digits.sum(), (1 - DIGITS_SHARE) / (~digits).sum())
     ids, empty = clip.tokens(vocabulary, data.captions), clip.tokens(vocabulary, [""])[0]
     encoder = diffusion.text_encoder(text).to(device)
-    torch.manual_seed(seed)
-    net = diffusion.model(text.config.text_config.hidden_size)
-    loss = diffusion.denoising(net, encoder, latents, weights, ids, empty, fit.batch, device)
     learned = [data.pictures, ids, empty, weights, *vae.state_dict().values(), *encoder.state_dict().values()]
-    return train(net, loss, fit, "unet", folder, seed, device, data=[*learned, str(vae.config.scaling_factor)])
+    return (encoder, latents, weights, ids, empty), [*learned, str(vae.config.scaling_factor)]
 
 
 def early_unet(text: CLIPModel, step: int, folder: Path) -> nn.Module:
