@@ -97,6 +97,22 @@ def test_the_choice_is_the_cheapest_within_the_spread_of_the_best(means, chosen)
     assert table["seconds_per_image"].is_monotonic_increasing
 
 
+@pytest.mark.parametrize(
+    ("sampler", "steps", "guidance", "said"),
+    [
+        ("DPMSolverMultistepScheduler", "6", "5", "DPM-Solver++, 6 steps, guidance 5"),
+        ("DDIMScheduler", "1", "1", "DDIM, 1 step, no guidance"),
+        ("LCMScheduler", "2", "1", "LCM, 2 steps, guidance distilled"),
+        ("LCMScheduler", "4", "8", "LCM, 4 steps, guidance 8"),
+    ],
+)
+def test_a_setting_says_what_became_of_guidance(sampler, steps, guidance, said):
+    points = settings([0.1], [0.5]).assign(sampler=sampler, steps=steps, guidance=guidance)
+    assert {sampling.name(row) for row in points.itertuples()} == {said}
+    (row,) = sampling.layout(sampling.table(points)).rows
+    assert row[2] == ("distilled" if "distilled" in said else guidance)
+
+
 def test_sampling_tables_take_images_of_other_settings_and_name_them(tmp_path):
     folders = []
     for steps, accuracy in ((3, 0.6), (12, 0.8)):

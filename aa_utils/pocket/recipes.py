@@ -14,7 +14,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
-from aa_utils.pocket import autoencoder, clip, consistency, diffusion, pool, reader
+from aa_utils.pocket import autoencoder, clip, diffusion, latent_consistency, pool, reader
 from aa_utils.pocket.fit import Fit, train
 from aa_utils.pocket.world import CATEGORIES, CHARACTERS
 
@@ -112,7 +112,7 @@ def distill(
     """The denoiser of pocket-diffusion-lcm: a copy of the `teacher`, the denoiser of pocket-diffusion, that learns to take few steps."""
     pairs, learned = _captioned_latents(data, vae, text, vocabulary, device)
     net = deepcopy(teacher).requires_grad_(True)
-    loss = consistency.distillation(net, teacher, *pairs, fit.batch, device)
+    loss = latent_consistency.distillation(net, teacher, *pairs, fit.batch, device)
     return train(net, loss, fit, "lcm", folder, seed, device, data=[*learned, *teacher.state_dict().values()])
 
 

@@ -17,7 +17,9 @@ METHOD = ["inter_domain", "intra_domain"]
 SAMPLERS = {
     "DPMSolverMultistepScheduler": "DPM-Solver++", "DDIMScheduler": "DDIM", "EulerDiscreteScheduler": "Euler", "PNDMScheduler": "PNDM",
     "EulerAncestralDiscreteScheduler": "Euler ancestral", "LMSDiscreteScheduler": "LMS", "UniPCMultistepScheduler": "UniPC",
+    "LCMScheduler": "LCM",
 }  # fmt: skip
+DISTILLED = {"LCMScheduler"}  # of models whose guidance is in their weights; some still ask for a number
 
 
 def table(points: pd.DataFrame) -> pd.DataFrame:
@@ -44,8 +46,14 @@ def table(points: pd.DataFrame) -> pd.DataFrame:
 
 def name(row) -> str:
     """A setting as it is printed: "DPM-Solver++, 6 steps, guidance 5"."""
-    guidance = "no guidance" if row.guidance and float(row.guidance) <= 1 else f"guidance {row.guidance}"
-    return f"{SAMPLERS.get(row.sampler, row.sampler or row.prompts)}, {row.steps} steps, {guidance}"
+    steps, guidance = "1 step" if row.steps == "1" else f"{row.steps} steps", _guidance(row.sampler, row.guidance)
+    return f"{SAMPLERS.get(row.sampler, row.sampler or row.prompts)}, {steps}, {guidance}"
+
+
+def _guidance(sampler: str, value: str) -> str:
+    if value and float(value) <= 1:
+        return "guidance distilled" if sampler in DISTILLED else "no guidance"
+    return f"guidance {value}"
 
 
 def method(row) -> str:
@@ -78,7 +86,8 @@ def layout(frame: pd.DataFrame) -> Layout:
     for key, group in frame.groupby(SETTING, sort=False):
         cells = {method(row): percent(row.mean, row.sd) + (" *" if row.choice else "") for row in group.itertuples()}
         cost = group["seconds_per_image"].iloc[0]
-        about = [SAMPLERS.get(key[1], key[1]), key[2], key[3], "–" if np.isnan(cost) else f"{cost:.3f}"]
+        guidance = "distilled" if _guidance(key[1], key[3]) == "guidance distilled" else key[3]
+        about = [SAMPLERS.get(key[1], key[1]), key[2], guidance, "–" if np.isnan(cost) else f"{cost:.3f}"]
         rows.append(about + [cells.get(item, "–") for item in methods])
     low, high = int(frame["n"].min()), int(frame["n"].max())
     notes = [
