@@ -1,10 +1,12 @@
 """What the training loop costs beyond the network: python performance/train.py [--backbone resnet50 --image-size 224 --device cuda] …
 
+Photos: `--backbone efficientnet_lite0 --image-size 128 --augment crop`.
+
 For each method two times for the same number of steps, in turns, the best of `--repeats` each (other work on the machine only adds):
   bare  the passes that the method asks of the classifier (`PASSES`), forward and backward on images that are there; no loss, no update
   loop  the training loop: drawing, augmenting, the method's step, averages, history; loading and saving left out
 Seconds are of the clock on the wall on a GPU, and of CPU time, all threads together, on a CPU: what else runs there does not count much.
-Writes performance/results/train-<hardware>.csv.
+Writes performance/results/train-[<backbone>-<image size>-]<hardware>.csv.
 """
 
 import argparse
@@ -56,11 +58,14 @@ def main() -> None:
     parser.add_argument("--amp", default="off")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", default=[name for _, name in PASSES], metavar="NAME", help="all")
     options = parser.parse_args()
-    rows = [measure(stage, name, options) for stage, name in PASSES]
+    rows = [measure(stage, name, options) for stage, name in PASSES if name in options.methods]
     for row in rows:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
     name = re.sub(r"[^a-z0-9]+", "-", rows[0]["hardware"].lower()).strip("-")
+    if (options.backbone, options.image_size) != (parser.get_default("backbone"), parser.get_default("image_size")):
+        name = f"{options.backbone}-{options.image_size}-{name}"
     with files.atomic(ROOT / "performance" / "results" / f"train-{name}.csv") as temporary, temporary.open("w", newline="") as stream:
         table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         table.writeheader()
