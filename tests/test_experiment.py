@@ -407,6 +407,20 @@ def test_the_graph_of_generators_draws_the_same_prompts_with_each(tmp_path):
     assert tuple(world["kept_steps"]) == steps
 
 
+def test_the_graph_of_few_steps_draws_with_both_generators(tmp_path):
+    commands = planned("pocket_few_steps", tmp_path)
+    drawn = {
+        name: next(command for command in commands if f"out=artifacts/pocket_few_steps/images/{name} " in f"{command} ")
+        for name in ("offline", "lcm_1", "lcm_2", "lcm_4")
+    }
+    assert " model=models/pocket-diffusion " in drawn["offline"] and " steps=6 " in drawn["offline"] and " guidance=5" in drawn["offline"]
+    for steps in (1, 2, 4):
+        said = f"{drawn[f'lcm_{steps}']} "
+        assert " model=models/pocket-diffusion-lcm " in said and f" steps={steps} " in said and " guidance=1.0 " in said
+    table = next(command for command in commands if command.startswith("67_"))
+    assert all(f"artifacts/pocket_few_steps/intra_domain/{name}/dann/fixmatch" in table for name in drawn)
+
+
 def test_jobs_that_run_the_same_code_have_one_digest():
     name = "30_inter_domain"
     dann, elsewhere, mcd = (
