@@ -11,8 +11,9 @@ import pandas as pd
 from aa_utils.errors import InputError
 from aa_utils.paths import ROOT, resolve
 from aa_utils.reporting import provenance, tables
-from aa_utils.reporting.layout import Layout, percent, printed, rank
+from aa_utils.reporting.layout import DASH, Layout, percent, printed, rank
 from aa_utils.reporting.layout import write as write_layout
+from aa_utils.reporting.task_tables import NO_IMAGES, WITHOUT_SOURCE
 
 # What tells tasks apart: labelled benchmark ("" for synthetic images), and the benchmarks that train unlabelled and test.
 TASK = ["real_source", "target", "test"]
@@ -70,9 +71,12 @@ def over_seeds(per_seed: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame
             refined = [] if row.intra_domain == tables.NO_REFINEMENT else [printed(row.intra_domain)]
             drawn = f"synthetic: {row.prompts} prompts" + (f", {row.model}" if row.model else "")
             labelled = dataset(real) if real else provenance.UNRECORDED if row.prompts == provenance.UNRECORDED else drawn
+            free = row.inter_domain.partition("@")[0] in WITHOUT_SOURCE
             trained = f"{real}, {target}" if real else target
             protocol = f"trained on {trained}; tested on {'the same images' if test == target else test}"
-            about = {"target": dataset(test), "labelled": labelled, "network": network, "protocol": protocol}
+            about = {"target": dataset(test), "labelled": NO_IMAGES if free else labelled, "network": network, "protocol": protocol}
+            if free and not refined:
+                about |= {"network": DASH, "protocol": f"no training; tested on {test}"}
             numbers = {"mean": row.mean, "sd": row.sd, "n": row.n, "origin": f"{OURS}: {row.run_ids}"}
             rows.append(about | {"method": " + ".join([printed(row.inter_domain), *refined])} | numbers)
     return tables.rounded(pd.DataFrame(rows, columns=COLUMNS))
