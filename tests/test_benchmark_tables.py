@@ -95,3 +95,19 @@ def test_printed_table(runs):
     assert "| 97.0 ± 1.4 | this kit, n = 2 |" in layout.markdown(made)
     nothing = benchmark_tables.layout(rows.iloc[:0], theirs, "Digits")
     assert "No run of this kit is of this kind yet." in nothing.notes
+
+
+def test_a_clip_by_class_names_has_no_labelled_source_and_what_it_teaches_has_a_network(tmp_path):
+    source = made_records.images(tmp_path, "offline")
+    about = {"target": "usps:test", "backbone": "pocket_resnet"}
+    first = made_records.inter(tmp_path, source, "zero_shot", {0: 0.88, 1: 0.88}, **about)
+    refined = made_records.intra(tmp_path, first, "mixmatch", {0: 0.95, 1: 0.96}, target="usps:test")
+    trained = made_records.inter(tmp_path, source, "dann", {0: 0.8, 1: 0.81}, **about)
+    frame = benchmark_tables.over_seeds(benchmark_tables.per_seed(provenance.records([str(first), str(refined), str(trained)], "")))
+    rows = frame.set_index("method")
+    clip = "CLIP by class names"
+    assert rows.loc[clip, ["labelled", "network", "protocol"]].tolist() == ["none: class names", "–", "no training; tested on usps:test"]
+    same = "trained on usps:test; tested on the same images"
+    assert rows.loc[f"{clip} + MixMatch", ["labelled", "network", "protocol"]].tolist() == ["none: class names", "pocket_resnet", same]
+    assert rows.loc["DANN", ["network", "protocol"]].tolist() == ["pocket_resnet", same]
+    assert rows.loc["DANN", "labelled"].startswith("synthetic: offline prompts")

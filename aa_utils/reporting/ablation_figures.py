@@ -1,5 +1,7 @@
 """The figures of the ablations: stages, methods, and when refinement helps. Drawn with seaborn, from rows of `ablation_points`."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
@@ -23,7 +25,7 @@ def stages(points: pd.DataFrame) -> Figure:
 
     shown = points.assign(accuracy=100 * points["accuracy"])
     worlds = list(dict.fromkeys(shown["world"]))
-    figure, panels = _panels(len(worlds), height=2.9)
+    figure, panels = _panels(len(worlds), [2.9] * len(worlds))
     kinds = ordered(shown["prompts"])
     looks = dict(zip(kinds, sns.color_palette("colorblind", len(kinds)), strict=True))
     for axes, world in zip(panels, worlds, strict=True):
@@ -34,7 +36,7 @@ def stages(points: pd.DataFrame) -> Figure:
         sns.stripplot(**shared, size=3.5, alpha=0.5, jitter=False, legend=False)
         axes.set(title=benchmark_tables.world(world), xlabel="", ylabel="accuracy on the target, per cent")
         axes.set_ylim(top=min(102.0, axes.get_ylim()[1]))
-        axes.legend(title="prompts", fontsize=8.5, title_fontsize=8.5, loc="lower right")
+        axes.legend(title="source", fontsize=8.5, title_fontsize=8.5, loc="lower right")
     title(figure, "What each stage brings")
     methods = [printed(name) for name in dict.fromkeys(points.loc[points["stage"] == "adapted", "inter_domain"])]
     refiners = [printed(name) for name in dict.fromkeys(points.loc[points["stage"] == "refined", "intra_domain"])]
@@ -51,12 +53,11 @@ def methods(points: pd.DataFrame) -> Figure:
     """
     import seaborn as sns  # a second of start-up
 
-    keys = list(dict.fromkeys(points[["world", "prompts"]].itertuples(index=False, name=None)))
-    lines = ordered(points["inter_domain"])
+    grids = dict(list(points.groupby(["world", "prompts"], sort=False)))
     columns = ordered(points["intra_domain"])
-    figure, panels = _panels(len(keys), height=0.9 + 0.42 * len(lines))
-    for axes, (world, prompts) in zip(panels, keys, strict=True):
-        here = points[(points["world"] == world) & (points["prompts"] == prompts)]
+    figure, panels = _panels(len(grids), [0.9 + 0.42 * here["inter_domain"].nunique() for here in grids.values()])
+    for axes, ((world, prompts), here) in zip(panels, grids.items(), strict=True):
+        lines = ordered(here["inter_domain"])
         cells = here.groupby(["inter_domain", "intra_domain"]).agg({"accuracy": ["mean", "std"], "seconds": "min"})
         cells.columns = ["mean", "sd", "seconds"]
         text = [
@@ -72,13 +73,16 @@ def methods(points: pd.DataFrame) -> Figure:
         )
         axes.set(xlabel="", ylabel="")
         axes.set_title(f"{benchmark_tables.world(world)}, {prompts}")
+        axes.set_ylim(bottom=max(len(set(other["inter_domain"])) for other in _beside(list(grids.values()), here)))  # cells of one height
+        axes.xaxis.tick_top()
         axes.set_xticks(
             [k + 0.5 for k in range(len(columns))],
             [printed(name) if name != NO_REFINEMENT else "alone" for name in columns],
             fontsize=8.5,
             rotation=0,
         )
-        axes.set_yticks([k + 0.5 for k in range(len(lines))], [printed(name) for name in lines], fontsize=8.5, rotation=0)
+        names = [printed(name).replace(" (", "\n(") for name in lines]
+        axes.set_yticks([k + 0.5 for k in range(len(lines))], names, fontsize=8, rotation=0)
         axes.grid(visible=False)
     title(figure, "Inter-domain by intra-domain method")
     caption(
@@ -100,7 +104,7 @@ def refinement_gain(points: pd.DataFrame) -> Figure:
     shown = points.assign(before=100 * points["before"], gain=100 * points["gain"])
     shown["world"] = [benchmark_tables.world(name) for name in shown["world"]]
     shown["refinement"] = [printed(name.partition("@")[0]) for name in shown["intra_domain"]]  # whatever BatchNorm did
-    figure, (axes,) = _panels(1, height=4.4)
+    figure, (axes,) = _panels(1, [4.4])
     methods = {name.partition("@")[0] for name in points["intra_domain"]}
     shapes = {printed(name): MARKERS.get(name, "^") for name in sorted(methods)}
     shared = {"x": "before", "y": "gain", "hue": "world", "style": "refinement", "markers": shapes, "palette": "colorblind"}
@@ -122,15 +126,21 @@ def _rank(group: pd.DataFrame) -> str:
     return f"{stats.spearmanr(group['before'], group['gain']).statistic:+.2f} (n = {len(group)})"
 
 
-def _panels(number: int, height: float) -> tuple[Figure, list]:
-    """A figure with `number` panels, at most PANELS side by side, each `height` inches high."""
+def _panels(number: int, heights: Sequence[float]) -> tuple[Figure, list]:
+    """A figure with `number` panels, at most PANELS side by side; a row is as high as the highest of its `heights`, in inches."""
     wide = min(number, PANELS)
-    high = -(-number // wide)
-    figure = Figure(figsize=(WIDTH, 0.9 + high * height), layout="constrained")
-    panels = list(figure.subplots(high, wide, squeeze=False).flatten())
+    rows = [max(heights[k : k + wide]) for k in range(0, number, wide)]
+    figure = Figure(figsize=(WIDTH, 0.9 + sum(rows)), layout="constrained")
+    panels = list(figure.subplots(len(rows), wide, squeeze=False, height_ratios=rows).flatten())
     for empty in panels[number:]:
         empty.remove()
     return figure, panels[:number]
+
+
+def _beside(panels: list[pd.DataFrame], one: pd.DataFrame) -> list[pd.DataFrame]:
+    """What the panels in the row of `one` show."""
+    number = next(k for k, panel in enumerate(panels) if panel is one)
+    return panels[number - number % PANELS :][:PANELS]
 
 
 def _n(points: pd.DataFrame) -> str:
