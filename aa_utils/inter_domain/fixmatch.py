@@ -8,7 +8,8 @@ L = 1/B sum_b CE(x_s_b, y_s_b)  +  lambda_u * 1/(mu B) sum_{i=1}^{mu B} 1[max q_
 The second term is that of intra_domain/fixmatch.py, from the same function. Three parts go through the network: `together`, as in
 FixMatch's own code, so that BatchNorm sees one mixture of the domains in training and in evaluation; or one after the other, as in TLlib
 (weak target, source, strong target), each normalised by its own statistics in training and by their running mixture in evaluation. TLlib
-asks for q > tau, the paper for q >= tau; no float tells them apart.
+asks for q > tau, the paper for q >= tau; no float tells them apart. From generated images to MNIST the first ended at 38 +- 24 per cent,
+the second at 83.4 +- 0.7 (n = 3, results/README.md).
 
 Watch `classes_named`: a target class that no confident image names teaches nothing and is soon unlearned (TLlib's README: VisDA-17 at 79.5
 per cent in the mean, its class truck at 8.6). `confident` near 1 within few steps means that tau filters nothing.
