@@ -64,7 +64,7 @@ def distillation(
     """The loss of one step as `aa_utils.pocket.fit` wants it. `net` starts as a copy of `teacher`; the rest as in `diffusion.denoising`."""
     schedule = DDPMScheduler(**diffusion.SCHEDULE)
     signal = schedule.alphas_cumprod.to(device)
-    stride = schedule.config.num_train_timesteps // DDIM_STEPS  # type: ignore[attr-defined]
+    stride = schedule.config.num_train_timesteps // DDIM_STEPS
     teacher = teacher.to(device).eval().requires_grad_(False)
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
