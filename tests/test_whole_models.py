@@ -623,7 +623,7 @@ def test_a_repository_with_nothing_but_the_variant_is_fetched_so(whole, copy, tm
 def test_more_steps_than_noise_levels_are_refused_at_once(whole, tmp_path, monkeypatch, scheduler):
     prompts = write_prompts(tmp_path / "prompts", 1)
     monkeypatch.setattr(pipeline, "load", lambda *_: pytest.fail("the model was loaded"))
-    for steps in (1001, 100_000):
+    for steps in (1001, 3000):
         with pytest.raises(InputError, match=f"steps is {steps}, .* 20 to 50 steps are usual"):
             generate(prompts, whole, tmp_path / "out", steps=steps, scheduler=scheduler)
     assert not (tmp_path / "out" / ".settings.json").exists()
