@@ -65,12 +65,10 @@ class Captions(nn.Module):
         return type("Output", (), {"last_hidden_state": ids[..., None].float()})
 
 
-def loss_of(student, teacher, latents):
-    ids, empty = torch.ones(len(latents), 3, dtype=torch.long), torch.zeros(3, dtype=torch.long)
-    weights = torch.ones(len(latents))
-    return latent_consistency.distillation(student, teacher, Captions(), lambda: latents, weights, ids, empty, 64)(
-        torch.Generator().manual_seed(0)
-    )
+def loss_of(student, teacher, pictures):
+    ids, empty = torch.ones(len(pictures), 3, dtype=torch.long), torch.zeros(3, dtype=torch.long)
+    data = diffusion.CaptionedLatents(Captions(), lambda: pictures, torch.ones(len(pictures)), ids, empty)
+    return latent_consistency.distillation(student, teacher, data, 64)(torch.Generator().manual_seed(0))
 
 
 def test_a_teacher_whose_paths_have_one_end_is_its_own_student():

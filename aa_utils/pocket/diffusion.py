@@ -5,6 +5,7 @@ arXiv 2207.12598), τ the frozen text encoder of pocket-clip. The noise schedule
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,6 +26,17 @@ from aa_utils.pocket.clip import to_load_in_float32
 DROP_CAPTION = 0.1
 HEADS = 4  # of every attention, of 16 and 32 channels each; diffusers' `attention_head_dim` means their number, not their width
 SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+@dataclass(frozen=True)
+class CaptionedLatents:
+    """What a denoiser learns from: n renders as latents, with their captions."""
+
+    encoder: CLIPTextModel  # frozen
+    latents: Callable[[], Tensor]  # scaled (n, 4, 8, 8)
+    weights: Tensor  # (n,): how often each is drawn
+    ids: Tensor  # (n, LENGTH): their captions
+    empty: Tensor  # (LENGTH,): the empty one
 
 
 def model(text_width: int) -> UNet2DConditionModel:
@@ -67,32 +79,19 @@ def timesteps(n: int, generator: torch.Generator) -> Tensor:
     return (1000 * torch.sigmoid(torch.randn(n, generator=generator))).long().clamp(0, 999)
 
 
-def denoising(
-    net: nn.Module,
-    encoder: CLIPTextModel,
-    latents: Callable[[], Tensor],
-    weights: Tensor,
-    ids: Tensor,
-    empty: Tensor,
-    batch: int,
-    device: str = "cpu",
-):
-    """The loss of one step as `aa_utils.pocket.fit` wants it.
-
-    `latents()` are scaled (n, 4, 8, 8), `weights` (n,) how often each is drawn, `ids` their captions (n, LENGTH), `empty` (LENGTH,) the
-    empty one.
-    """
+def denoising(net: nn.Module, data: CaptionedLatents, batch: int, device: str = "cpu"):
+    """The loss of one step as `aa_utils.pocket.fit` wants it."""
     schedule = DDPMScheduler(**SCHEDULE)
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.multinomial(weights, batch, replacement=True, generator=generator)
-        z = latents()[rows]
+        rows = torch.multinomial(data.weights, batch, replacement=True, generator=generator)
+        z = data.latents()[rows]
         noise = torch.randn(z.shape, generator=generator)
         t = timesteps(batch, generator)
         dropped = torch.rand(batch, generator=generator) < DROP_CAPTION
-        texts = torch.where(dropped[:, None], empty, ids[rows])
+        texts = torch.where(dropped[:, None], data.empty, data.ids[rows])
         with torch.no_grad():
-            context = encoder(texts.to(device)).last_hidden_state
+            context = data.encoder(texts.to(device)).last_hidden_state
         noisy = schedule.add_noise(z, noise, t).to(device)
         return {"mse": (net(noisy, t.to(device), context).sample.float() - noise.to(device)).square().mean()}
 

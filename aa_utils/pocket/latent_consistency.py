@@ -10,7 +10,6 @@ with the teacher's noise ε_T, the pseudo-Huber distance d, and for f_θ⁻ the 
 is learned: the student samples without guidance, one pass a step. The paper embeds w, to be chosen when sampling; here it is one number.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -50,34 +49,24 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
     return (((a - b).square() + HUBER**2).sqrt() - HUBER).mean()
 
 
-def distillation(
-    net: nn.Module,
-    teacher: nn.Module,
-    encoder: CLIPTextModel,
-    latents: Callable[[], Tensor],
-    weights: Tensor,
-    ids: Tensor,
-    empty: Tensor,
-    batch: int,
-    device: str = "cpu",
-):
-    """The loss of one step as `aa_utils.pocket.fit` wants it. `net` starts as a copy of `teacher`; the rest as in `diffusion.denoising`."""
+def distillation(net: nn.Module, teacher: nn.Module, data: diffusion.CaptionedLatents, batch: int, device: str = "cpu"):
+    """The loss of one step as `aa_utils.pocket.fit` wants it; `net` starts as a copy of `teacher`."""
     schedule = DDPMScheduler(**diffusion.SCHEDULE)
     signal = schedule.alphas_cumprod.to(device)
     stride = schedule.config.num_train_timesteps // DDIM_STEPS
     teacher = teacher.to(device).eval().requires_grad_(False)
 
     def loss(generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.multinomial(weights, batch, replacement=True, generator=generator)
-        clean = latents()[rows]
+        rows = torch.multinomial(data.weights, batch, replacement=True, generator=generator)
+        clean = data.latents()[rows]
         noise = torch.randn(clean.shape, generator=generator)
         s = stride * torch.randint(1, DDIM_STEPS + 1, (batch,), generator=generator) - 1  # 19, 39, …, 999
         z = schedule.add_noise(clean, noise, s).to(device)
         s = s.to(device)
         t = (s - stride).clamp(min=0)
         with torch.no_grad():
-            context = encoder(ids[rows].to(device)).last_hidden_state
-            no_context = encoder(empty[None].to(device)).last_hidden_state.expand_as(context)
+            context = data.encoder(data.ids[rows].to(device)).last_hidden_state
+            no_context = data.encoder(data.empty[None].to(device)).last_hidden_state.expand_as(context)
             asked, unasked = teacher(z.repeat(2, 1, 1, 1), s.repeat(2), torch.cat([context, no_context])).sample.float().chunk(2)
             nearer = ddim(unasked + GUIDANCE * (asked - unasked), z, s, t, signal)
             target = end_of_path(net(nearer, t, context).sample.float(), nearer, t, signal)

@@ -1,6 +1,5 @@
 """How each pocket model is made from a pool of renders: build, train (or resume, or load what is done), save in its public format."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer
 
 from aa_utils.data import tensor_files
 from aa_utils.errors import InputError
@@ -94,7 +93,7 @@ def make_unet(
     pairs, learned = _captioned_latents(data, vae, text, vocabulary, device)
     torch.manual_seed(seed)
     net = diffusion.model(text.config.text_config.hidden_size)
-    loss = diffusion.denoising(net, *pairs, fit.batch, device)
+    loss = diffusion.denoising(net, pairs, fit.batch, device)
     return train(net, loss, fit, "unet", folder, seed, device, data=learned)
 
 
@@ -112,14 +111,14 @@ def distill(
     """The denoiser of pocket-diffusion-lcm: a copy of the `teacher`, the denoiser of pocket-diffusion, that learns to take few steps."""
     pairs, learned = _captioned_latents(data, vae, text, vocabulary, device)
     net = deepcopy(teacher).requires_grad_(True)
-    loss = latent_consistency.distillation(net, teacher, *pairs, fit.batch, device)
+    loss = latent_consistency.distillation(net, teacher, pairs, fit.batch, device)
     return train(net, loss, fit, "lcm", folder, seed, device, data=[*learned, *teacher.state_dict().values()])
 
 
 def _captioned_latents(
     data: Pool, vae: AutoencoderKL, text: CLIPModel, vocabulary: CLIPTokenizer, device: str
-) -> tuple[tuple[CLIPTextModel, Callable[[], Tensor], Tensor, Tensor, Tensor], list[object]]:
-    """What both trainings of a denoiser draw from, in the order of `diffusion.denoising`, and all that it was made of."""
+) -> tuple[diffusion.CaptionedLatents, list[object]]:
+    """What both trainings of a denoiser draw from, and all that it was made of."""
 
     @cache
     def latents() -> Tensor:  # minutes for all renders, so only when there is still something to train
@@ -130,7 +129,7 @@ def _captioned_latents(
     ids, empty = clip.tokens(vocabulary, data.captions), clip.tokens(vocabulary, [""])[0]
     encoder = diffusion.text_encoder(text).to(device)
     learned = [data.pictures, ids, empty, weights, *vae.state_dict().values(), *encoder.state_dict().values()]
-    return (encoder, latents, weights, ids, empty), [*learned, str(vae.config.scaling_factor)]
+    return diffusion.CaptionedLatents(encoder, latents, weights, ids, empty), [*learned, str(vae.config.scaling_factor)]
 
 
 def early_unet(text: CLIPModel, step: int, folder: Path) -> nn.Module:
